@@ -1,0 +1,124 @@
+"""Labels as they stand in files, turned into class indices and scores."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from adapters_tf.errors import DataError
+
+MAX_CLASSES = 1000
+
+
+def infer_labels(raw: Sequence[str]) -> tuple[str, ...]:
+    """The distinct labels in natural order, as class names.
+
+    Integers are ordered by value, other names by their text with the numbers
+    in it by value: `item2` stands before `item10`.
+
+    Raises:
+        DataError: There is one class only, or so many that the column is
+            likely to hold numbers, identifiers or text.
+    """
+    names = set(raw)
+    if len(names) < 2:
+        raise DataError(
+            "Classification needs at least two classes. Received: "
+            f"{len(raw)} rows, all labelled {next(iter(names), None)!r}"
+        )
+    if len(names) > MAX_CLASSES or (len(raw) >= 10 and len(names) > 0.8 * len(raw)):
+        raise DataError(
+            f"Classes must be at most {MAX_CLASSES} and have several rows each. Received: "
+            f"{len(names)} distinct labels in {len(raw)} rows, such as "
+            f"{sorted(names)[:3]}. If the labels are numbers to predict, give "
+            "--label_kind=number; if this is a column of identifiers or texts, name "
+            "another label column"
+        )
+    if all(re.fullmatch(r"[+-]?[0-9]+", name) for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names, key=lambda name: (_natural_key(name), name)))
+
+
+def encode_class_labels(
+    raw: Sequence[str],
+    labels: Sequence[str],
+    *,
+    lines: Sequence[int] | None = None,
+    path: str | None = None,
+) -> np.ndarray:
+    """The index in `labels` of each label.
+
+    Args:
+        raw: The N labels as written.
+        labels: The class names in the order of their indices.
+        lines: The line of each row, for messages; without it they say the row.
+        path: The file, for messages.
+
+    Returns:
+        `[N]` int32.
+
+    Raises:
+        DataError: A label is not among `labels`.
+    """
+    index = {name: i for i, name in enumerate(labels)}
+    unknown = [i for i, value in enumerate(raw) if value not in index]
+    if unknown:
+        known = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
+        raise DataError(
+            f"Every label must be one of the {len(labels)} known ones ({known}). "
+            f"Received: {raw[unknown[0]]!r} at {_where(unknown[0], lines, path)} "
+            f"({len(unknown)} of {len(raw)} rows have unknown labels)"
+        )
+    return np.array([index[value] for value in raw], dtype=np.int32)
+
+
+def encode_scores(
+    raw: Sequence[str],
+    *,
+    lines: Sequence[int] | None = None,
+    path: str | None = None,
+) -> np.ndarray:
+    """Each label as a number.
+
+    Args:
+        raw: The N labels as written, with a decimal point.
+        lines: The line of each row, for messages; without it they say the row.
+        path: The file, for messages.
+
+    Returns:
+        `[N]` float32, all finite.
+
+    Raises:
+        DataError: A label is not a finite float32 number.
+    """
+    scores = np.empty(len(raw), dtype=np.float32)
+    for i, value in enumerate(raw):
+        number = parse_number(value)
+        if number is None or not abs(number) <= np.finfo(np.float32).max:
+            raise DataError(
+                "Every score must be a finite number with a decimal point, such as 3.5. "
+                f"Received: {value!r} at {_where(i, lines, path)}"
+            )
+        scores[i] = number
+    return scores
+
+
+def parse_number(value: str) -> float | None:
+    """The value as a float, NaN and infinities included, or `None` for text."""
+    try:
+        # float() takes 1_000 too, which in a data file is a name.
+        return None if "_" in value else float(value)
+    except ValueError:
+        return None
+
+
+def _where(row: int, lines: Sequence[int] | None, path: str | None) -> str:
+    place = f"row {row + 1}" if lines is None else f"line {lines[row]}"
+    return place if path is None else f"{path}, {place}"
+
+
+def _natural_key(name: str) -> list[str | int]:
+    # Text and numbers alternate, so that the same places hold the same type.
+    parts: list[str | int] = list(re.split(r"([0-9]+)", name))
+    parts[1::2] = [int(part) for part in parts[1::2]]
+    return parts

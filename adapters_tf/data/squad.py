@@ -1,0 +1,253 @@
+"""Question-answering files: SQuAD v1.1 JSON and flat lists of questions."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from absl import logging
+
+from adapters_tf.data.examples import QuestionExamples
+from adapters_tf.data.text_file import read_text
+from adapters_tf.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerReport:
+    """How often the answers of a flat file were found in their contexts.
+
+    Attributes:
+        once: Questions whose answer stands in the context exactly once.
+        several: Questions whose answer stands there several times; the first
+            place was taken.
+        missing: Questions whose answer is not there; these were left out.
+    """
+
+    once: int = 0
+    several: int = 0
+    missing: int = 0
+
+
+def read_questions(
+    path: str | os.PathLike[str], *, require_answers: bool = True
+) -> QuestionExamples:
+    """Reads a SQuAD v1.1 file or a flat list, whichever the content is.
+
+    Args:
+        path: A JSON file.
+        require_answers: Whether a question without an answer is an error.
+
+    Raises:
+        DataError: See `read_squad` and `read_flat_questions`.
+    """
+    content = _read_json(path)
+    if isinstance(content, list):
+        examples, report = _flat(content, str(path), require_answers)
+        if report.several or report.missing:
+            logging.warning(
+                "%s gives no positions of its answers: of %d, %d were found several "
+                "times (the first place is taken) and %d not at all (left out)",
+                path,
+                report.once + report.several + report.missing,
+                report.several,
+                report.missing,
+            )
+        return examples
+    return _squad(content, str(path), require_answers)
+
+
+def read_squad(
+    path: str | os.PathLike[str], *, require_answers: bool = True
+) -> QuestionExamples:
+    """Reads a file in the JSON form of SQuAD v1.1 (Rajpurkar et al., 2016).
+
+    Args:
+        path: The file.
+        require_answers: Whether a question without an answer is an error.
+
+    Raises:
+        DataError: The structure differs, the file is of SQuAD v2.0, a text is
+            empty, an id stands twice, or an answer is not at its position.
+    """
+    return _squad(_read_json(path), str(path), require_answers)
+
+
+def read_flat_questions(
+    path: str | os.PathLike[str], *, require_answers: bool = True
+) -> tuple[QuestionExamples, AnswerReport]:
+    """Reads a JSON list of `{"context", "question", "answer"}` objects.
+
+    The position of each answer is that of its first occurrence in the context.
+    The ids are hashes of context and question, with a number behind those of
+    repeated questions, so that they do not depend on the other rows.
+
+    Args:
+        path: The file.
+        require_answers: Whether a question without an answer is an error.
+
+    Raises:
+        DataError: The structure differs, a text is empty, or no answer at all
+            stands in its context.
+    """
+    content = _read_json(path)
+    if not isinstance(content, list):
+        raise DataError(
+            f"A flat file of questions must be a JSON list. Received: {path}, a JSON "
+            f"{type(content).__name__}"
+        )
+    return _flat(content, str(path), require_answers)
+
+
+def is_question_file(path: str | os.PathLike[str]) -> bool:
+    """Whether this is a `.json` file of one of the two forms read here."""
+    if not str(path).lower().endswith(".json"):
+        return False
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        # JSON lines are no JSON text; a missing file is reported when it is read.
+        return False
+    if isinstance(content, dict):
+        return isinstance(content.get("data"), list)
+    first = content[0] if isinstance(content, list) and content else None
+    return isinstance(first, dict) and {"context", "question"} <= set(first)
+
+
+def check_positions(examples: QuestionExamples, source: str) -> None:
+    """Refuses answers that do not stand at their positions in the contexts.
+
+    Raises:
+        DataError: Names the first such answer and how many there are.
+    """
+    wrong = [
+        (i, answer, start)
+        for i in range(len(examples))
+        for answer, start in zip(examples.answers[i], examples.starts[i], strict=True)
+        if start < 0 or not examples.contexts[i].startswith(answer, start)
+    ]
+    if wrong:
+        i, answer, start = wrong[0]
+        found = examples.contexts[i][max(start, 0) : max(start, 0) + len(answer)]
+        raise DataError(
+            "The context must hold each answer at its answer_start, counted in "
+            f"characters from 0. Received: {source}, question {examples.ids[i]!r}, "
+            f"answer {answer!r} at {start}, where there is {found!r} ({len(wrong)} "
+            "answers are elsewhere). Offsets in bytes or UTF-16 units must be converted"
+        )
+
+
+def _read_json(path: str | os.PathLike[str]) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"A question-answering file must be JSON. Received: {path}: {error}"
+        ) from None
+
+
+def _squad(content: Any, path: str, require_answers: bool) -> QuestionExamples:
+    if not isinstance(content, dict) or not isinstance(content.get("data"), list):
+        keys = list(content) if isinstance(content, dict) else type(content).__name__
+        raise DataError(
+            "A SQuAD file must be a JSON object with a list under 'data'. Received: "
+            f"{path}, whose keys are {keys}"
+        )
+    if str(content.get("version", "1.1")).lstrip("v").startswith("2"):
+        raise _unanswerable(path, f"version {content['version']!r}")
+    rows = list(_squad_rows(content["data"], path, require_answers))
+    examples = _examples(rows, path)
+    seen: set[str] = set()
+    for identity in examples.ids:
+        if identity in seen:
+            raise DataError(
+                f"The ids of questions must be unique. Received: {path}, in which "
+                f"{identity!r} stands more than once"
+            )
+        seen.add(identity)
+    check_positions(examples, path)
+    return examples
+
+
+def _squad_rows(articles: list[Any], path: str, require: bool) -> Iterator[tuple]:
+    for a, article in enumerate(articles):
+        where = f"{path}, data[{a}]"
+        for p, paragraph in enumerate(_get(article, "paragraphs", list, where)):
+            where = f"{path}, data[{a}].paragraphs[{p}]"
+            context = _get(paragraph, "context", str, where)
+            for q, qa in enumerate(_get(paragraph, "qas", list, where)):
+                at = f"{where}.qas[{q}]"
+                identity = _get(qa, "id", str, at)
+                question = _get(qa, "question", str, at)
+                if qa.get("is_impossible"):
+                    raise _unanswerable(path, f"is_impossible at {at}")
+                answers = _get(qa, "answers", list, at) if "answers" in qa else []
+                if require and not answers:
+                    raise DataError(
+                        "Every question must have an answer, for training and "
+                        f"evaluation. Received: {at} without"
+                    )
+                texts = tuple(_get(x, "text", str, at + ".answers") for x in answers)
+                starts = tuple(
+                    _get(x, "answer_start", int, at + ".answers") for x in answers
+                )
+                yield identity, question, context, texts, starts
+
+
+def _flat(
+    content: list[Any], path: str, require: bool
+) -> tuple[QuestionExamples, AnswerReport]:
+    rows, counts = [], {"once": 0, "several": 0, "missing": 0}
+    uses: dict[str, int] = {}
+    for number, item in enumerate(content):
+        where = f"{path}, item {number}"
+        context = _get(item, "context", str, where)
+        question = _get(item, "question", str, where)
+        texts: tuple[str, ...] = ()
+        starts: tuple[int, ...] = ()
+        key = hashlib.sha256(f"{context}\0{question}".encode()).hexdigest()[:16]
+        uses[key] = uses.get(key, 0) + 1
+        identity = key if uses[key] == 1 else f"{key}-{uses[key]}"
+        if require or "answer" in item:
+            texts = (_get(item, "answer", str, where),)
+            starts = (context.find(texts[0]),)
+            places = context.count(texts[0])
+            counts[("missing", "once", "several")[min(places, 2)]] += 1
+            if not places:
+                continue
+        rows.append((identity, question, context, texts, starts))
+    report = AnswerReport(**counts)
+    if report.missing and not rows:
+        raise DataError(
+            "Answers must stand in their contexts, letter by letter. Received: "
+            f"{path}, in which none of {report.missing} does"
+        )
+    return _examples(rows, path), report
+
+
+def _examples(rows: list[tuple], path: str) -> QuestionExamples:
+    if not rows:
+        raise DataError(f"A data file must hold questions. Received: {path} with none")
+    return QuestionExamples(*(list(column) for column in zip(*rows, strict=True)))
+
+
+def _get(record: Any, key: str, kind: type, where: str) -> Any:
+    value = record.get(key) if isinstance(record, dict) else None
+    name = {str: "a string", list: "a list", int: "an integer"}[kind]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise DataError(
+            f"There must be {name} under {key!r}. Received: {where}, where there is "
+            f"{type(value).__name__ if value is not None else 'nothing'}"
+        )
+    if kind is str and not value.strip():
+        raise DataError(f"No {key} may be empty. Received: {where} with an empty one")
+    return value
+
+
+def _unanswerable(path: str, what: str) -> DataError:
+    return DataError(
+        "Questions must be of SQuAD v1.1, where every one has an answer: the model "
+        f"always returns a span, never 'no answer'. Received: {path}, with {what} of "
+        "SQuAD v2.0. Leave the unanswerable questions out and set version to 1.1"
+    )

@@ -1,0 +1,21 @@
+"""The errors this library raises for input a person can mend.
+
+Both are `ValueError`s, so notebook code may catch that; the programs in `bin/`
+catch `UserError` alone, print its text without a traceback and exit with a
+code other than 0. Anything else that is raised is a fault of the program.
+"""
+
+
+class UserError(ValueError):
+    """Input or configuration that the user can mend.
+
+    The text states the rule, what came, and what would work.
+    """
+
+
+class DataError(UserError):
+    """A data file, its columns or its values are not usable."""
+
+
+class AdapterFileError(UserError):
+    """An adapter directory is missing, corrupt, or made for another model."""

@@ -1,0 +1,85 @@
+"""Where adapters sit in a backbone, and what they are made of."""
+
+import dataclasses
+from typing import Any
+
+SUBLAYERS = ("attention", "feed_forward")
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterConfig:
+    """The paper's adapters by default; its variants by option.
+
+    Attributes:
+        bottleneck_dim: Units `m` of the bottleneck. The paper uses 8 to 256
+            (section 3.2); 64 is its single fixed size.
+        reduction_factor: Another way to give the size: `m = hidden_dim //
+            reduction_factor`. Set `bottleneck_dim=None` with it.
+        activation: Name of the non-linearity: `"gelu_tanh"` (GELU in its tanh
+            form, as in the reference code) or any Keras activation.
+        initializer_stddev: Standard deviation of the truncated normal that
+            initialises the kernels. The paper: 1e-2, robust below (section 3.6).
+        zero_init: Start the up-projection at zero, so that the adapted model
+            equals the base exactly before training.
+        dropout: Dropout on the bottleneck. The reference has none.
+        layer_norm: LayerNorm on the adapter's input (a variant of section 3.6).
+        depth: Bottleneck layers: 1 is the paper's; each further one adds a
+            dense layer `[m, m]` with the non-linearity (section 3.6).
+        parallel: Feed the adapter the sub-layer's input instead of its output
+            (section 3.6).
+        sublayers: Which of `"attention"` and `"feed_forward"` get one.
+        layers: Indices of the encoder blocks that get adapters, from 0;
+            `None` for all.
+    """
+
+    bottleneck_dim: int | None = 64
+    reduction_factor: float | None = None
+    activation: str = "gelu_tanh"
+    initializer_stddev: float = 1e-2
+    zero_init: bool = False
+    dropout: float = 0.0
+    layer_norm: bool = False
+    depth: int = 1
+    parallel: bool = False
+    sublayers: tuple[str, ...] = SUBLAYERS
+    layers: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.sublayers) - set(SUBLAYERS))
+        if unknown or not self.sublayers:
+            raise ValueError(
+                f"sublayers must name one or both of {SUBLAYERS}. "
+                f"Received: sublayers={self.sublayers}"
+            )
+        if self.layers is not None and (
+            not self.layers or min(self.layers) < 0
+        ):
+            raise ValueError(
+                "layers must be None (all) or a non-empty tuple of block indices "
+                f"from 0. Received: layers={self.layers}"
+            )
+
+    def bottleneck_kwargs(self) -> dict[str, Any]:
+        """The fields that are arguments of `BottleneckAdapter`."""
+        config = dataclasses.asdict(self)
+        for placement in ("parallel", "sublayers", "layers"):
+            del config[placement]
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> "AdapterConfig":
+        """The configuration that `to_dict` wrote.
+
+        Raises:
+            ValueError: if a field is unknown.
+        """
+        unknown = sorted(set(config) - {f.name for f in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(f"Unknown adapter configuration field(s): {unknown}")
+        return cls(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        )

@@ -1,0 +1,180 @@
+"""keras-hub's encoder block with an adapter after each sub-layer."""
+
+from typing import Any
+
+import keras
+import keras_hub
+
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.layers.bottleneck_adapter import BottleneckAdapter
+from adapters_tf.layers.dropout import Dropout
+from adapters_tf.layers.rebind import Overlay, rebind
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class MultiHeadAttention(keras.layers.MultiHeadAttention):
+    """Keras's multi-head attention with this library's `Dropout` inside."""
+
+    _build_attention = rebind(
+        keras.layers.MultiHeadAttention._build_attention, Dropout=Dropout
+    )
+
+
+# `keras` as seen by keras-hub's constructors: the same, but for the layers
+# that draw random numbers.
+KERAS_WITH_OUR_DROPOUT = Overlay(
+    keras,
+    layers=Overlay(
+        keras.layers, Dropout=Dropout, MultiHeadAttention=MultiHeadAttention
+    ),
+)
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
+    """An encoder block with serial bottleneck adapters (paper, figure 2 left).
+
+    Each adapted sub-layer computes, in the order of the reference code
+    (`modeling.py` lines 943-946 and 962-965): projection, dropout, adapter,
+    residual add, LayerNorm. Without adapters the block equals
+    `keras_hub.layers.TransformerEncoder` bit for bit, and its variables have
+    the same paths.
+
+    Args:
+        *args: As `keras_hub.layers.TransformerEncoder`.
+        adapter: The adapters' configuration (an `AdapterConfig` or its
+            `to_dict`), or `None` for a block without adapters. Its `layers`
+            field is for the backbone and is not read here.
+        **kwargs: As `keras_hub.layers.TransformerEncoder`.
+
+    Attributes:
+        attention_adapter: The `BottleneckAdapter` after self-attention, or
+            `None`.
+        feed_forward_adapter: The one after the feed-forward sub-layer, or
+            `None`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        adapter: AdapterConfig | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(adapter, dict):
+            adapter = AdapterConfig.from_dict(adapter)
+        self.adapter = adapter
+        self.attention_adapter = None
+        self.feed_forward_adapter = None
+
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
+        build = rebind(
+            keras_hub.layers.TransformerEncoder.build, keras=KERAS_WITH_OUR_DROPOUT
+        )
+        build(self, inputs_shape)
+        if self.adapter is None:
+            return
+        for sublayer in self.adapter.sublayers:
+            layer = BottleneckAdapter(
+                **self.adapter.bottleneck_kwargs(),
+                residual=not self.adapter.parallel,
+                dtype=self.dtype_policy,
+                name=f"{sublayer}_adapter",
+            )
+            layer.build(inputs_shape)
+            setattr(self, f"{sublayer}_adapter", layer)
+
+    def call(
+        self,
+        inputs: Any,
+        padding_mask: Any = None,
+        attention_mask: Any = None,
+        training: bool | None = None,
+        return_attention_scores: bool = False,
+    ) -> Any:
+        """As `keras_hub.layers.TransformerEncoder.call`, with the adapters.
+
+        Args:
+            inputs: `[batch, length, hidden_dim]` floating-point tensor.
+            padding_mask: `[batch, length]`, true or 1 where there is a token.
+            attention_mask: `[batch, length, length]`, true or 1 where the row
+                may attend to the column.
+            training: Whether dropout is active.
+            return_attention_scores: Return `(output, scores)`.
+
+        Returns:
+            A tensor of the inputs' shape.
+        """
+        scores = None
+
+        def attend(x: Any) -> Any:
+            nonlocal scores
+            mask = _attention_mask(x, padding_mask, attention_mask)
+            x = self._self_attention_layer(
+                query=x,
+                value=x,
+                attention_mask=mask,
+                training=training,
+                return_attention_scores=return_attention_scores,
+            )
+            if return_attention_scores:
+                x, scores = x
+            return self._self_attention_dropout(x, training=training)
+
+        def feed_forward(x: Any) -> Any:
+            x = self._feedforward_intermediate_dense(x)
+            x = self._feedforward_output_dense(x)
+            return self._feedforward_dropout(x, training=training)
+
+        x = self._sublayer(
+            inputs,
+            attend,
+            self.attention_adapter,
+            self._self_attention_layer_norm,
+            training,
+        )
+        x = self._sublayer(
+            x,
+            feed_forward,
+            self.feed_forward_adapter,
+            self._feedforward_layer_norm,
+            training,
+        )
+        return (x, scores) if return_attention_scores else x
+
+    def _sublayer(
+        self, x: Any, function: Any, adapter: Any, layer_norm: Any, training: Any
+    ) -> Any:
+        residual = x
+        if self.normalize_first:
+            x = layer_norm(x)
+        sublayer_input = x
+        x = function(x)
+        if adapter is not None:
+            if self.adapter.parallel:
+                x = x + adapter(sublayer_input, training=training)
+            else:
+                x = adapter(x, training=training)
+        x = x + residual
+        return x if self.normalize_first else layer_norm(x)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config["adapter"] = None if self.adapter is None else self.adapter.to_dict()
+        return config
+
+
+def _attention_mask(inputs: Any, padding_mask: Any, attention_mask: Any) -> Any:
+    """Both masks as one `[batch, 1 or length, length]` int32 mask, or `None`."""
+    if padding_mask is None:
+        padding_mask = getattr(inputs, "_keras_mask", None)
+    if padding_mask is not None:
+        padding_mask = keras.ops.cast(
+            keras.ops.expand_dims(padding_mask, axis=1), "int32"
+        )
+    if attention_mask is None:
+        return padding_mask
+    attention_mask = keras.ops.cast(attention_mask, "int32")
+    if padding_mask is None:
+        return attention_mask
+    return keras.ops.minimum(padding_mask, attention_mask)

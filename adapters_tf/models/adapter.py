@@ -1,0 +1,106 @@
+"""What one task adds to a base, in memory."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from adapters_tf.errors import AdapterFileError
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.trainable_set import Tuning
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+    """The tensors that a task trained, and all that is needed to use them.
+
+    Attributes:
+        tensors: Variable path -> float32 array: the task's trainable set
+            (adapters, LayerNorms and head, for `tuning="adapters"`).
+        kind: `"classification"`, `"regression"` or `"question_answering"`.
+        adapter: Configuration of the adapters, or `None` for a baseline.
+        tuning: How it was trained.
+        head: Constructor arguments of the head.
+        base_fingerprint: `base_fingerprint` of the base it belongs to.
+        task: `Task.to_dict()`: name, columns, labels, metrics.
+        metrics: Dev metrics of the run, by name.
+        preset: Where the base can be loaded from.
+        seq_length: Longest input it was trained on, in tokens.
+        training: The run's settings, for the record.
+        versions: Versions of the libraries that wrote it.
+    """
+
+    tensors: dict[str, np.ndarray]
+    kind: str
+    adapter: AdapterConfig | None
+    tuning: Tuning
+    head: dict[str, Any]
+    base_fingerprint: str | None
+    task: dict[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    preset: str | None = None
+    seq_length: int = 128
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def check_fits(self, expected: dict[str, Any]) -> None:
+        """Compare with what a model expects.
+
+        Args:
+            expected: `AdapterModel.get_config_of_adapter()`.
+
+        Raises:
+            AdapterFileError: naming the first field that differs.
+        """
+        for field, value in expected.items():
+            own = getattr(self, field)
+            if own == value:
+                continue
+            if field == "base_fingerprint":
+                raise AdapterFileError(
+                    "An adapter works only on the base it was trained on. This one "
+                    f"was trained on the base {own}"
+                    f"{f' ({self.preset})' if self.preset else ''}; the model has the "
+                    f"base {value}. Load that base, or train an adapter for this one."
+                )
+            raise AdapterFileError(
+                f"The adapter's {field} must be the model's. Received: {field}={own}; "
+                f"the model has {field}={value}. Build the model from the adapter "
+                "(load_model), or load an adapter of the same form."
+            )
+
+
+def check_tensors(
+    tensors: dict[str, np.ndarray], expected: dict[str, tuple[int, ...]]
+) -> None:
+    """Strictly compare tensors with the variables that shall take them.
+
+    Args:
+        tensors: Variable path -> array.
+        expected: Variable path -> shape.
+
+    Raises:
+        AdapterFileError: naming every missing, unknown or misshapen tensor,
+            or the first that holds NaN or infinity.
+    """
+    problems = []
+    missing = sorted(set(expected) - set(tensors))
+    unknown = sorted(set(tensors) - set(expected))
+    if missing:
+        problems.append(f"missing: {', '.join(missing)}")
+    if unknown:
+        problems.append(f"not known to the model: {', '.join(unknown)}")
+    for path in sorted(set(expected) & set(tensors)):
+        if tuple(tensors[path].shape) != expected[path]:
+            problems.append(
+                f"{path} has shape {tuple(tensors[path].shape)}, the model's has "
+                f"{expected[path]}"
+            )
+    if problems:
+        raise AdapterFileError(
+            "The adapter's tensors must be exactly those the model trains. "
+            f"Received: {'; '.join(problems)}"
+        )
+    for path, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise AdapterFileError(f"The adapter's tensor {path} holds NaN or infinity.")

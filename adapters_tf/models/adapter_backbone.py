@@ -1,0 +1,188 @@
+"""keras-hub backbones whose encoder blocks carry adapters."""
+
+from typing import Any, Self
+
+import keras
+import keras_hub
+
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.layers.adapter_transformer_encoder import (
+    KERAS_WITH_OUR_DROPOUT,
+    AdapterTransformerEncoder,
+)
+from adapters_tf.layers.rebind import rebind
+from adapters_tf.models.fingerprint import base_fingerprint
+
+
+class AdapterBackbone:
+    """Mixin: the keras-hub backbone that follows it in the bases, with adapters.
+
+    ```python
+    class BertAdapterBackbone(AdapterBackbone, keras_hub.models.BertBackbone): ...
+    ```
+
+    is all that a backbone built of `keras_hub.layers.TransformerEncoder` blocks
+    needs. Its constructor is the keras-hub class's own, run with
+    `AdapterTransformerEncoder` in the place of `TransformerEncoder`, so layer
+    names and variable paths are those of the plain backbone, plus
+    `transformer_layer_{i}/{attention,feed_forward}_adapter/...`.
+
+    Args:
+        *args: As the keras-hub backbone.
+        adapter: `AdapterConfig`, its `to_dict`, or `None` for no adapters.
+        fingerprint: `base_fingerprint` of the plain backbone that the weights
+            came from, where known; kept through save and load.
+        **kwargs: As the keras-hub backbone.
+
+    Raises:
+        ValueError: if `adapter.layers` names a block that is not there.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        adapter: AdapterConfig | dict[str, Any] | None = None,
+        fingerprint: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(adapter, dict):
+            adapter = AdapterConfig.from_dict(adapter)
+        blocks: list[AdapterTransformerEncoder] = []
+
+        def make_block(*args: Any, **kwargs: Any) -> AdapterTransformerEncoder:
+            adapted = adapter is not None and (
+                adapter.layers is None or len(blocks) in adapter.layers
+            )
+            kwargs["adapter"] = adapter if adapted else None
+            blocks.append(AdapterTransformerEncoder(*args, **kwargs))
+            return blocks[-1]
+
+        init = rebind(
+            self.plain_class().__init__,
+            TransformerEncoder=make_block,
+            keras=KERAS_WITH_OUR_DROPOUT,
+        )
+        init(self, *args, **kwargs)
+        if adapter is not None and adapter.layers is not None:
+            missing = sorted(set(adapter.layers) - set(range(len(blocks))))
+            if missing:
+                raise ValueError(
+                    "layers must be indices of encoder blocks, from 0 to "
+                    f"{len(blocks) - 1}. Received: layers={adapter.layers}"
+                )
+        self.adapter = adapter
+        self.fingerprint = fingerprint
+        self.encoder_blocks = blocks
+
+    @classmethod
+    def plain_class(cls) -> type[keras_hub.models.Backbone]:
+        """The keras-hub class without adapters."""
+        return next(
+            base
+            for base in cls.__mro__
+            if issubclass(base, keras_hub.models.Backbone)
+            and not issubclass(base, AdapterBackbone)
+        )
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: keras_hub.models.Backbone,
+        adapter: AdapterConfig | None = None,
+        dtype: Any = None,
+    ) -> Self:
+        """A copy of a plain backbone, with freshly initialised adapters.
+
+        Args:
+            backbone: An instance of `plain_class()`, with its weights loaded.
+            adapter: The adapters' configuration, or `None`.
+            dtype: Dtype policy of the copy; the backbone's own by default.
+
+        Raises:
+            ValueError: if the backbone is of another class, or its variables
+                are not exactly those the copy has beside its adapters.
+        """
+        plain = cls.plain_class()
+        if type(backbone) is not plain:
+            raise ValueError(
+                f"{cls.__name__} is made from a {plain.__name__}. Received: "
+                f"{type(backbone).__name__}"
+            )
+        config = backbone.get_config()
+        if dtype is not None:
+            config["dtype"] = dtype
+        adapted = cls.from_config(
+            {
+                **config,
+                "adapter": None if adapter is None else adapter.to_dict(),
+                "fingerprint": base_fingerprint(backbone),
+            }
+        )
+        source = {v.path: v for v in backbone.weights}
+        target = {v.path: v for v in adapted.base_variables()}
+        if set(source) != set(target):
+            raise ValueError(
+                "The plain and the adapted backbone differ beside the adapters: "
+                f"{sorted(set(source) ^ set(target))}"
+            )
+        for path, variable in target.items():
+            variable.assign(source[path])
+        return adapted
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str,
+        load_weights: bool = True,
+        adapter: AdapterConfig | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Load with keras-hub's own loader, then add adapters.
+
+        Args:
+            preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
+                Hugging Face directory, or a directory saved by
+                `save_to_preset`.
+            load_weights: As keras-hub; `False` gives a random base.
+            adapter: The adapters' configuration, or `None`. Must be `None`
+                where the preset was saved from an adapted backbone.
+            **kwargs: As keras-hub, such as `dtype`.
+        """
+        loaded = cls.plain_class().from_preset(
+            preset, load_weights=load_weights, **kwargs
+        )
+        if isinstance(loaded, cls):
+            if adapter is not None and adapter != loaded.adapter:
+                raise ValueError(
+                    f"The preset {preset!r} holds adapters of its own, "
+                    f"{loaded.adapter}; load it with adapter=None. Received: "
+                    f"adapter={adapter}"
+                )
+            return loaded
+        return cls.from_backbone(loaded, adapter)
+
+    def adapter_variables(self) -> list[keras.Variable]:
+        """The variables of all adapters, in the order of the blocks."""
+        return [
+            variable
+            for block in self.encoder_blocks
+            for layer in (block.attention_adapter, block.feed_forward_adapter)
+            if layer is not None
+            for variable in layer.weights
+        ]
+
+    def base_variables(self) -> list[keras.Variable]:
+        """The variables that the plain backbone has too."""
+        added = {id(v) for v in self.adapter_variables()}
+        return [v for v in self.weights if id(v) not in added]
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config["adapter"] = None if self.adapter is None else self.adapter.to_dict()
+        config["fingerprint"] = self.fingerprint
+        return config
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class BertAdapterBackbone(AdapterBackbone, keras_hub.models.BertBackbone):
+    """`keras_hub.models.BertBackbone` with adapters; see `AdapterBackbone`."""

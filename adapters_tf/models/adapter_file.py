@@ -1,0 +1,159 @@
+"""The adapter directory: one small, self-describing folder for each task."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.numpy
+
+from adapters_tf.errors import AdapterFileError
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.adapter import Adapter
+from adapters_tf.models.trainable_set import Tuning
+
+FORMAT_VERSION = 1
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter.safetensors"
+_LIBRARIES = ("adapters-tf", "tensorflow", "keras", "keras-hub")
+
+
+def save_adapter(
+    adapter: Adapter, directory: str | os.PathLike[str], overwrite: bool = False
+) -> None:
+    """Write an adapter directory, whole or not at all.
+
+    `adapter.safetensors` holds the tensors by variable path,
+    `adapter_config.json` all other fields of `Adapter`, the format version and
+    the SHA-256 of the tensors' file.
+
+    Args:
+        adapter: From `AdapterModel.get_adapter`.
+        directory: Where to; its parent is made.
+        overwrite: Replace a directory that is there.
+
+    Raises:
+        AdapterFileError: if the directory exists, or cannot be written.
+    """
+    path = Path(directory)
+    if path.exists() and not overwrite:
+        raise AdapterFileError(
+            f"An adapter is saved to a new directory. Received: {str(path)!r}, which "
+            "exists; choose another one or pass overwrite=True."
+        )
+    config = {
+        f.name: getattr(adapter, f.name)
+        for f in dataclasses.fields(adapter)
+        if f.name != "tensors"
+    }
+    config["adapter"] = None if adapter.adapter is None else adapter.adapter.to_dict()
+    config["tuning"] = dataclasses.asdict(adapter.tuning)
+    config["versions"] = {
+        name: importlib.metadata.version(name) for name in _LIBRARIES
+    } | adapter.versions
+    weights = safetensors.numpy.save(adapter.tensors)
+    config["format_version"] = FORMAT_VERSION
+    config["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            for name, data in ((WEIGHTS_FILE, weights), (CONFIG_FILE, text.encode())):
+                with open(temporary / name, "wb") as f:
+                    f.write(data)
+                    f.flush()
+                    os.fsync(f.fileno())
+            temporary.chmod(0o755)
+            _move_into_place(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise AdapterFileError(
+            f"The adapter could not be written to {str(path)!r}: {error.strerror}"
+        ) from error
+
+
+def _move_into_place(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.rename(path)
+        return
+    # A directory cannot be replaced in one step; the old one stays until the
+    # new one has its name.
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    path.rename(old / path.name)
+    try:
+        new.rename(path)
+    except OSError:
+        (old / path.name).rename(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
+    """Read an adapter directory, strictly.
+
+    Args:
+        directory: Written by `save_adapter`.
+
+    Raises:
+        AdapterFileError: if a file is missing or corrupt, the format version
+            or a field is not known, or a field is missing.
+    """
+    path = Path(directory)
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (path / name).is_file():
+            raise AdapterFileError(
+                f"An adapter directory holds {CONFIG_FILE} and {WEIGHTS_FILE}. "
+                f"Received: {str(path)!r}, which "
+                f"{f'has no {name}' if path.is_dir() else 'is not a directory'}."
+            )
+    config = _read_config(path / CONFIG_FILE)
+    weights = (path / WEIGHTS_FILE).read_bytes()
+    if hashlib.sha256(weights).hexdigest() != config.pop("weights_sha256"):
+        raise AdapterFileError(
+            f"{path / WEIGHTS_FILE} is corrupt or from another adapter: its SHA-256 is "
+            f"not the one in {CONFIG_FILE}. Copy the directory again."
+        )
+    try:
+        tensors = safetensors.numpy.load(weights)
+        return Adapter(
+            **config
+            | {
+                "tensors": tensors,
+                "adapter": config["adapter"]
+                and AdapterConfig.from_dict(config["adapter"]),
+                "tuning": Tuning.of(config["tuning"]),
+            }
+        )
+    except (safetensors.SafetensorError, ValueError, TypeError) as error:
+        raise AdapterFileError(f"{str(path)!r} is not usable: {error}") from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AdapterFileError(f"{path} is corrupt: {error}") from error
+    version = config.pop("format_version", None) if isinstance(config, dict) else None
+    if version != FORMAT_VERSION:
+        raise AdapterFileError(
+            f"The format version must be {FORMAT_VERSION}. Received: {version} in "
+            f"{path}. A newer adapters-tf may read it."
+        )
+    known = {f.name for f in dataclasses.fields(Adapter)} - {"tensors"}
+    known |= {"weights_sha256"}
+    if set(config) != known:
+        raise AdapterFileError(
+            f"{path} must have exactly the fields of format {FORMAT_VERSION}. "
+            f"Missing: {sorted(known - set(config))}; "
+            f"unknown: {sorted(set(config) - known)}"
+        )
+    return config

@@ -1,0 +1,81 @@
+"""Base of the models that return one vector per text."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from adapters_tf.layers.dropout import Dropout
+from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.adapter_model import AdapterModel, encode
+from adapters_tf.models.trainable_set import Tuning
+
+HEAD_INPUTS = ("cls", "pooled", "mean")
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class MaskedMean(keras.layers.Layer):
+    """Mean over the tokens of `[batch, length, d]` where the mask is not 0."""
+
+    def call(self, sequence: Any, padding_mask: Any) -> Any:
+        weights = ops.cast(padding_mask, sequence.dtype)[:, :, None]
+        total = ops.maximum(ops.sum(weights, axis=1), 1)
+        return ops.sum(sequence * weights, axis=1) / total
+
+
+class TextModel(AdapterModel):
+    """A linear head on one vector per text; see `AdapterTextClassifier`."""
+
+    def __init__(
+        self,
+        backbone: AdapterBackbone,
+        num_outputs: int,
+        preprocessor: Any = None,
+        head_input: str = "cls",
+        dropout: float = 0.1,
+        tuning: Tuning | str | dict[str, Any] = "adapters",
+        squeeze: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if head_input not in HEAD_INPUTS:
+            raise ValueError(
+                f"head_input must be one of {', '.join(HEAD_INPUTS)}. "
+                f"Received: head_input={head_input!r}"
+            )
+        # === Layers ===
+        dtype = backbone.dtype_policy
+        head_dropout = Dropout(dropout, dtype=dtype, name="head_dropout")
+        # float32 also under mixed precision: logits feed a softmax.
+        logits = keras.layers.Dense(
+            num_outputs,
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            dtype="float32",
+            name="logits",
+        )
+
+        # === Functional Model ===
+        inputs = backbone.input
+        tuning = Tuning.of(tuning)
+        encoded = encode(backbone, inputs, tuning)
+        if head_input == "pooled":
+            features = encoded["pooled_output"]
+        elif head_input == "mean":
+            mean = MaskedMean(dtype=dtype, name="mean")
+            features = mean(encoded["sequence_output"], inputs["padding_mask"])
+        else:
+            features = encoded["sequence_output"][:, 0, :]
+        outputs = logits(head_dropout(features))
+        if squeeze:
+            outputs = ops.squeeze(outputs, axis=-1)
+        self.head_input = head_input
+        self.dropout = dropout
+        super().__init__(
+            inputs,
+            outputs,
+            backbone=backbone,
+            head=[logits],
+            preprocessor=preprocessor,
+            tuning=tuning,
+            reads_pooler=head_input == "pooled",
+            **kwargs,
+        )

@@ -1,0 +1,80 @@
+"""The one train step, of `model.fit` and of the distributed trainer alike."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from adapters_tf.layers.dropout import dropout_scope
+
+
+def _place_in_global_batch(rows: Any, weight_sum: Any) -> tuple[Any, Any]:
+    """`(first_row, global weight sum)` of this replica's share of the batch."""
+    strategy = tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync == 1:
+        return 0, weight_sum
+    context = tf.distribute.get_replica_context()
+    replica = context.replica_id_in_sync_group
+    # Shares may be uneven, so each replica tells the others how many it has.
+    mine = tf.one_hot(replica, strategy.num_replicas_in_sync, dtype=tf.int32) * rows
+    shares, weight_sum = context.all_reduce(
+        tf.distribute.ReduceOp.SUM, [mine, weight_sum]
+    )
+    return tf.cumsum(shares, exclusive=True)[replica], weight_sum
+
+
+def train_step(
+    model: Any,
+    x: Any,
+    y: Any,
+    weight: Any,
+    *,
+    seed: Any,
+    step: Any,
+    clip_norm: float | None = None,
+) -> tuple[Any, Any, Any]:
+    """Forward, backward and update, in a replica's context.
+
+    The loss is the mean over the examples of the *global* batch, so uneven
+    shares of a batch count by example, and the gradients are summed over the
+    replicas before they are clipped, as on one device.
+
+    Args:
+        model: An `AdapterModel` that is compiled; `model.optimizer` updates
+            `model.trainable_variables`.
+        x: The model's inputs for this replica's rows.
+        y: Labels, `[rows, ...]`.
+        weight: `[rows]` weights of the examples, or `None` for 1 each.
+        seed: The run's seed, for dropout.
+        step: The step, for dropout.
+        clip_norm: Clip the global norm of the summed gradients to this.
+
+    Returns:
+        `(outputs, loss_sum, weight_sum)` of this replica's rows: the model's
+        outputs, the weighted sum of the examples' losses and the sum of their
+        weights, both float32.
+    """
+    variables = [v.value for v in model.trainable_variables]
+    rows = tf.shape(tf.nest.flatten(x)[0])[0]
+    weight = tf.ones([rows]) if weight is None else tf.cast(weight, tf.float32)
+    weight_sum = tf.reduce_sum(weight)
+    first_row, global_sum = _place_in_global_batch(rows, weight_sum)
+    with dropout_scope(seed, step, first_row), tf.GradientTape() as tape:
+        outputs = model(x, training=True)
+        loss_sum = tf.reduce_sum(model.example_losses(y, outputs) * weight)
+        loss = tf.math.divide_no_nan(loss_sum, global_sum)
+    gradients = [
+        tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
+        for g, v in zip(tape.gradient(loss, variables), variables, strict=True)
+    ]
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas > 1:
+        gradients = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, gradients
+        )
+    if clip_norm is not None:
+        gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+    if replicas > 1:
+        # The Keras optimizer sums over the replicas once more.
+        gradients = [g / replicas for g in gradients]
+    model.optimizer.apply(gradients, model.trainable_variables)
+    return outputs, loss_sum, weight_sum

@@ -1,0 +1,64 @@
+"""What a task is: a kind of output, its labels and its metrics."""
+
+import dataclasses
+from typing import Any, Literal
+
+from adapters_tf.data.examples import Examples, QuestionExamples
+
+Kind = Literal["classification", "regression", "question_answering"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A data set's meaning: what goes in, what comes out, how it is scored.
+
+    Attributes:
+        name: Name of the task, as in `--task`, or of the user's file.
+        kind: What the head returns.
+        text_columns: Names of the one or two text columns.
+        labels: Class names in the order of their indices; empty unless
+            `kind == "classification"`.
+        metrics: Names of the metrics (see `adapters_tf.tasks.metrics`); the
+            first is the one that selects and is reported.
+    """
+
+    name: str
+    kind: Kind
+    text_columns: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ("accuracy",)
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the head: classes, 1 for a score, 2 for start and end."""
+        return {"classification": len(self.labels), "regression": 1}.get(self.kind, 2)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The task as plain JSON values; `Task.from_dict` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> "Task":
+        """The task that `to_dict` wrote."""
+        return cls(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskData:
+    """A task with its rows.
+
+    Attributes:
+        task: The task.
+        train: Training rows.
+        dev: The rows that select and report.
+        extra_dev: Further evaluation splits by name (MNLI's mismatched one).
+    """
+
+    task: Task
+    train: Examples | QuestionExamples
+    dev: Examples | QuestionExamples
+    extra_dev: dict[str, Examples | QuestionExamples] = dataclasses.field(
+        default_factory=dict
+    )

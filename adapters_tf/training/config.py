@@ -1,0 +1,63 @@
+"""Settings of a training run."""
+
+import dataclasses
+
+# Learning rates that did well without a sweep; docs/results say on what.
+DEFAULT_LEARNING_RATES = {
+    "adapters": 1e-3,
+    "full": 1e-4,
+    "top_n": 1e-4,
+    "layer_norm": 1e-3,
+    "head": 1e-3,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to train; what is trained is the model's `tuning`.
+
+    Attributes:
+        epochs: Passes over the training rows.
+        batch_size: Rows of a global batch.
+        learning_rate: Peak rate, after the warm-up.
+        warmup_proportion: Share of the steps over which the rate rises from 0;
+            it falls linearly to 0 over the rest.
+        weight_decay: Decoupled decay; none on LayerNorms and biases.
+        clip_norm: Global norm to which gradients are clipped.
+        seed: Seeds initial weights, order of the rows and dropout.
+        steps_per_loop: Steps between two looks at the loss.
+        checkpoint_interval: Steps between two checkpoints.
+        eval_batch_size: Rows of a batch in evaluation.
+    """
+
+    epochs: int = 3
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup_proportion: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    seed: int = 0
+    steps_per_loop: int = 20
+    checkpoint_interval: int = 200
+    eval_batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "steps_per_loop", "eval_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be 1 or more. Received: {name}={getattr(self, name)}"
+                )
+        if not self.learning_rate > 0:
+            raise ValueError(
+                "learning_rate must be above 0. Received: "
+                f"learning_rate={self.learning_rate}"
+            )
+        if not 0 <= self.warmup_proportion <= 1:
+            raise ValueError(
+                "warmup_proportion must be from 0 to 1. Received: "
+                f"warmup_proportion={self.warmup_proportion}"
+            )
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(
+                f"seed must be from 0 to 2147483647. Received: seed={self.seed}"
+            )

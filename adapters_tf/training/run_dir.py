@@ -1,0 +1,122 @@
+"""The output directory of a run: who may write it, and how."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from adapters_tf.errors import UserError
+
+SETTINGS_FILE = "settings.json"
+METRICS_FILE = "metrics.json"
+ADAPTER_DIR = "adapter"
+CHECKPOINT_DIR = "checkpoints"
+_LOCK_FILE = ".lock"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON to a temporary name, then rename: the file is whole or old."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as f:
+            json.dump(value, f, indent=2, sort_keys=True)
+            f.write("\n")
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path} could not be written: {error.strerror}") from error
+
+
+def _is_run(directory: Path) -> bool:
+    return (directory / SETTINGS_FILE).is_file()
+
+
+@contextlib.contextmanager
+def open_run(
+    directory: str | os.PathLike[str], settings: dict[str, Any], overwrite: bool
+) -> Iterator[Path]:
+    """Claim an output directory for one run.
+
+    A new or empty directory begins a run. One that holds an unfinished run of
+    the same settings continues it. Anything else is refused, and nothing in it
+    is touched.
+
+    Args:
+        directory: The output directory.
+        settings: The run's resolved settings, as JSON values.
+        overwrite: Start anew where a run, finished or not, is already there.
+
+    Yields:
+        The directory. It is locked against other processes meanwhile.
+
+    Raises:
+        UserError: if the directory holds a finished run, a run of other
+            settings, files of something else, is in use, or not writable.
+    """
+    path = Path(directory)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / _LOCK_FILE, "w")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(
+            f"output_dir must be a directory that can be written. Received: "
+            f"{str(path)!r}: {error.strerror}"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"Another run is writing to output_dir {str(path)!r}. Wait for it, or "
+                "choose another output_dir."
+            ) from None
+        _check(path, settings, overwrite)
+        if not _is_run(path):
+            write_json(path / SETTINGS_FILE, settings)
+        try:
+            yield path
+        except OSError as error:
+            raise UserError(
+                f"Writing to output_dir {str(path)!r} failed: {error.strerror or error}. "
+                "What was saved before is unharmed; run the same command again to go on."
+            ) from error
+
+
+def _check(path: Path, settings: dict[str, Any], overwrite: bool) -> None:
+    files = sorted(p.name for p in path.iterdir() if p.name != _LOCK_FILE)
+    if not files:
+        return
+    if not _is_run(path):
+        raise UserError(
+            "output_dir must be new, empty, or hold an earlier run. Received: "
+            f"{str(path)!r}, which holds other files: {', '.join(files[:5])}"
+        )
+    if overwrite:
+        for name in (METRICS_FILE, SETTINGS_FILE):
+            (path / name).unlink(missing_ok=True)
+        for name in (ADAPTER_DIR, CHECKPOINT_DIR, "tensorboard"):
+            shutil.rmtree(path / name, ignore_errors=True)
+        return
+    if (path / METRICS_FILE).is_file():
+        raise UserError(
+            f"output_dir {str(path)!r} holds a finished run. Choose another "
+            "output_dir, or give --overwrite to replace it."
+        )
+    old = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
+    changed = [
+        f"{k} was {old.get(k)!r} and is {settings.get(k)!r}"
+        for k in sorted({*old, *settings})
+        if old.get(k) != settings.get(k)
+    ]
+    if changed:
+        raise UserError(
+            f"output_dir {str(path)!r} holds an unfinished run of other settings "
+            f"({'; '.join(changed)}). Give the same settings to continue it, another "
+            "output_dir, or --overwrite to replace it."
+        )

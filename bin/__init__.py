@@ -1,0 +1,1 @@
+"""The programs: one module each, run as `adapters-tf-<module>` once installed."""

@@ -1,0 +1,1 @@
+"""The place of the SavedModel exporter, which is not part of this release."""
