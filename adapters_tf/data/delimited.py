@@ -76,9 +76,7 @@ def read_rows(
     return rows, skipped
 
 
-def _records(
-    text: str, dialect: Dialect, path: str
-) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, dialect: Dialect, path: str) -> Iterator[tuple[int, list[str]]]:
     body = text.lstrip("\r\n")
     line = 1 + len(_LINE_END.findall(text[: len(text) - len(body)]))
     above = line - 1
@@ -140,7 +138,7 @@ def _named_index(header: list[str], name: str, dialect: Dialect, path: str) -> i
     raise DataError(
         f"A column must be one of those in the header. Received: {name!r}, but with "
         f"the delimiter {dialect.delimiter!r} the columns of {path} are "
-        f"{_shorten(header)}{hint}"
+        f"{_shorten(header, limit=2000)}{hint}"
     )
 
 

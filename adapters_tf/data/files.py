@@ -48,6 +48,7 @@ class FileFormat:
                 "text_columns must be a tuple of one or two names. Received: "
                 f"text_columns={self.text_columns!r}"
             )
+        object.__setattr__(self, "text_columns", tuple(self.text_columns))
         if len(set(self.columns)) < len(self.columns):
             raise DataError(
                 "The text and label columns must be different ones. Received: "

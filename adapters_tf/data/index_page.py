@@ -38,7 +38,7 @@ def files(page: bytes, content_type: str, url: str) -> dict[str, str]:
     text = page.decode("utf-8", "replace")
     if content_type.endswith("json"):
         try:
-            links = {file["filename"]: file["url"] for file in json.loads(text)["files"]}
+            links = {f["filename"]: f["url"] for f in json.loads(text)["files"]}
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a project page: {error!r}") from error
     else:

@@ -74,8 +74,8 @@ def _value(record: dict[str, Any], name: str, where: str) -> str:
         return json.dumps(value)
     if not isinstance(value, str):
         raise DataError(
-            f"The value under {name!r} must be a string or a number. Received: {where}, "
-            f"a JSON {'array' if isinstance(value, list) else 'object'}"
+            f"The value under {name!r} must be a string or a number. Received: "
+            f"{where}, a JSON {'array' if isinstance(value, list) else 'object'}"
         )
     try:
         value.encode()

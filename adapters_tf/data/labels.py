@@ -28,8 +28,8 @@ def infer_labels(raw: Sequence[str]) -> tuple[str, ...]:
         )
     if len(names) > MAX_CLASSES or (len(raw) >= 10 and len(names) > 0.8 * len(raw)):
         raise DataError(
-            f"Classes must be at most {MAX_CLASSES} and have several rows each. Received: "
-            f"{len(names)} distinct labels in {len(raw)} rows, such as "
+            f"Classes must be at most {MAX_CLASSES} and have several rows each. "
+            f"Received: {len(names)} distinct labels in {len(raw)} rows, such as "
             f"{sorted(names)[:3]}. If the labels are numbers to predict, give "
             "--label_kind=number; if this is a column of identifiers or texts, name "
             "another label column"
@@ -96,8 +96,8 @@ def encode_scores(
         number = parse_number(value)
         if number is None or not abs(number) <= np.finfo(np.float32).max:
             raise DataError(
-                "Every score must be a finite number with a decimal point, such as 3.5. "
-                f"Received: {value!r} at {_where(i, lines, path)}"
+                "Every score must be a finite number with a decimal point, such as "
+                f"3.5. Received: {value!r} at {_where(i, lines, path)}"
             )
         scores[i] = number
     return scores

@@ -15,7 +15,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from adapters_tf.data import index_page, pip_settings
 from adapters_tf.data.progress import Progress
@@ -47,7 +47,7 @@ class _Index:
     authorization: str | None
     opener: urllib.request.OpenerDirector
 
-    def open(self, url: str) -> IO[bytes]:
+    def open(self, url: str) -> http.client.HTTPResponse:
         parts = urllib.parse.urlsplit(url)
         request = urllib.request.Request(url, headers={"User-Agent": "adapters-tf"})
         request.add_header("Accept", _ACCEPT)
@@ -153,27 +153,32 @@ def _copy(index: _Index, url: str, filename: str, target: Path) -> str:
     """Writes what `url` serves into `target`; returns its SHA-256."""
     digest = hashlib.sha256()
     with index.open(url) as response, target.open("wb") as file:
-        total = int(response.headers.get("Content-Length") or 0)
-        with Progress(filename, total) as progress:
+        with Progress(filename, _size(response)) as progress:
             for chunk in _chunks(response, url):
                 digest.update(chunk)
                 file.write(chunk)
                 progress.add(len(chunk))
-        # `read(n)` of http.client does not report a connection cut short.
-        if file.tell() < total:
-            reason = f"only {file.tell()} of {total} bytes"
-            raise _FetchError(url, reason)
     return digest.hexdigest()
 
 
-def _chunks(response: IO[bytes], url: str) -> Iterator[bytes]:
+def _size(response: http.client.HTTPResponse) -> int:
+    """What the server says the size is, or 0."""
+    return int(response.headers.get("Content-Length") or 0)
+
+
+def _chunks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
+    done = 0
     while True:
         try:
             chunk = response.read(_CHUNK)
         except (OSError, http.client.HTTPException) as error:
             raise _FetchError(url, f"a broken connection ({error!r})") from error
+        # `read(n)` of http.client does not report a connection cut short.
+        if not chunk and done < _size(response):
+            raise _FetchError(url, f"only {done} of {_size(response)} bytes")
         if not chunk:
             return
+        done += len(chunk)
         yield chunk
 
 

@@ -139,9 +139,10 @@ def check_positions(examples: QuestionExamples, source: str) -> None:
 
 
 def _read_json(path: str | os.PathLike[str]) -> Any:
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"A question-answering file must be JSON. Received: {path}: {error}"
         ) from None
@@ -240,9 +241,22 @@ def _get(record: Any, key: str, kind: type, where: str) -> Any:
             f"There must be {name} under {key!r}. Received: {where}, where there is "
             f"{type(value).__name__ if value is not None else 'nothing'}"
         )
-    if kind is str and not value.strip():
-        raise DataError(f"No {key} may be empty. Received: {where} with an empty one")
+    if isinstance(value, str):
+        _check_text(value, key, where)
     return value
+
+
+def _check_text(text: str, key: str, where: str) -> None:
+    if not text.strip():
+        raise DataError(f"No {key} may be empty. Received: {where} with an empty one")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # An escape such as \ud800 alone: TensorFlow can hold UTF-8 only.
+        raise DataError(
+            f"Every {key} must be valid Unicode. Received: {where} with one half of a "
+            "surrogate pair"
+        ) from None
 
 
 def _unanswerable(path: str, what: str) -> DataError:

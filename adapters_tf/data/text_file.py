@@ -20,7 +20,9 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> str:
     try:
         raw = file.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"A data file must exist. Received: {path}{_near(file)}") from None
+        raise DataError(
+            f"A data file must exist. Received: {path}{_near(file)}"
+        ) from None
     except IsADirectoryError:
         inside = sorted(os.listdir(file))[:10]
         raise DataError(
@@ -33,7 +35,9 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> str:
             "has no access. Change its permissions, as with chmod u+r"
         ) from None
     except OSError as error:
-        raise DataError(f"A data file must be readable. Received: {path}: {error}") from None
+        raise DataError(
+            f"A data file must be readable. Received: {path}: {error}"
+        ) from None
     text = _decode(raw, encoding, str(path))
     if not text.strip():
         raise DataError(f"A data file must hold rows. Received the empty file {path}")
@@ -63,9 +67,9 @@ def _decode(raw: bytes, encoding: str, path: str) -> str:
         line = 1 + len(re.findall(rb"\r\n|\r|\n", raw[:at]))
         hint = "utf-16" if utf16 else "latin-1"
         raise DataError(
-            f"The file must be in the encoding {encoding}. Received: {path}, whose byte "
-            f"{raw[at:at + 1].hex() or '?'} at byte offset {at} (line {line}) is not. "
-            f"Try --encoding={hint}"
+            f"The file must be in the encoding {encoding}. Received: {path}, whose "
+            f"byte {raw[at : at + 1].hex() or '?'} at byte offset {at} (line {line}) "
+            f"is not. Try --encoding={hint}"
         ) from None
 
 

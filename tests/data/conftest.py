@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from adapters_tf.data import package_index
+from adapters_tf.data import package_index, pip_settings
 
 _PIP_VARIABLES = ("PIP_CERT", "PIP_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -56,7 +56,9 @@ class LocalIndex:
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/simple"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        ).start()
 
     def offer(self, project, filename, answer):
         """Lists one file, with that answer, on the page of a project."""
@@ -87,6 +89,8 @@ def index(pip_environment, monkeypatch):
     """A `LocalIndex` that is the package index of this process."""
     server = LocalIndex()
     monkeypatch.setenv("PIP_INDEX_URL", server.url)
+    # Starting pip in every test would take most of their time.
+    monkeypatch.setattr(pip_settings, "_config_files", dict)
     yield server
     server.close()
 

@@ -121,7 +121,7 @@ def test_connection_always_cut_short(index, download):
 
 def test_page_cut_short(index, download):
     index.pages["/simple/made-up/"] = {"body": b"<html>", "length": 1000}
-    with pytest.raises(UserError, match="Received: "):
+    with pytest.raises(UserError, match="only 6 of 1000 bytes"):
         download()
     assert len(index.requests) == 3
 
@@ -198,11 +198,17 @@ def test_settings_come_from_the_environment_then_install_then_global(
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     assert pip_settings.read() == pip_settings.PipSettings("https://a", cert="/c")
     config.write_text("[global]\nindex-url = https://a\n[install]\nindex-url=https://b")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/bundle")
-    assert pip_settings.read() == pip_settings.PipSettings("https://b", cert="/bundle")
+    assert pip_settings.read().index_url == "https://b"
     monkeypatch.setenv("PIP_INDEX_URL", "https://c")
     monkeypatch.setenv("PIP_CERT", "/cert")
     assert pip_settings.read() == pip_settings.PipSettings("https://c", cert="/cert")
+
+
+def test_certificates_of_requests_come_last(pip_environment, monkeypatch):
+    monkeypatch.setenv("CURL_CA_BUNDLE", "/curl")
+    assert pip_settings.read().cert == "/curl"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/requests")
+    assert pip_settings.read().cert == "/requests"
 
 
 def test_settings_without_pip(pip_environment, monkeypatch):

@@ -1,0 +1,269 @@
+"""One training run, from rows to a saved adapter and its metrics."""
+
+import contextlib
+import dataclasses
+import io
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import orbit
+import tensorflow as tf
+
+from adapters_tf.data.preset_names import resolve_preset
+from adapters_tf.errors import UserError
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.models.adapter_model import AdapterModel
+from adapters_tf.models.build import build_model
+from adapters_tf.models.parameter_table import count_parameters
+from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tasks.metrics import majority_baseline
+from adapters_tf.tasks.task import TaskData
+from adapters_tf.training.config import TrainConfig
+from adapters_tf.training.evaluate import Evaluator, Prepared, prepare
+from adapters_tf.training.run_dir import (
+    ADAPTER_DIR,
+    CHECKPOINT_DIR,
+    METRICS_FILE,
+    open_run,
+    write_json,
+)
+from adapters_tf.training.strategy import get_strategy
+from adapters_tf.training.trainer import AdapterTrainer
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainJob:
+    """What to train, apart from the rows.
+
+    Attributes:
+        preset: The base; see `resolve_preset`.
+        tuning: What is trained.
+        adapter: The adapters; ignored where `tuning` has none.
+        head: Arguments of the head beside the number of classes.
+        seq_length: Longest input in tokens.
+        precision: `"float32"` or `"mixed_bfloat16"`.
+        distribution_strategy: See `get_strategy`.
+        config: How to train.
+    """
+
+    preset: str = "demo"
+    tuning: Tuning = Tuning()
+    adapter: AdapterConfig = AdapterConfig()
+    head: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seq_length: int = 128
+    precision: str = "float32"
+    distribution_strategy: str = "one_device"
+    config: TrainConfig = TrainConfig()
+
+
+def build_task_model(job: TrainJob, data: TaskData) -> AdapterModel:
+    """The model of this job for this task, freshly initialised from the seed."""
+    keras.utils.set_random_seed(job.config.seed)
+    head = dict(job.head) if data.task.kind != "question_answering" else {}
+    if data.task.kind == "classification":
+        head["num_classes"] = len(data.task.labels)
+    return build_model(
+        data.task.kind,
+        resolve_preset(job.preset),
+        job.adapter if job.tuning.method == "adapters" else None,
+        job.tuning,
+        job.seq_length,
+        head,
+        dtype=job.precision,
+    )
+
+
+def run_job(
+    job: TrainJob,
+    data: TaskData,
+    output_dir: str,
+    settings: dict[str, Any],
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train, evaluate and save.
+
+    Writes `settings.json`, checkpoints, TensorBoard logs, `adapter/` and, last
+    of all, `metrics.json` to `output_dir`.
+
+    Args:
+        job: What to train.
+        data: The task and its rows.
+        output_dir: See `open_run`.
+        settings: Identifies the run: only a run of equal settings is continued.
+        overwrite: See `open_run`.
+
+    Returns:
+        What is in `metrics.json`.
+    """
+    with open_run(output_dir, settings, overwrite) as directory:
+        strategy = get_strategy(job.distribution_strategy)
+        with strategy.scope():
+            model = build_task_model(job, data)
+            print(f"\n{count_parameters(model).table()}\n", flush=True)
+            train, dev = (
+                prepare(rows, model.preprocessor) for rows in (data.train, data.dev)
+            )
+            _report_rows(train, dev, job.seq_length)
+            evaluator = Evaluator(model, data.task, job.config.eval_batch_size)
+            trainer = AdapterTrainer(model, train.features, job.config)
+            speed = _train(trainer, evaluator, dev, directory)
+        metrics = _metrics(job, data, model, trainer, evaluator, dev, speed)
+        adapter = model.get_adapter(
+            task=data.task.to_dict(),
+            metrics=metrics["dev"],
+            preset=job.preset,
+            seq_length=job.seq_length,
+            training=settings,
+        )
+        save_adapter(adapter, directory / ADAPTER_DIR, overwrite=True)
+        write_json(directory / METRICS_FILE, metrics)
+    return metrics
+
+
+def _metrics(
+    job: TrainJob,
+    data: TaskData,
+    model: AdapterModel,
+    trainer: AdapterTrainer,
+    evaluator: Evaluator,
+    dev: Prepared,
+    speed: float,
+) -> dict[str, Any]:
+    counts = count_parameters(model)
+    metrics = {
+        "task": data.task.name,
+        "dev": evaluator.metrics(dev),
+        "majority_baseline": majority_baseline(data.task, data.train, data.dev),
+        "train_rows": len(data.train),
+        "dev_rows": len(data.dev),
+        "trainable_parameters": counts.trained,
+        "base_parameters": counts.base,
+        "steps": trainer.total_steps,
+        "examples_per_second": speed,
+        "seed": job.config.seed,
+    }
+    for name, rows in data.extra_dev.items():
+        metrics[f"dev_{name}"] = evaluator.metrics(prepare(rows, model.preprocessor))
+    return metrics
+
+
+def _report_rows(train: Prepared, dev: Prepared, seq_length: int) -> None:
+    for name, part in (("training", train), ("dev", dev)):
+        cut = part.features.num_truncated
+        if part.questions is None:
+            note = f"{cut:,} truncated to {seq_length} tokens" if cut else "none truncated"
+        else:
+            note = f"{len(part.features):,} windows of up to {seq_length} tokens"
+            if part.questions.num_unlocated:
+                note += f"; {part.questions.num_unlocated:,} answers in no window"
+        print(f"{len(part.examples):,} {name} rows, {note}", flush=True)
+
+
+def _train(
+    trainer: AdapterTrainer, evaluator: Evaluator, dev: Prepared, directory: Path
+) -> float:
+    """Train to the last step; returns the training speed in examples/s."""
+    config = trainer.config
+    manager = tf.train.CheckpointManager(
+        trainer.checkpoint(),
+        str(directory / CHECKPOINT_DIR),
+        max_to_keep=2,
+        step_counter=trainer.global_step,
+        checkpoint_interval=config.checkpoint_interval,
+    )
+    _restore(manager)
+    progress = _Progress(trainer)
+    with _silent():
+        controller = orbit.Controller(
+            global_step=trainer.global_step,
+            trainer=trainer,
+            steps_per_loop=config.steps_per_loop,
+            checkpoint_manager=manager,
+            summary_dir=str(directory / "tensorboard"),
+            summary_interval=config.steps_per_loop,
+            train_actions=[progress.update],
+        )
+    done = int(trainer.global_step.numpy())
+    if done:
+        print(f"continuing from step {done} of {trainer.total_steps}", flush=True)
+    for epoch in range(done // trainer.steps_per_epoch, config.epochs):
+        progress.begin(epoch)
+        with _silent():
+            controller.train(steps=(epoch + 1) * trainer.steps_per_epoch)
+        progress.end(evaluator.metrics(dev))
+    return progress.examples_per_second
+
+
+def _restore(manager: tf.train.CheckpointManager) -> None:
+    path = manager.latest_checkpoint
+    if path is None:
+        return
+    try:
+        manager.checkpoint.restore(path).assert_consumed()
+    except Exception as error:
+        # TensorFlow raises many types for a truncated or foreign checkpoint.
+        raise UserError(
+            f"The checkpoint {path} cannot be read: {error}\nDelete the files "
+            f"{path}.* and the line that names them in the file `checkpoint` beside "
+            "them to go on from the one before, or give --overwrite to start anew."
+        ) from error
+
+
+@contextlib.contextmanager
+def _silent() -> Any:
+    """Keep orbit's own lines from the output; `_Progress` writes ours."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+class _Progress:
+    """A Keras progress bar on a terminal, a line an epoch elsewhere."""
+
+    def __init__(self, trainer: AdapterTrainer) -> None:
+        self._trainer = trainer
+        self._stdout = sys.stdout
+        self._seconds = 0.0
+        self._examples = 0.0
+        self._clock = 0.0
+        self._loops = 0
+        self._loss = 0.0
+
+    @property
+    def examples_per_second(self) -> float:
+        """Over all loops but the first, which traces the graph."""
+        return self._examples / self._seconds if self._seconds else 0.0
+
+    def begin(self, epoch: int) -> None:
+        config, steps = self._trainer.config, self._trainer.steps_per_epoch
+        print(f"Epoch {epoch + 1}/{config.epochs}", flush=True)
+        self._first = epoch * steps
+        verbose = 1 if self._stdout.isatty() else 2
+        self._bar = keras.utils.Progbar(
+            steps, verbose=verbose, stateful_metrics=["loss", "examples/s"]
+        )
+        self._clock = time.perf_counter()
+
+    def update(self, output: dict[str, float]) -> None:
+        elapsed = time.perf_counter() - self._clock
+        if self._loops:
+            self._seconds += elapsed
+            self._examples += output["examples"]
+        self._loops += 1
+        self._loss = output["loss"]
+        done = int(self._trainer.global_step.numpy()) - self._first
+        values = [("loss", self._loss)]
+        if self._seconds:
+            values.append(("examples/s", self.examples_per_second))
+        with contextlib.redirect_stdout(self._stdout):
+            # The bar's last line is written once, with `finalize`.
+            last = done >= self._trainer.steps_per_epoch
+            self._bar.update(done, values, finalize=last)
+        self._clock = time.perf_counter()
+
+    def end(self, metrics: dict[str, float]) -> None:
+        text = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        print(f"dev: {text}", flush=True)

@@ -1,0 +1,112 @@
+"""What the programs share: parsing, grouped help, errors without a traceback."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import flags
+
+from adapters_tf.errors import UserError
+
+EXIT_USER_ERROR = 2
+
+
+class Groups:
+    """Flags of one program, in groups for `--help`.
+
+    Args:
+        usage: One line that says what the program does, and an example.
+    """
+
+    def __init__(self, usage: str) -> None:
+        self.usage = usage
+        self.flags = flags.FlagValues()
+        self._groups: dict[str, list[str]] = {}
+        self._group = ""
+
+    def group(self, title: str) -> None:
+        """Begin a group; the flags defined from now on belong to it."""
+        self._group = title
+
+    def _add(self, define: Callable[..., object], name: str, *args: object) -> None:
+        define(name, *args, flag_values=self.flags)
+        self._groups.setdefault(self._group, []).append(name)
+
+    def string(self, name: str, default: str | None, help_text: str) -> None:
+        """Define a text flag."""
+        self._add(flags.DEFINE_string, name, default, help_text)
+
+    def strings(self, name: str, default: list[str] | None, help_text: str) -> None:
+        """Define a flag of comma-separated texts."""
+        self._add(flags.DEFINE_list, name, default, help_text)
+
+    def integer(self, name: str, default: int | None, help_text: str) -> None:
+        """Define a whole number."""
+        self._add(flags.DEFINE_integer, name, default, help_text)
+
+    def number(self, name: str, default: float | None, help_text: str) -> None:
+        """Define a number."""
+        self._add(flags.DEFINE_float, name, default, help_text)
+
+    def boolean(self, name: str, default: bool | None, help_text: str) -> None:
+        """Define a flag that is on (`--name`) or off (`--noname`)."""
+        self._add(flags.DEFINE_bool, name, default, help_text)
+
+    def choice(
+        self, name: str, default: str | None, choices: tuple[str, ...], help_text: str
+    ) -> None:
+        """Define one of several texts."""
+        self._add(flags.DEFINE_enum, name, default, list(choices), help_text)
+
+    def help(self) -> str:
+        """The text of `--help`."""
+        lines = [self.usage]
+        for title, names in self._groups.items():
+            lines += ["", f"{title}:"]
+            for name in names:
+                flag = self.flags[name]
+                default = flag.default
+                if isinstance(default, list):
+                    default = ",".join(default)
+                note = "" if default in (None, "") else f" [{default}]"
+                lines.append(f"  --{name:<22} {flag.help}{note}")
+        lines += ["", "  --flagfile=FILE         read flags from a file, one a line"]
+        return "\n".join(lines)
+
+
+def run(groups: Groups, main: Callable[[flags.FlagValues], None]) -> None:
+    """Parse the command line, run `main`, and exit with its status.
+
+    Exits with 0, or with 2 and a text on stderr for what the user can mend.
+    """
+    if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
+        print(groups.help())
+        sys.exit(0)
+    try:
+        rest = groups.flags(sys.argv)[1:]
+        if rest:
+            raise UserError(
+                f"Options begin with --name. Received: {' '.join(rest)}. See --help."
+            )
+        main(groups.flags)
+    except (UserError, ValueError, flags.Error) as error:
+        if os.environ.get("ADAPTERS_TF_TRACEBACK"):
+            raise
+        # A ValueError of a configuration class is the user's to mend as well;
+        # one from deeper inside is a fault, and shows where it came from.
+        if isinstance(error, UserError | flags.Error) or _from_configuration(error):
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_USER_ERROR)
+        raise
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command continues the run", file=sys.stderr)
+        sys.exit(130)
+
+
+def _from_configuration(error: BaseException) -> bool:
+    """Whether one of this library's own checks raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return module.startswith("adapters_tf.")

@@ -1,0 +1,205 @@
+"""adapters-tf-train: train adapters, or a baseline, on a task."""
+
+from typing import Any
+
+from adapters_tf.bin.environment import quiet_tensorflow
+
+quiet_tensorflow()
+
+from adapters_tf.bin.data_flags import define_format_flags, file_format  # noqa: E402
+from adapters_tf.bin.program import Groups, run  # noqa: E402
+from adapters_tf.data.demo import (  # noqa: E402
+    DEMO_DATA_ENCODING,
+    demo_data_file,
+)
+from adapters_tf.data.files import FileFormat  # noqa: E402
+from adapters_tf.errors import UserError  # noqa: E402
+from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig  # noqa: E402
+from adapters_tf.models.trainable_set import METHODS, Tuning  # noqa: E402
+from adapters_tf.tasks.file_task import load_file_task  # noqa: E402
+from adapters_tf.tasks.limit import limit_train_rows  # noqa: E402
+from adapters_tf.tasks.registry import load_task, task_names  # noqa: E402
+from adapters_tf.tasks.task import TaskData  # noqa: E402
+from adapters_tf.training.config import (  # noqa: E402
+    DEFAULT_LEARNING_RATES,
+    TrainConfig,
+)
+from adapters_tf.training.job import TrainJob, run_job  # noqa: E402
+from adapters_tf.training.predict_texts import predict_texts  # noqa: E402
+
+# The main job without flags: sizes that end in a few minutes on two cores.
+_DEMO_TRAIN_ROWS = 8000
+_DEMO_EPOCHS = 2
+_DEMO_DEV_FRACTION = 0.05
+_DEMO_TEXTS = (
+    "thank you so much, this made my day",
+    "the flight was cancelled and nobody told us anything",
+    "the meeting is on tuesday at ten",
+)
+
+
+def define() -> Groups:
+    """The program's flags."""
+    g = Groups(
+        "Trains adapters on a task and saves them.\n"
+        "With no flags: a small encoder on tweets, both from the package index.\n"
+        "  adapters-tf-train --preset=bert_base_en_uncased --train_file=rows.csv "
+        "--text_columns=text --label_column=label --output_dir=out"
+    )
+    g.group("Task")
+    g.string("task", None, f"one of {', '.join(task_names())}")
+    g.string("data_dir", None, "folder with the task's public files [TFDS]")
+    g.string("tfds_data_dir", None, "folder of TensorFlow Datasets")
+    g.group("Or a file (.csv, .tsv, .jsonl)")
+    g.string("train_file", None, "training rows")
+    g.string("dev_file", None, "rows to evaluate on [a part of the training rows]")
+    define_format_flags(g, ["text"], "label")
+    g.choice("label_kind", "auto", ("auto", "class", "number"), "kind of the label")
+    g.number("dev_fraction", 0.1, "part of the training rows, without dev_file")
+    g.integer("max_train_examples", None, "train on this many rows, drawn at random")
+    g.group("Model")
+    g.string("preset", "demo", "keras-hub preset, handle, directory, or `demo`")
+    g.choice("tuning", "adapters", METHODS, "what is trained")
+    g.integer("top_n", None, "number of blocks, with tuning=top_n")
+    g.integer("bottleneck_dim", 64, "units of an adapter's bottleneck")
+    g.strings("adapter_sublayers", list(SUBLAYERS), "which sub-layers get one")
+    g.strings("adapter_layers", None, "indices of the blocks that get them [all]")
+    g.number("initializer_stddev", 1e-2, "of the adapters' kernels")
+    g.choice("head_input", "cls", ("cls", "pooled", "mean"), "what the head reads")
+    g.integer("seq_length", 128, "longest input, in tokens")
+    g.choice("precision", "float32", ("float32", "mixed_bfloat16"), "of computations")
+    g.group("Training")
+    g.integer("epochs", 3, "passes over the training rows")
+    g.integer("batch_size", 32, "rows of a batch")
+    rates = ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LEARNING_RATES.items())
+    g.number("learning_rate", None, f"peak rate [{rates}]")
+    g.number("warmup_proportion", 0.1, "part of the steps")
+    g.number("weight_decay", 0.01, "decoupled")
+    g.integer("seed", 0, "same seed, same result")
+    g.string("distribution_strategy", "one_device", "off or one_device")
+    g.group("Output")
+    g.string("output_dir", "adapters-tf-run", "new, or that of the run to continue")
+    g.boolean("overwrite", False, "replace the run that is in output_dir")
+    return g
+
+
+def job_from_flags(flags: Any) -> TrainJob:
+    """The job that the flags describe."""
+    layers = flags.adapter_layers
+    try:
+        layers = None if layers is None else tuple(int(i) for i in layers)
+    except ValueError:
+        raise UserError(
+            "--adapter_layers must be block numbers from 0, with commas between. "
+            f"Received: {','.join(layers)}"
+        ) from None
+    if flags.seq_length < 8:
+        raise UserError(
+            f"--seq_length must be 8 or more. Received: --seq_length={flags.seq_length}"
+        )
+    tuning = Tuning(flags.tuning, flags.top_n)
+    rate = flags.learning_rate
+    return TrainJob(
+        preset=flags.preset,
+        tuning=tuning,
+        adapter=AdapterConfig(
+            bottleneck_dim=flags.bottleneck_dim,
+            sublayers=tuple(flags.adapter_sublayers),
+            layers=layers,
+            initializer_stddev=flags.initializer_stddev,
+        ),
+        head={"head_input": flags.head_input},
+        seq_length=flags.seq_length,
+        precision=flags.precision,
+        distribution_strategy=flags.distribution_strategy,
+        config=TrainConfig(
+            epochs=flags.epochs,
+            batch_size=flags.batch_size,
+            learning_rate=DEFAULT_LEARNING_RATES[tuning.method] if rate is None else rate,
+            warmup_proportion=flags.warmup_proportion,
+            weight_decay=flags.weight_decay,
+            seed=flags.seed,
+        ),
+    )
+
+
+def load_data(flags: Any) -> TaskData:
+    """The task and its rows that the flags name."""
+    if flags.task and flags.train_file:
+        raise UserError(
+            "Give one of --task and --train_file. Received: "
+            f"--task={flags.task} --train_file={flags.train_file}"
+        )
+    if flags.task:
+        data = load_task(flags.task, flags.data_dir, flags.tfds_data_dir)
+    elif flags.train_file:
+        data = load_file_task(
+            flags.train_file,
+            flags.dev_file,
+            file_format(flags, flags.label_column),
+            flags.label_kind,
+            flags.dev_fraction,
+            flags.seed,
+        )
+    else:
+        demo_format = FileFormat(
+            text_columns=("text",),
+            label_column="sentiment",
+            encoding=DEMO_DATA_ENCODING,
+        )
+        data = load_file_task(
+            demo_data_file(), None, demo_format, "class", _DEMO_DEV_FRACTION, 0, "tweets"
+        )
+    return limit_train_rows(data, flags.max_train_examples, flags.seed)
+
+
+def main(flags: Any) -> None:
+    """Train; print the result; with no flags, predict a few texts too."""
+    demo = not (flags.task or flags.train_file)
+    if demo:
+        if not flags["epochs"].present:
+            flags.epochs = _DEMO_EPOCHS
+        if not flags["max_train_examples"].present:
+            flags.max_train_examples = _DEMO_TRAIN_ROWS
+    job = job_from_flags(flags)
+    data = load_data(flags)
+    # Where the results go and whether to replace them is no part of the run.
+    settings = {
+        name: flags[name].value
+        for name in sorted(flags)
+        if name not in ("output_dir", "overwrite") and not name.startswith("_")
+    }
+    settings["learning_rate"] = job.config.learning_rate
+    metrics = run_job(job, data, flags.output_dir, settings, flags.overwrite)
+    print(summary(metrics, flags.output_dir))
+    if demo:
+        print("\nThe saved adapter, loaded again, on a few texts:")
+        for text, record in zip(
+            _DEMO_TEXTS,
+            predict_texts(f"{flags.output_dir}/adapter", [_DEMO_TEXTS]),
+            strict=True,
+        ):
+            print(f"  {record['label']:<9} {record['score']:.2f}  {text}")
+
+
+def summary(metrics: dict[str, Any], output_dir: str) -> str:
+    """The result beside the majority baseline, as text."""
+    lines = [f"\n{'':<12}{'dev':>8}{'majority':>10}"]
+    for name, value in metrics["dev"].items():
+        lines.append(
+            f"{name:<12}{value:>8.4f}{metrics['majority_baseline'][name]:>10.4f}"
+        )
+    lines.append(
+        f"{metrics['steps']} steps, {metrics['examples_per_second']:.0f} examples/s; "
+        f"adapter in {output_dir}/adapter"
+    )
+    return "\n".join(lines)
+
+
+def cli() -> None:
+    """Entry point of `adapters-tf-train`."""
+    run(define(), main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,186 @@
+"""SQuAD v1.1 files and flat lists of questions."""
+
+import copy
+import json
+
+import pytest
+from absl import logging
+
+from adapters_tf.data.squad import (
+    AnswerReport,
+    is_question_file,
+    read_flat_questions,
+    read_questions,
+    read_squad,
+)
+from adapters_tf.errors import DataError
+
+CONTEXT = "\U0001f600 Ada Lovelace met Babbage in 1833."
+SQUAD = {
+    "version": "1.1",
+    "data": [
+        {
+            "title": "Ada",
+            "paragraphs": [
+                {
+                    "context": CONTEXT,
+                    "qas": [
+                        {
+                            "id": "q1",
+                            "question": "Who met Babbage?",
+                            "answers": [
+                                {"text": "Ada Lovelace", "answer_start": 2},
+                                {"text": "Lovelace", "answer_start": 6},
+                            ],
+                        },
+                        {
+                            "id": "q2",
+                            "question": "When?",
+                            "answers": [{"text": "1833", "answer_start": 30}],
+                        },
+                    ],
+                }
+            ],
+        }
+    ],
+}
+FLAT = [
+    {"context": "a cat and a cat", "question": "Who?", "answer": "cat"},
+    {"context": "a dog", "question": "Who?", "answer": "dog"},
+    {"context": "a dog", "question": "Who?", "answer": "a dog"},
+    {"context": "a dog", "question": "What?", "answer": "cow"},
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="a.json"):
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+def changed(change):
+    content = copy.deepcopy(SQUAD)
+    paragraph = content["data"][0]["paragraphs"][0]
+    change(content, paragraph, paragraph["qas"][0])
+    return content
+
+
+def test_read_squad(write):
+    examples = read_squad(write(SQUAD))
+    assert examples.ids == ["q1", "q2"]
+    assert examples.questions == ["Who met Babbage?", "When?"]
+    assert examples.contexts == [CONTEXT, CONTEXT]
+    assert examples.answers == [("Ada Lovelace", "Lovelace"), ("1833",)]
+    # Offsets count code points: the emoji is one, not two UTF-16 units.
+    assert examples.starts == [(2, 6), (30,)]
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (lambda c, p, q: c.pop("data"), r"list under 'data'.*keys are \['version'\]"),
+        (lambda c, p, q: c.update(version="v2.0"), "v1.1.*version 'v2.0' of SQuAD v2"),
+        (lambda c, p, q: q.update(is_impossible=True), r"never 'no answer'.*qas\[0\]"),
+        (lambda c, p, q: q.update(answers=[]), r"must have an answer.*qas\[0\]"),
+        (lambda c, p, q: q.pop("answers"), r"must have an answer.*qas\[0\]"),
+        (lambda c, p, q: q.update(id="q2"), "ids .* unique.*'q2'"),
+        (lambda c, p, q: q.update(id=7), "a string under 'id'.*is int"),
+        (lambda c, p, q: q.pop("question"), "under 'question'.*there is nothing"),
+        (lambda c, p, q: q.update(question=" "), "No question may be empty"),
+        (lambda c, p, q: q.update(question="\ud800"), "valid Unicode.*surrogate"),
+        (lambda c, p, q: p.pop("context"), r"'context'.*paragraphs\[0\]"),
+        (lambda c, p, q: p.update(qas={}), "a list under 'qas'.*is dict"),
+        (lambda c, p, q: c.update(data=["x"]), "under 'paragraphs'"),
+        (lambda c, p, q: c.update(data=[]), "must hold questions"),
+        (lambda c, p, q: q["answers"][0].pop("answer_start"), "integer.*answer_start"),
+        (lambda c, p, q: q["answers"][0].update(answer_start=True), "an integer"),
+        (lambda c, p, q: q["answers"][0].update(text=""), "No text may be empty"),
+        (
+            lambda c, p, q: q["answers"][0].update(answer_start=3),
+            "question 'q1', answer 'Ada Lovelace' at 3, where .*'da Lovelace '.*1 answers",
+        ),
+        (lambda c, p, q: q["answers"][0].update(answer_start=-3), "at -3"),
+        (lambda c, p, q: q["answers"][0].update(answer_start=999), "there is ''"),
+    ],
+)
+def test_bad_squad(write, change, match):
+    with pytest.raises(DataError, match=match):
+        read_squad(write(changed(change)))
+
+
+def test_wrong_offsets_are_counted(write):
+    content = changed(lambda c, p, q: p.update(context="x" + CONTEXT))
+    with pytest.raises(DataError, match="3 answers are elsewhere"):
+        read_squad(write(content))
+
+
+def test_malformed_json(write):
+    with pytest.raises(DataError, match="must be JSON.*line 1 column 2"):
+        read_squad(write("{"))
+
+
+def test_unlabelled_questions(write):
+    path = write(changed(lambda c, p, q: q.pop("answers")))
+    examples = read_squad(path, require_answers=False)
+    assert examples.answers == [(), ("1833",)]
+    assert examples.starts == [(), (30,)]
+
+
+def test_flat_questions(write):
+    examples, report = read_flat_questions(write(FLAT))
+    assert report == AnswerReport(once=2, several=1, missing=1)
+    assert examples.answers == [("cat",), ("dog",), ("a dog",)]
+    assert examples.starts == [(2,), (2,), (0,)]
+    assert examples.contexts == ["a cat and a cat", "a dog", "a dog"]
+
+
+def test_flat_ids_are_unique_and_do_not_depend_on_other_rows(write):
+    ids = read_flat_questions(write(FLAT))[0].ids
+    assert len(set(ids)) == 3
+    assert ids[2] == ids[1] + "-2"
+    assert read_flat_questions(write(FLAT[1:2]))[0].ids == [ids[1]]
+
+
+def test_flat_without_answers(write):
+    rows = [{"context": "a dog", "question": "Who?"}]
+    with pytest.raises(DataError, match="under 'answer'.*item 0"):
+        read_flat_questions(write(rows))
+    examples, report = read_flat_questions(write(rows), require_answers=False)
+    assert examples.answers == [()] and examples.starts == [()]
+    assert report == AnswerReport()
+
+
+def test_flat_with_no_answer_in_any_context(write):
+    with pytest.raises(DataError, match="letter by letter.*none of 1"):
+        read_flat_questions(write(FLAT[3:]))
+
+
+def test_flat_must_be_a_list(write):
+    with pytest.raises(DataError, match="JSON list.*a JSON dict"):
+        read_flat_questions(write(SQUAD))
+    with pytest.raises(DataError, match="must hold questions"):
+        read_flat_questions(write("[]"))
+
+
+def test_read_questions_takes_both_and_logs_the_report(write, monkeypatch):
+    messages = []
+    monkeypatch.setattr(logging, "warning", lambda text, *a: messages.append(text % a))
+    assert read_questions(write(SQUAD)).ids == ["q1", "q2"]
+    assert messages == []
+    assert len(read_questions(write(FLAT))) == 3
+    assert "of 4, 1 were found several times" in messages[0]
+    assert "1 not at all" in messages[0]
+
+
+def test_is_question_file(write, tmp_path):
+    assert is_question_file(write(SQUAD))
+    assert is_question_file(write(FLAT))
+    assert not is_question_file(write(SQUAD, "a.txt"))
+    assert not is_question_file(write([{"text": "a"}]))
+    assert not is_question_file(write('{"text": "a"}\n{"text": "b"}\n'))
+    assert not is_question_file(write("[]"))
+    assert not is_question_file(tmp_path / "missing.json")
