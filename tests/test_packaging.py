@@ -65,7 +65,9 @@ def test_installed_modules_are_those_of_the_checkout():
             assert copy.exists(), f"{copy} is missing. {advice}"
             assert copy.read_bytes() == module.read_bytes(), f"{copy} differs. {advice}"
     root = Path(importlib.util.find_spec("adapters_tf").origin).parent.parent
-    installed = {str(path.relative_to(root)) for path in root.glob("adapters_tf/**/*.py")}
+    installed = {
+        str(path.relative_to(root)) for path in root.glob("adapters_tf/**/*.py")
+    }
     # An editable installation has no adapters_tf/bin of its own.
     assert installed <= set(modules_on_disk()), advice
 

@@ -8,6 +8,7 @@ import numpy as np
 from adapters_tf.errors import DataError
 
 MAX_CLASSES = 1000
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def infer_labels(raw: Sequence[str]) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def encode_scores(
     scores = np.empty(len(raw), dtype=np.float32)
     for i, value in enumerate(raw):
         number = parse_number(value)
-        if number is None or not abs(number) <= np.finfo(np.float32).max:
+        if number is None or not abs(number) <= _FLOAT32_MAX:
             raise DataError(
                 "Every score must be a finite number with a decimal point, such as "
                 f"3.5. Received: {value!r} at {_where(i, lines, path)}"

@@ -87,7 +87,7 @@ class Evaluator:
         """The task's metrics on labelled rows, the first one first."""
         records = self.predictions(data)
         if data.questions is not None:
-            predicted: Any = [r["answer"] for r in records]
+            predicted: Any = {r["id"]: r["answer"] for r in records}
             return compute_metrics(self.task, predicted, data.examples)
         if self.task.kind == "regression":
             predicted = np.array([r["score"] for r in records])

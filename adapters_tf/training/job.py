@@ -12,6 +12,7 @@ import keras
 import orbit
 import tensorflow as tf
 
+from adapters_tf.data.examples import Examples, QuestionExamples
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
@@ -137,7 +138,9 @@ def _metrics(
     metrics = {
         "task": data.task.name,
         "dev": evaluator.metrics(dev),
-        "majority_baseline": majority_baseline(data.task, data.train, data.dev),
+        "majority_baseline": majority_baseline(
+            data.task, _references(data.train), _references(data.dev)
+        ),
         "train_rows": len(data.train),
         "dev_rows": len(data.dev),
         "trainable_parameters": counts.trained,
@@ -149,6 +152,10 @@ def _metrics(
     for name, rows in data.extra_dev.items():
         metrics[f"dev_{name}"] = evaluator.metrics(prepare(rows, model.preprocessor))
     return metrics
+
+
+def _references(rows: Examples | QuestionExamples) -> Any:
+    return rows if isinstance(rows, QuestionExamples) else rows.labels
 
 
 def _report_rows(train: Prepared, dev: Prepared, seq_length: int) -> None:

@@ -57,6 +57,7 @@ class AdapterTrainer(orbit.StandardTrainer):
         self._loss_sum = tf.Variable(0.0, trainable=False)
         self._weight_sum = tf.Variable(0.0, trainable=False)
         self._last_step = 0
+        self._start_step: int | None = None
         super().__init__(self._dataset())
 
     def checkpoint(self) -> tf.train.Checkpoint:
@@ -80,8 +81,9 @@ class AdapterTrainer(orbit.StandardTrainer):
         return data.prefetch(4)
 
     def _batches(self) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-        # Called when the first step is asked for, with the step restored.
-        epoch, done = divmod(int(self.global_step.numpy()), self.steps_per_epoch)
+        # tf.data calls this from a thread of its own while the first step is
+        # already running, so it must not read the step's variable.
+        epoch, done = divmod(self._start_step, self.steps_per_epoch)
         while epoch < self.config.epochs:
             batches = train_batches(
                 self.features.lengths, self.config.batch_size, self.config.seed, epoch
@@ -92,6 +94,8 @@ class AdapterTrainer(orbit.StandardTrainer):
 
     def train_loop_begin(self) -> None:
         self._last_step = int(self.global_step.numpy())
+        if self._start_step is None:
+            self._start_step = self._last_step
         self._loss_sum.assign(0.0)
         self._weight_sum.assign(0.0)
 

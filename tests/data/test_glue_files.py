@@ -14,6 +14,7 @@ _MNLI = (
     "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
     "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\t"
 )
+_QNLI = "index\tquestion\tsentence\tlabel\n"
 _PAIR = "index\tsentence1\tsentence2\tlabel\n"
 
 # Task: folder, files, expected texts and labels by split.
@@ -92,8 +93,8 @@ FILES = {
     "qnli": (
         "QNLI",
         {
-            "train.tsv": "index\tquestion\tsentence\tlabel\n0\tQ?\tS.\tnot_entailment\n",
-            "dev.tsv": "index\tquestion\tsentence\tlabel\n0\tQ2?\tS2.\tentailment\n",
+            "train.tsv": _QNLI + "0\tQ?\tS.\tnot_entailment\n",
+            "dev.tsv": _QNLI + "0\tQ2?\tS2.\tentailment\n",
         },
         {"train": ((["Q?"], ["S."]), [1]), "dev": ((["Q2?"], ["S2."]), [0])},
     ),

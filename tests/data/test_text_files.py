@@ -63,6 +63,11 @@ def test_all_line_ends(write, end):
     assert table.lines == [3, 4]
 
 
+def test_line_end_inside_quotes_is_kept(write):
+    table = read_columns(write("a.csv", 'text,label\r\n"a\r\nb",x\r\n'), ONE)
+    assert table.texts == (["a\r\nb"],)
+
+
 def test_unicode_line_separators_do_not_end_a_row(write):
     path = write("a.csv", "text,label\na\u2028b\x85c,x\n")
     assert read_columns(path, ONE).texts == (["a\u2028b\x85c"],)

@@ -1,0 +1,125 @@
+"""The registry of named tasks, and its two sources."""
+
+import json
+
+import numpy as np
+import pytest
+
+from adapters_tf.data import tfds_source
+from adapters_tf.data.examples import Examples
+from adapters_tf.errors import DataError, UserError
+from adapters_tf.tasks.registry import TASKS, load_task, task_names
+from adapters_tf.tasks.task import Task
+
+# The metrics of the paper, primary first; the labels of TensorFlow Datasets.
+EXPECTED = {
+    "cola": (["unacceptable", "acceptable"], ["matthews"]),
+    "sst2": (["negative", "positive"], ["accuracy"]),
+    "mrpc": (["not_equivalent", "equivalent"], ["f1", "accuracy"]),
+    "stsb": ([], ["spearman", "pearson"]),
+    "qqp": (["not_duplicate", "duplicate"], ["f1", "accuracy"]),
+    "mnli": (["entailment", "neutral", "contradiction"], ["accuracy"]),
+    "qnli": (["entailment", "not_entailment"], ["accuracy"]),
+    "rte": (["entailment", "not_entailment"], ["accuracy"]),
+    "wnli": (["not_entailment", "entailment"], ["accuracy"]),
+    "squad": ([], ["f1", "exact_match"]),
+}
+
+
+def write_rte(folder, label="entailment"):
+    folder.mkdir()
+    for name in ("train.tsv", "dev.tsv"):
+        (folder / name).write_text(
+            f"index\tsentence1\tsentence2\tlabel\n0\tP {name}\tH\t{label}\n"
+        )
+
+
+def test_names_labels_and_metrics():
+    assert task_names() == tuple(EXPECTED)
+    for name, (labels, metrics) in EXPECTED.items():
+        task = TASKS[name].task
+        assert task.name == name
+        assert list(task.labels) == labels
+        assert list(task.metrics) == metrics
+
+
+def test_kinds_and_outputs():
+    outputs = {name: TASKS[name].task.num_outputs for name in task_names()}
+    assert outputs == {
+        **dict.fromkeys(task_names(), 2),
+        "mnli": 3,
+        "stsb": 1,
+    }
+    assert TASKS["stsb"].task.kind == "regression"
+    assert TASKS["squad"].task.kind == "question_answering"
+    assert TASKS["cola"].task.text_columns == ("sentence",)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_tasks_survive_json(name):
+    task = TASKS[name].task
+    assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
+
+
+def test_local_files(tmp_path):
+    write_rte(tmp_path / "RTE")
+    data = load_task("rte", tmp_path)
+    assert data.task is TASKS["rte"].task
+    assert data.train.texts == (["P train.tsv"], ["H"])
+    assert data.dev.texts == (["P dev.tsv"], ["H"])
+    assert data.extra_dev == {}
+
+
+def test_local_squad(tmp_path):
+    def content(question):
+        qa = {
+            "id": "1",
+            "question": question,
+            "answers": [{"text": "Ada", "answer_start": 0}],
+        }
+        paragraphs = [{"context": "Ada met Babbage.", "qas": [qa]}]
+        return json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
+
+    with pytest.raises(DataError, match="train-v1.1.json and dev-v1.1.json"):
+        load_task("squad", tmp_path)
+    (tmp_path / "squad").mkdir()
+    (tmp_path / "squad" / "train-v1.1.json").write_text(content("Who?"))
+    (tmp_path / "squad" / "dev-v1.1.json").write_text(content("Whom?"))
+    data = load_task("squad", tmp_path)
+    assert data.train.questions == ["Who?"]
+    assert data.dev.questions == ["Whom?"]
+
+
+def test_tfds_is_the_source_without_a_folder(monkeypatch):
+    rows = Examples((["a"], ["b"]), np.zeros(1, np.int32))
+    calls = []
+
+    def load(*arguments):
+        calls.append(arguments)
+        return {"train": rows, "dev": rows, "mismatched": rows}
+
+    monkeypatch.setattr(tfds_source, "load_tfds_glue", load)
+    data = load_task("mnli", tfds_data_dir="/prepared")
+    assert calls == [("mnli", "/prepared")]
+    assert data.train is rows and data.dev is rows
+    assert data.extra_dev == {"mismatched": rows}
+
+
+def test_squad_from_tfds(monkeypatch):
+    calls = []
+
+    def load(*arguments):
+        calls.append(arguments)
+        return {"train": "t", "dev": "d"}
+
+    monkeypatch.setattr(tfds_source, "load_tfds_squad", load)
+    data = load_task("squad")
+    assert (data.train, data.dev, data.extra_dev) == ("t", "d", {})
+    assert calls == [(None,)]
+
+
+def test_unknown_name():
+    with pytest.raises(UserError, match="one of cola, sst2.*'SST-2'.*mean 'sst2'"):
+        load_task("SST-2")
+    with pytest.raises(UserError, match="wnli, squad. Received: 'xyz'$"):
+        load_task("xyz")
