@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from adapters_tf.data.examples import Examples
+from adapters_tf.models.presets import preprocess_texts
 
 _CHUNK = 1024  # rows tokenised at a time: bounds the padded intermediate
 
@@ -87,7 +88,8 @@ def tokenize(
     token_ids, segment_ids, lengths = [], [], []
     num_truncated = 0
     for columns in _chunks(examples.texts):
-        packed = preprocessor(columns if len(columns) > 1 else columns[0])
+        texts = columns if len(columns) > 1 else columns[0]
+        packed = preprocess_texts(preprocessor, texts)
         mask = packed["padding_mask"].numpy().astype(bool)
         token_ids.append(packed["token_ids"].numpy()[mask])
         segment_ids.append(packed["segment_ids"].numpy()[mask])

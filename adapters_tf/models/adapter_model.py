@@ -10,6 +10,7 @@ import tensorflow as tf
 from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.optimizer import create_optimizer
+from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.train_step import train_step
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
@@ -116,9 +117,8 @@ class AdapterModel(keras_hub.models.Task):
         """Strings to tensors, padded to the batch's longest; tensors unchanged."""
         if isinstance(x, dict) and "token_ids" in x:
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-        packed = super().preprocess_samples(x, y, sample_weight)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(packed)
-        if isinstance(x, dict) and self.preprocessor is not None:
+        if self.preprocessor is not None:
+            x = preprocess_texts(self.preprocessor, x)
             rows = tf.cast(x["padding_mask"], tf.int32)
             longest = tf.reduce_max(tf.reduce_sum(rows, axis=-1))
             x = {name: value[..., :longest] for name, value in x.items()}

@@ -71,6 +71,24 @@ def load_preprocessor(
     )
 
 
+def preprocess_texts(preprocessor: Any, texts: Any) -> dict[str, Any]:
+    """Tokenise and pack unlabelled texts, or pairs of texts.
+
+    keras-hub reads a lone tuple as `(x, y)`, so a pair of texts without labels
+    would lose its second text; a label that is thrown away prevents that.
+
+    Args:
+        preprocessor: From `load_preprocessor`.
+        texts: A `[batch]` string tensor, or a tuple of two.
+
+    Returns:
+        `token_ids`, `segment_ids`, `padding_mask`.
+    """
+    if isinstance(texts, tuple):
+        return preprocessor(texts, y=keras.ops.zeros(()))[0]
+    return preprocessor(texts)
+
+
 def _own_strip_accents(preset: str) -> bool | None:
     path = os.path.join(preset, "tokenizer_config.json")
     if not os.path.isfile(path):
