@@ -6,12 +6,12 @@ from adapters_tf.bin.program import Groups
 from adapters_tf.data.files import FileFormat
 
 
-def define_format_flags(
-    groups: Groups, text_columns: list[str] | None, label_column: str | None
-) -> None:
-    """Define how the rows of a file are read."""
-    groups.strings("text_columns", text_columns, "name(s) of one or two text columns")
-    groups.string("label_column", label_column, "name of the label column")
+def define_format_flags(groups: Groups, text_columns: list[str] | None) -> None:
+    """Define how the rows of a file are read, apart from their labels."""
+    default = "" if text_columns else " [those of training]"
+    groups.strings(
+        "text_columns", text_columns, f"name(s) of one or two text columns{default}"
+    )
     groups.string("delimiter", None, "of the columns; by default by the file's ending")
     groups.string("encoding", "utf-8-sig", "of the file, such as latin-1")
     groups.boolean("header", True, "without: name columns by number, from 0")

@@ -10,6 +10,7 @@ quiet_tensorflow()
 from adapters_tf.bin.data_flags import define_format_flags, file_format  # noqa: E402
 from adapters_tf.bin.program import Groups, run  # noqa: E402
 from adapters_tf.errors import UserError  # noqa: E402
+from adapters_tf.tasks.registry import load_task  # noqa: E402
 from adapters_tf.training.predict_texts import LoadedAdapter  # noqa: E402
 from adapters_tf.training.run_dir import write_json  # noqa: E402
 
@@ -18,15 +19,19 @@ def define() -> Groups:
     """The program's flags."""
     g = Groups(
         "Evaluates a saved adapter on a labelled file.\n"
-        "  adapters-tf-evaluate --adapter=out/adapter --file=test.csv "
-        "--label_column=label"
+        "  adapters-tf-evaluate --adapter=out/adapter --file=test.csv"
     )
     g.group("Adapter")
     g.string("adapter", None, "adapter directory")
     g.string("preset", None, "where the base is [where training loaded it]")
     g.group("File (.csv, .tsv, .jsonl; SQuAD .json for questions)")
     g.string("file", None, "labelled rows")
-    define_format_flags(g, None, "label")
+    define_format_flags(g, None)
+    g.string("label_column", "label", "name of the label column")
+    g.group("Or the dev rows of the named task it was trained on (--task)")
+    g.string("data_dir", None, "folder with the task's public files")
+    g.boolean("tfds", False, "from TensorFlow Datasets")
+    g.string("tfds_data_dir", None, "folder of TensorFlow Datasets")
     g.group("Output")
     g.string("output", None, "JSON file to write the metrics to [none]")
     g.integer("batch_size", 64, "rows of a batch")
@@ -35,15 +40,19 @@ def define() -> Groups:
 
 def main(flags: Any) -> None:
     """Evaluate and print."""
-    for name in ("adapter", "file"):
-        if not flags[name].value:
-            raise UserError(f"--{name} is needed. See --help.")
+    if not flags.adapter:
+        raise UserError("--adapter is needed. See --help.")
+    if sum((bool(flags.file), bool(flags.data_dir), flags.tfds)) != 1:
+        raise UserError("Give one of --file, --data_dir and --tfds. See --help.")
     if flags.output and Path(flags.output).exists():
         raise UserError(f"--output must be a new file. {flags.output!r} exists.")
     loaded = LoadedAdapter(flags.adapter, flags.preset, flags.batch_size)
-    if not flags.text_columns:
-        flags.text_columns = list(loaded.task.text_columns)
-    rows = loaded.read(flags.file, file_format(flags, flags.label_column))
+    if flags.file:
+        if not flags.text_columns:
+            flags.text_columns = list(loaded.task.text_columns)
+        rows = loaded.read(flags.file, file_format(flags, flags.label_column))
+    else:
+        rows = load_task(loaded.task.name, flags.data_dir, flags.tfds_data_dir).dev
     metrics = loaded.metrics(rows)
     for name, value in metrics.items():
         print(f"{name:<12}{value:.4f}")

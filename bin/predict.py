@@ -19,15 +19,14 @@ def define() -> Groups:
     """The program's flags."""
     g = Groups(
         "Writes a saved adapter's prediction for each row, one JSON line a row.\n"
-        "  adapters-tf-predict --adapter=out/adapter --file=new.csv "
-        "--output=predictions.jsonl"
+        "  adapters-tf-predict --adapter=out/adapter --file=new.csv --output=new.jsonl"
     )
     g.group("Adapter")
     g.string("adapter", None, "adapter directory")
     g.string("preset", None, "where the base is [where training loaded it]")
     g.group("File (.csv, .tsv, .jsonl; SQuAD .json for questions)")
     g.string("file", None, "rows; labels are not read")
-    define_format_flags(g, None, None)
+    define_format_flags(g, None)
     g.group("Output")
     g.string("output", None, "file to write")
     g.boolean("overwrite", False, "replace the output file")

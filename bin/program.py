@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 from collections.abc import Callable
 
 from absl import flags
@@ -69,9 +70,15 @@ class Groups:
                 if isinstance(default, list):
                     default = ",".join(default)
                 note = "" if default in (None, "") else f" [{default}]"
-                lines.append(f"  --{name:<22} {flag.help}{note}")
-        lines += ["", "  --flagfile=FILE         read flags from a file, one a line"]
-        return "\n".join(lines)
+                lines += _entry(name, f"{flag.help}{note}")
+        return "\n".join([*lines, "", *_entry("flagfile", "read flags from a file")])
+
+
+def _entry(name: str, text: str) -> list[str]:
+    head = f"  --{name:<20} "
+    return textwrap.wrap(
+        text, 88, initial_indent=head, subsequent_indent=" " * len(head)
+    )
 
 
 def run(groups: Groups, main: Callable[[flags.FlagValues], None]) -> None:

@@ -8,14 +8,10 @@ quiet_tensorflow()
 
 from adapters_tf.bin.data_flags import define_format_flags, file_format  # noqa: E402
 from adapters_tf.bin.program import Groups, run  # noqa: E402
-from adapters_tf.data.demo import (  # noqa: E402
-    DEMO_DATA_ENCODING,
-    demo_data_file,
-)
-from adapters_tf.data.files import FileFormat  # noqa: E402
 from adapters_tf.errors import UserError  # noqa: E402
 from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig  # noqa: E402
 from adapters_tf.models.trainable_set import METHODS, Tuning  # noqa: E402
+from adapters_tf.tasks.demo_task import load_demo_task  # noqa: E402
 from adapters_tf.tasks.file_task import load_file_task  # noqa: E402
 from adapters_tf.tasks.limit import limit_train_rows  # noqa: E402
 from adapters_tf.tasks.registry import load_task, task_names  # noqa: E402
@@ -30,9 +26,8 @@ from adapters_tf.training.predict_texts import predict_texts  # noqa: E402
 # Runs of different --seed are compared on the same rows.
 _SPLIT_SEED = 0
 # The main job without flags: sizes that end in a few minutes on two cores.
-_DEMO_TRAIN_ROWS = 8000
+_DEMO_TRAIN_ROWS = 6000
 _DEMO_EPOCHS = 2
-_DEMO_DEV_FRACTION = 0.05
 _DEMO_TEXTS = (
     "thank you so much, this made my day",
     "the flight was cancelled and nobody told us anything",
@@ -45,8 +40,8 @@ def define() -> Groups:
     g = Groups(
         "Trains adapters on a task and saves them.\n"
         "With no flags: a small encoder on tweets, both from the package index.\n"
-        "  adapters-tf-train --preset=bert_base_en_uncased --train_file=rows.csv "
-        "--text_columns=text --label_column=label --output_dir=out"
+        "  adapters-tf-train --preset=bert_base_en_uncased --train_file=rows.csv \\\n"
+        "      --text_columns=text --label_column=label --output_dir=out"
     )
     g.group("Task")
     g.string("task", None, f"one of {', '.join(task_names())}")
@@ -55,7 +50,8 @@ def define() -> Groups:
     g.group("Or a file (.csv, .tsv, .jsonl)")
     g.string("train_file", None, "training rows")
     g.string("dev_file", None, "rows to evaluate on [a part of the training rows]")
-    define_format_flags(g, ["text"], "label")
+    define_format_flags(g, ["text"])
+    g.string("label_column", "label", "name of the label column")
     g.choice("label_kind", "auto", ("auto", "class", "number"), "kind of the label")
     g.number("dev_fraction", 0.1, "part of the training rows, without dev_file")
     g.integer("max_train_examples", None, "train on this many rows, drawn at random")
@@ -79,6 +75,7 @@ def define() -> Groups:
     g.number("weight_decay", 0.01, "decoupled")
     g.integer("seed", 0, "same seed, same result")
     g.string("distribution_strategy", "one_device", "off or one_device")
+    g.integer("checkpoint_interval", 200, "steps between two checkpoints")
     g.group("Output")
     g.string("output_dir", "adapters-tf-run", "new, or that of the run to continue")
     g.boolean("overwrite", False, "replace the run that is in output_dir")
@@ -101,6 +98,8 @@ def job_from_flags(flags: Any) -> TrainJob:
         )
     tuning = Tuning(flags.tuning, flags.top_n)
     rate = flags.learning_rate
+    if rate is None:
+        rate = DEFAULT_LEARNING_RATES[tuning.method]
     return TrainJob(
         preset=flags.preset,
         tuning=tuning,
@@ -117,10 +116,13 @@ def job_from_flags(flags: Any) -> TrainJob:
         config=TrainConfig(
             epochs=flags.epochs,
             batch_size=flags.batch_size,
-            learning_rate=DEFAULT_LEARNING_RATES[tuning.method] if rate is None else rate,
+            learning_rate=DEFAULT_LEARNING_RATES[tuning.method]
+            if rate is None
+            else rate,
             warmup_proportion=flags.warmup_proportion,
             weight_decay=flags.weight_decay,
             seed=flags.seed,
+            checkpoint_interval=flags.checkpoint_interval,
         ),
     )
 
@@ -144,20 +146,7 @@ def load_data(flags: Any) -> TaskData:
             seed=_SPLIT_SEED,
         )
     else:
-        demo_format = FileFormat(
-            text_columns=("text",),
-            label_column="sentiment",
-            encoding=DEMO_DATA_ENCODING,
-        )
-        data = load_file_task(
-            demo_data_file(),
-            None,
-            demo_format,
-            "class",
-            _DEMO_DEV_FRACTION,
-            _SPLIT_SEED,
-            "tweets",
-        )
+        data = load_demo_task(_SPLIT_SEED)
     return limit_train_rows(data, flags.max_train_examples, _SPLIT_SEED)
 
 

@@ -79,7 +79,9 @@ class QuestionFeatures:
             )
             n = last - first
             length = np.arange(n)[None, :] - np.arange(n)[:, None]
-            scores = np.where((length >= 0) & (length < MAX_ANSWER_TOKENS), scores, -np.inf)
+            scores = np.where(
+                (length >= 0) & (length < MAX_ANSWER_TOKENS), scores, -np.inf
+            )
             i, j = np.unravel_index(np.argmax(scores), scores.shape)
             if scores[i, j] > best[row][2]:
                 start, end = int(starts[first + i]), int(ends[first + j])
@@ -173,7 +175,9 @@ def _tokenize(texts: Any, tokenizer: Any) -> list[_Tokens]:
             starts.extend([match.start()] * len(tokens))
             ends.extend([match.end()] * len(tokens))
         result.append(
-            _Tokens(np.array(token_ids, int), np.array(starts, int), np.array(ends, int))
+            _Tokens(
+                np.array(token_ids, int), np.array(starts, int), np.array(ends, int)
+            )
         )
     return result
 

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from adapters_tf.layers.bottleneck_adapter import BottleneckAdapter
+
 SUBLAYERS = ("attention", "feed_forward")
 
 
@@ -30,6 +32,9 @@ class AdapterConfig:
         sublayers: Which of `"attention"` and `"feed_forward"` get one.
         layers: Indices of the encoder blocks that get adapters, from 0;
             `None` for all.
+
+    Raises:
+        ValueError: if a value is out of range; see also `BottleneckAdapter`.
     """
 
     bottleneck_dim: int | None = 64
@@ -45,8 +50,12 @@ class AdapterConfig:
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.sublayers) - set(SUBLAYERS))
-        if unknown or not self.sublayers:
+        # Lists, as JSON and notebooks bring them, shall compare equal to tuples.
+        for field in ("sublayers", "layers"):
+            if isinstance(getattr(self, field), list):
+                object.__setattr__(self, field, tuple(getattr(self, field)))
+        known = [s for s in SUBLAYERS if s in self.sublayers]
+        if not known or sorted(self.sublayers) != sorted(known):
             raise ValueError(
                 f"sublayers must name one or both of {SUBLAYERS}. "
                 f"Received: sublayers={self.sublayers}"
@@ -58,6 +67,8 @@ class AdapterConfig:
                 "layers must be None (all) or a non-empty tuple of block indices "
                 f"from 0. Received: layers={self.layers}"
             )
+        # The layer checks the rest: now, and not after a base was loaded.
+        BottleneckAdapter(**self.bottleneck_kwargs(), name="check")
 
     def bottleneck_kwargs(self) -> dict[str, Any]:
         """The fields that are arguments of `BottleneckAdapter`."""
@@ -80,6 +91,4 @@ class AdapterConfig:
         unknown = sorted(set(config) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise ValueError(f"Unknown adapter configuration field(s): {unknown}")
-        return cls(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-        )
+        return cls(**config)

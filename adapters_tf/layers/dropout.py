@@ -48,8 +48,10 @@ def dropout_scope(seed: Any, step: Any, first_row: Any = 0) -> Iterator[None]:
 
 def _bits_for(rate: float) -> int:
     # A byte per unit quarters the cost of the random numbers. It rounds the
-    # rate to a multiple of 1/256, which is taken only where that is within 2%.
-    return 8 if abs(round(rate * 256) / 256 - rate) <= 0.02 * rate else 16
+    # rate to a multiple of 1/256, which is taken only where that is within 2%
+    # and leaves something to keep.
+    rounded = round(rate * 256) / 256
+    return 8 if rounded < 1 and abs(rounded - rate) <= 0.02 * rate else 16
 
 
 def _keep_mask(inputs: Any, rate: float, scope: _Scope, call: int) -> Any:
@@ -57,7 +59,7 @@ def _keep_mask(inputs: Any, rate: float, scope: _Scope, call: int) -> Any:
     import tensorflow as tf
 
     bits = _bits_for(rate)
-    threshold = round(rate * 2**bits)
+    threshold = min(round(rate * 2**bits), 2**bits - 1)
     shape = tf.shape(inputs)
     row_units = tf.reduce_prod(shape[1:])
     row_blocks = (row_units * (bits // 8) + _BYTES_PER_BLOCK - 1) // _BYTES_PER_BLOCK
@@ -94,7 +96,7 @@ class Dropout(keras.layers.Dropout):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         scope = _scope.get()
-        if not training or self.rate == 0 or scope is None:
+        if not training or self.rate in (0, 1) or scope is None:
             return super().call(inputs, training=training)
         call, scope.calls = scope.calls, scope.calls + 1
         return inputs * _keep_mask(ops.convert_to_tensor(inputs), self.rate, scope, call)

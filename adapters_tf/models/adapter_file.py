@@ -1,5 +1,6 @@
 """The adapter directory: one small, self-describing folder for each task."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -36,7 +37,8 @@ def save_adapter(
     Args:
         adapter: From `AdapterModel.get_adapter`.
         directory: Where to; its parent is made.
-        overwrite: Replace a directory that is there.
+        overwrite: Replace an adapter that is there. Anything else that is
+            there, but an empty directory, is never replaced.
 
     Raises:
         AdapterFileError: if the directory exists, or cannot be written.
@@ -46,6 +48,12 @@ def save_adapter(
         raise AdapterFileError(
             f"An adapter is saved to a new directory. Received: {str(path)!r}, which "
             "exists; choose another one or pass overwrite=True."
+        )
+    if path.exists() and not _is_replaceable(path):
+        raise AdapterFileError(
+            "overwrite=True replaces an adapter directory, and nothing else. "
+            f"Received: {str(path)!r}, which is no adapter directory; choose another "
+            "one or remove it."
         )
     config = {
         f.name: getattr(adapter, f.name)
@@ -76,8 +84,16 @@ def save_adapter(
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise AdapterFileError(
-            f"The adapter could not be written to {str(path)!r}: {error.strerror}"
+            f"The adapter could not be written to {str(path)!r}: "
+            f"{error.strerror or error}"
         ) from error
+
+
+def _is_replaceable(path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    names = {entry.name for entry in path.iterdir()}
+    return not names or CONFIG_FILE in names
 
 
 def _move_into_place(new: Path, path: Path) -> None:
@@ -87,14 +103,19 @@ def _move_into_place(new: Path, path: Path) -> None:
     # A directory cannot be replaced in one step; the old one stays until the
     # new one has its name.
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-    path.rename(old / path.name)
     try:
-        new.rename(path)
+        path.rename(old / path.name)
+        try:
+            new.rename(path)
+        except OSError:
+            (old / path.name).rename(path)
+            raise
     except OSError:
-        (old / path.name).rename(path)
+        # Only if empty: it holds the adapter where the way back failed too.
+        with contextlib.suppress(OSError):
+            old.rmdir()
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
@@ -104,8 +125,8 @@ def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
         directory: Written by `save_adapter`.
 
     Raises:
-        AdapterFileError: if a file is missing or corrupt, the format version
-            or a field is not known, or a field is missing.
+        AdapterFileError: if a file is missing, unreadable or corrupt, the
+            format version or a field is not known, or a field is missing.
     """
     path = Path(directory)
     for name in (CONFIG_FILE, WEIGHTS_FILE):
@@ -115,8 +136,14 @@ def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
                 f"Received: {str(path)!r}, which "
                 f"{f'has no {name}' if path.is_dir() else 'is not a directory'}."
             )
-    config = _read_config(path / CONFIG_FILE)
-    weights = (path / WEIGHTS_FILE).read_bytes()
+    try:
+        config_bytes = (path / CONFIG_FILE).read_bytes()
+        weights = (path / WEIGHTS_FILE).read_bytes()
+    except OSError as error:
+        raise AdapterFileError(
+            f"The adapter in {str(path)!r} could not be read: {error.strerror or error}"
+        ) from error
+    config = _parse_config(config_bytes, path / CONFIG_FILE)
     if hashlib.sha256(weights).hexdigest() != config.pop("weights_sha256"):
         raise AdapterFileError(
             f"{path / WEIGHTS_FILE} is corrupt or from another adapter: its SHA-256 is "
@@ -137,9 +164,9 @@ def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
         raise AdapterFileError(f"{str(path)!r} is not usable: {error}") from error
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _parse_config(data: bytes, path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(data.decode("utf-8"))
     except ValueError as error:
         raise AdapterFileError(f"{path} is corrupt: {error}") from error
     version = config.pop("format_version", None) if isinstance(config, dict) else None

@@ -11,7 +11,7 @@ from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.presets import preprocess_texts
-from adapters_tf.models.train_step import train_step
+from adapters_tf.models.train_step import example_weights, train_step
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
 
@@ -104,6 +104,14 @@ class AdapterModel(keras_hub.models.Task):
         self.clip_norm = clip_norm
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
+    def get_compile_config(self) -> dict[str, Any]:
+        own = {"seed": self.seed, "clip_norm": self.clip_norm}
+        return {**super().get_compile_config(), **own}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def default_metrics(self) -> list[keras.metrics.Metric]:
         """Metrics that `compile` sets by default."""
         return []
@@ -142,8 +150,7 @@ class AdapterModel(keras_hub.models.Task):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs = self(x, training=False)
         losses = self.example_losses(y, outputs)
-        weights = tf.ones_like(losses) if weight is None else weight
-        weights = tf.cast(weights, tf.float32)
+        weights = example_weights(weight, tf.shape(losses)[0])
         self._update_loss(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
         return self.compute_metrics(x, y, outputs, sample_weight=weight)
 
@@ -161,7 +168,9 @@ class AdapterModel(keras_hub.models.Task):
                 `task`, `metrics`, `preset`.
         """
         return Adapter(
-            tensors={v.path: v.numpy() for v in self.trainable_variables},
+            tensors={
+                v.path: v.numpy().astype("float32") for v in self.trainable_variables
+            },
             kind=self.kind,
             adapter=self.backbone.adapter,
             tuning=self.tuning,

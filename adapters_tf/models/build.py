@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
@@ -38,11 +39,25 @@ def build_model(
         seq_length: Longest input in tokens.
         head: Arguments of the head: `num_classes`, `head_input`, `dropout`.
         **kwargs: As `load_backbone`: `dtype`.
+
+    Raises:
+        UserError: if the kind is not known, or the preset cannot be loaded, or
+            has fewer positions than `seq_length`.
     """
+    if kind not in _MODELS:
+        raise UserError(
+            f"kind must be one of {', '.join(_MODELS)}. Received: kind={kind!r}"
+        )
     tuning = Tuning.of(tuning)
     if adapter is None and tuning.method == "adapters":
         adapter = AdapterConfig()
     backbone = load_backbone(preset, adapter, **kwargs)
+    longest = getattr(backbone, "max_sequence_length", None)
+    if longest is not None and seq_length > longest:
+        raise UserError(
+            f"seq_length must be at most {longest}, the number of positions of the base. "
+            f"Received: seq_length={seq_length}"
+        )
     preprocessor = load_preprocessor(preset, seq_length)
     return _MODELS[kind](
         backbone, preprocessor=preprocessor, tuning=tuning, **(head or {})
@@ -65,9 +80,15 @@ def load_model(
             the one that it was trained on.
     """
     adapter = load_adapter(directory)
+    preset = preset or adapter.preset
+    if preset is None:
+        raise AdapterFileError(
+            f"The adapter in {str(directory)!r} does not say where its base is to be "
+            "loaded from; pass preset."
+        )
     model = build_model(
         adapter.kind,
-        preset or adapter.preset,
+        preset,
         adapter.adapter,
         adapter.tuning,
         adapter.seq_length,

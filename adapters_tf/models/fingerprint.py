@@ -39,5 +39,5 @@ def base_fingerprint(backbone: Any) -> str:
     for variable in sorted(backbone.weights, key=lambda v: v.path):
         value = np.ascontiguousarray(variable.numpy())
         digest.update(f"{variable.path}|{value.dtype}|{value.shape}".encode())
-        digest.update(value.data)
+        digest.update(value.view(np.uint8).data)
     return f"sha256:{digest.hexdigest()}"

@@ -50,11 +50,26 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class AdamW(keras.optimizers.AdamW):
+    """Keras's AdamW, without weight decay of biases and LayerNorms.
+
+    A class and not a call of `exclude_from_weight_decay`, which Keras does not
+    save: a reloaded model would decay them.
+    """
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        if not self.built:
+            excluded = [v.value for v in variables if _NOT_DECAYED.search(v.path)]
+            self.exclude_from_weight_decay(var_list=excluded)
+        super().build(variables)
+
+
 def create_optimizer(
     variables: list[keras.Variable],
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     weight_decay: float = 0.01,
-) -> keras.optimizers.AdamW:
+) -> AdamW:
     """AdamW with the reference's constants.
 
     beta_1 0.9, beta_2 0.999, epsilon 1e-6, decoupled weight decay that leaves
@@ -67,14 +82,12 @@ def create_optimizer(
         learning_rate: A number or a schedule.
         weight_decay: The decay, times the learning rate, of each step.
     """
-    optimizer = keras.optimizers.AdamW(
+    optimizer = AdamW(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-6,
     )
-    excluded = [v.value for v in variables if _NOT_DECAYED.search(v.path)]
-    optimizer.exclude_from_weight_decay(var_list=excluded)
     optimizer.build(variables)
     return optimizer

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from adapters_tf.layers.dropout import dropout_scope
@@ -20,6 +21,13 @@ def _place_in_global_batch(rows: Any, weight_sum: Any) -> tuple[Any, Any]:
         tf.distribute.ReduceOp.SUM, [mine, weight_sum]
     )
     return tf.cumsum(shares, exclusive=True)[replica], weight_sum
+
+
+def example_weights(weight: Any, rows: Any) -> Any:
+    """`[rows]` float32 weights of `[rows]` or `[rows, 1]` ones, or of `None`."""
+    if weight is None:
+        return tf.ones([rows])
+    return tf.reshape(tf.cast(weight, tf.float32), [rows])
 
 
 def train_step(
@@ -43,7 +51,8 @@ def train_step(
             `model.trainable_variables`.
         x: The model's inputs for this replica's rows.
         y: Labels, `[rows, ...]`.
-        weight: `[rows]` weights of the examples, or `None` for 1 each.
+        weight: `[rows]` or `[rows, 1]` weights of the examples, or `None` for 1
+            each.
         seed: The run's seed, for dropout.
         step: The step, for dropout.
         clip_norm: Clip the global norm of the summed gradients to this.
@@ -52,10 +61,20 @@ def train_step(
         `(outputs, loss_sum, weight_sum)` of this replica's rows: the model's
         outputs, the weighted sum of the examples' losses and the sum of their
         weights, both float32.
+
+    Raises:
+        ValueError: if the optimizer scales the loss, as Keras's does under
+            `mixed_float16`.
     """
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        raise ValueError(
+            "Training with mixed precision needs dtype='mixed_bfloat16'. Received: a "
+            "model that Keras trains with a LossScaleOptimizer, such as one of "
+            "dtype='mixed_float16'"
+        )
     variables = [v.value for v in model.trainable_variables]
     rows = tf.shape(tf.nest.flatten(x)[0])[0]
-    weight = tf.ones([rows]) if weight is None else tf.cast(weight, tf.float32)
+    weight = example_weights(weight, rows)
     weight_sum = tf.reduce_sum(weight)
     first_row, global_sum = _place_in_global_batch(rows, weight_sum)
     with dropout_scope(seed, step, first_row), tf.GradientTape() as tape:

@@ -162,7 +162,9 @@ def _report_rows(train: Prepared, dev: Prepared, seq_length: int) -> None:
     for name, part in (("training", train), ("dev", dev)):
         cut = part.features.num_truncated
         if part.questions is None:
-            note = f"{cut:,} truncated to {seq_length} tokens" if cut else "none truncated"
+            note = (
+                f"{cut:,} truncated to {seq_length} tokens" if cut else "none truncated"
+            )
         else:
             note = f"{len(part.features):,} windows of up to {seq_length} tokens"
             if part.questions.num_unlocated:

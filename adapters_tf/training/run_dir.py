@@ -83,8 +83,9 @@ def open_run(
             yield path
         except OSError as error:
             raise UserError(
-                f"Writing to output_dir {str(path)!r} failed: {error.strerror or error}. "
-                "What was saved before is unharmed; run the same command again to go on."
+                f"Writing to output_dir {str(path)!r} failed: "
+                f"{error.strerror or error}. What was saved before is unharmed; the "
+                "same command goes on from there."
             ) from error
 
 

@@ -43,9 +43,7 @@ class AdapterTrainer(orbit.StandardTrainer):
             config.learning_rate, self.total_steps, warmup_steps
         )
         model.compile(
-            create_optimizer(
-                model.trainable_variables, schedule, config.weight_decay
-            ),
+            create_optimizer(model.trainable_variables, schedule, config.weight_decay),
             seed=config.seed,
             clip_norm=config.clip_norm,
         )

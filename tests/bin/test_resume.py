@@ -1,0 +1,60 @@
+"""A run that is killed goes on where it was, to the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def command(preset, file, run):
+    program = "from adapters_tf.bin.train import cli; cli()"
+    return [
+        sys.executable,
+        "-c",
+        program,
+        f"--preset={preset}",
+        f"--train_file={file}",
+        "--bottleneck_dim=4",
+        "--epochs=30",
+        "--batch_size=8",
+        "--seq_length=16",
+        "--checkpoint_interval=20",
+        f"--output_dir={run}",
+    ]
+
+
+@pytest.mark.slow
+def test_killed_run_ends_with_the_same_bytes(tiny_preset, sentiment_csv, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(
+        command(tiny_preset, sentiment_csv, whole), check=True, capture_output=True
+    )
+    process = subprocess.Popen(
+        command(tiny_preset, sentiment_csv, killed), stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    # The second checkpoint: in the middle of an epoch of 23 steps.
+    while not list((killed / "checkpoints").glob("ckpt-40.index")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "metrics.json").exists()
+
+    other = [*command(tiny_preset, sentiment_csv, killed), "--seed=5"]
+    refused = subprocess.run(other, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "unfinished run of other settings (seed was 0 and is 5)" in refused.stderr
+
+    resumed = subprocess.run(
+        command(tiny_preset, sentiment_csv, killed),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "continuing from step" in resumed.stdout
+    weights = [run / "adapter" / "adapter.safetensors" for run in (whole, killed)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
