@@ -88,8 +88,8 @@ def tokenize(
     token_ids, segment_ids, lengths = [], [], []
     num_truncated = 0
     for columns in _chunks(examples.texts):
-        texts = columns if len(columns) > 1 else columns[0]
-        packed = preprocess_texts(preprocessor, texts)
+        texts = tuple(tf.constant(column) for column in columns)
+        packed = preprocess_texts(preprocessor, texts if len(texts) > 1 else texts[0])
         mask = packed["padding_mask"].numpy().astype(bool)
         token_ids.append(packed["token_ids"].numpy()[mask])
         segment_ids.append(packed["segment_ids"].numpy()[mask])
@@ -105,16 +105,17 @@ def tokenize(
     )
 
 
-def _chunks(texts: Any) -> Iterator[tuple[tf.Tensor, ...]]:
+def _chunks(texts: Any) -> Iterator[tuple[list[str], ...]]:
     for start in range(0, len(texts[0]), _CHUNK):
-        yield tuple(tf.constant(list(c[start : start + _CHUNK])) for c in texts)
+        yield tuple(list(c[start : start + _CHUNK]) for c in texts)
 
 
 def _count_cut(columns: Any, rows: np.ndarray, preprocessor: Any) -> int:
     """How many of these full rows had more tokens than fit."""
     if not len(rows):
         return 0
-    needed = len(columns) + 1  # [CLS], and a [SEP] after each text
+    needed = np.full(len(rows), len(columns) + 1)  # [CLS], a [SEP] after each text
     for column in columns:
-        needed = needed + preprocessor.tokenizer(tf.gather(column, rows)).row_lengths()
-    return int(tf.reduce_sum(tf.cast(needed > preprocessor.sequence_length, tf.int32)))
+        texts = [column[row] for row in rows]
+        needed += [len(tokens) for tokens in preprocessor.tokenizer(texts)]
+    return int((needed > preprocessor.sequence_length).sum())

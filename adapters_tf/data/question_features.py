@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from adapters_tf.data.examples import QuestionExamples
 from adapters_tf.data.features import Features
@@ -33,7 +32,7 @@ class QuestionFeatures:
     """Windows over the contexts, as in BERT's `run_squad.py`.
 
     A context that does not fit beside its question is covered by windows that
-    start `doc_stride` tokens apart.
+    start `doc_stride` tokens apart, or half a window where that is less.
 
     Attributes:
         features: The W windows; `labels` are `[W, 2]` int32 positions of the
@@ -142,7 +141,8 @@ def question_features(
 def _window_starts(num_tokens: int, room: int, stride: int) -> list[int]:
     starts = [0]
     while starts[-1] + room < num_tokens:
-        starts.append(starts[-1] + min(stride, room))
+        # Windows overlap by half at least, or answers on a border are lost.
+        starts.append(starts[-1] + min(stride, max(1, room // 2)))
     return starts
 
 
@@ -164,8 +164,8 @@ def _tokenize(texts: Any, tokenizer: Any) -> list[_Tokens]:
     words = sorted({m.group() for row in pieces for m in row})
     if not words:
         words = [""]
-    ids = tokenizer(tf.constant(words))
-    known = dict(zip(words, _rows(ids), strict=True))
+    # On a list of strings every keras-hub tokenizer returns a list of lists.
+    known = dict(zip(words, tokenizer(words), strict=True))
     result = []
     for row in pieces:
         token_ids, starts, ends = [], [], []
@@ -180,7 +180,3 @@ def _tokenize(texts: Any, tokenizer: Any) -> list[_Tokens]:
             )
         )
     return result
-
-
-def _rows(ragged: tf.RaggedTensor) -> list[np.ndarray]:
-    return np.split(ragged.values.numpy(), ragged.row_splits.numpy()[1:-1])

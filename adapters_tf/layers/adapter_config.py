@@ -60,9 +60,7 @@ class AdapterConfig:
                 f"sublayers must name one or both of {SUBLAYERS}. "
                 f"Received: sublayers={self.sublayers}"
             )
-        if self.layers is not None and (
-            not self.layers or min(self.layers) < 0
-        ):
+        if self.layers is not None and (not self.layers or min(self.layers) < 0):
             raise ValueError(
                 "layers must be None (all) or a non-empty tuple of block indices "
                 f"from 0. Received: layers={self.layers}"

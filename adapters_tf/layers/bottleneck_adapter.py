@@ -94,9 +94,7 @@ class BottleneckAdapter(keras.layers.Layer):
                 f"initializer_stddev={initializer_stddev}"
             )
         if not 0 <= dropout < 1:
-            raise ValueError(
-                f"dropout must be in [0, 1). Received: dropout={dropout}"
-            )
+            raise ValueError(f"dropout must be in [0, 1). Received: dropout={dropout}")
         self.bottleneck_dim = bottleneck_dim
         self.reduction_factor = reduction_factor
         self.activation = activation

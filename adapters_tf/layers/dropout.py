@@ -99,4 +99,6 @@ class Dropout(keras.layers.Dropout):
         if not training or self.rate in (0, 1) or scope is None:
             return super().call(inputs, training=training)
         call, scope.calls = scope.calls, scope.calls + 1
-        return inputs * _keep_mask(ops.convert_to_tensor(inputs), self.rate, scope, call)
+        return inputs * _keep_mask(
+            ops.convert_to_tensor(inputs), self.rate, scope, call
+        )

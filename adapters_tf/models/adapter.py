@@ -103,4 +103,6 @@ def check_tensors(
         )
     for path, value in tensors.items():
         if not np.isfinite(value).all():
-            raise AdapterFileError(f"The adapter's tensor {path} holds NaN or infinity.")
+            raise AdapterFileError(
+                f"The adapter's tensor {path} holds NaN or infinity."
+            )

@@ -196,7 +196,9 @@ class AdapterModel(keras_hub.models.Task):
         expected = self.get_config_of_adapter()
         adapter.check_fits(expected)
         variables = {v.path: v for v in self.trainable_variables}
-        check_tensors(adapter.tensors, {k: tuple(v.shape) for k, v in variables.items()})
+        check_tensors(
+            adapter.tensors, {k: tuple(v.shape) for k, v in variables.items()}
+        )
         for path, variable in variables.items():
             variable.assign(adapter.tensors[path])
 
@@ -219,9 +221,7 @@ class AdapterModel(keras_hub.models.Task):
         return {**super().get_config(), **self.head_config(), "tuning": tuning}
 
 
-def encode(
-    backbone: AdapterBackbone, inputs: Any, tuning: Tuning
-) -> dict[str, Any]:
+def encode(backbone: AdapterBackbone, inputs: Any, tuning: Tuning) -> dict[str, Any]:
     """The backbone's outputs, as the tuning method reads them.
 
     Feature-based transfer (`"head"`) reads fixed features: without dropout

@@ -55,8 +55,8 @@ def build_model(
     longest = getattr(backbone, "max_sequence_length", None)
     if longest is not None and seq_length > longest:
         raise UserError(
-            f"seq_length must be at most {longest}, the number of positions of the base. "
-            f"Received: seq_length={seq_length}"
+            f"seq_length must be at most {longest}, the number of positions of the "
+            f"base. Received: seq_length={seq_length}"
         )
     preprocessor = load_preprocessor(preset, seq_length)
     return _MODELS[kind](

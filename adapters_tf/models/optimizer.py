@@ -40,7 +40,9 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         warmup = (done + 1.0) / max(1, self.warmup_steps)
         decay_steps = max(1, self.total_steps - self.warmup_steps)
         decay = (self.total_steps - done) / decay_steps
-        return self.peak * ops.maximum(0.0, ops.minimum(1.0, ops.minimum(warmup, decay)))
+        return self.peak * ops.maximum(
+            0.0, ops.minimum(1.0, ops.minimum(warmup, decay))
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -30,7 +30,14 @@ class AdapterTextRegressor(TextModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            backbone, 1, preprocessor, head_input, dropout, tuning, squeeze=True, **kwargs
+            backbone,
+            1,
+            preprocessor,
+            head_input,
+            dropout,
+            tuning,
+            squeeze=True,
+            **kwargs,
         )
 
     def example_losses(self, y: Any, outputs: Any) -> Any:

@@ -28,8 +28,7 @@ class Tuning:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(
-                f"tuning must be one of {', '.join(METHODS)}. "
-                f"Received: {self.method!r}"
+                f"tuning must be one of {', '.join(METHODS)}. Received: {self.method!r}"
             )
         if (self.method == "top_n") != (self.top_n is not None):
             raise ValueError(

@@ -236,12 +236,7 @@ def test_predict_and_evaluate_refuse_bad_input(
         (evaluate, [adapter], "one of --file, --data_dir and --tfds"),
         (
             evaluate,
-            [
-                adapter,
-                f"--file={sentiment_csv}",
-                "--text_columns=label",
-                "--label_column=text",
-            ],
+            [adapter, f"--file={sentiment_csv}", *swapped],
             "Every label must be one of",
         ),
     ]

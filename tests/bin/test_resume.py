@@ -36,8 +36,8 @@ def test_killed_run_ends_with_the_same_bytes(tiny_preset, sentiment_csv, tmp_pat
         command(tiny_preset, sentiment_csv, killed), stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    # The second checkpoint: in the middle of an epoch of 23 steps.
-    while not list((killed / "checkpoints").glob("ckpt-40.index")):
+    # Epochs have 23 steps, so this one is from the middle of the third.
+    while not list((killed / "checkpoints").glob("ckpt-66.index")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
