@@ -30,10 +30,16 @@ from adapters_tf.training.run_dir import (
     CHECKPOINT_DIR,
     METRICS_FILE,
     open_run,
+    require_free_space,
     write_json,
 )
 from adapters_tf.training.strategy import get_strategy
 from adapters_tf.training.trainer import AdapterTrainer
+
+_KEPT_CHECKPOINTS = 2
+# float32 weights and two optimizer slots in each checkpoint, one more of which
+# is being written; and the adapter beside the one that it replaces.
+_BYTES_PER_TRAINED = 4 * (3 * (_KEPT_CHECKPOINTS + 1) + 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +110,9 @@ def run_job(
         strategy = get_strategy(job.distribution_strategy)
         with strategy.scope():
             model = build_task_model(job, data)
-            print(f"\n{count_parameters(model).table()}\n", flush=True)
+            counts = count_parameters(model)
+            print(f"\n{counts.table()}\n", flush=True)
+            require_free_space(directory, _BYTES_PER_TRAINED * counts.trained)
             train, dev = (
                 prepare(rows, model.preprocessor) for rows in (data.train, data.dev)
             )
@@ -180,7 +188,7 @@ def _train(
     manager = tf.train.CheckpointManager(
         trainer.checkpoint(),
         str(directory / CHECKPOINT_DIR),
-        max_to_keep=2,
+        max_to_keep=_KEPT_CHECKPOINTS,
         step_counter=trainer.global_step,
         checkpoint_interval=config.checkpoint_interval,
     )

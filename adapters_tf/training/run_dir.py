@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 from adapters_tf.errors import UserError
 
 SETTINGS_FILE = "settings.json"
@@ -82,11 +84,37 @@ def open_run(
         try:
             yield path
         except OSError as error:
-            raise UserError(
-                f"Writing to output_dir {str(path)!r} failed: "
-                f"{error.strerror or error}. What was saved before is unharmed; the "
-                "same command goes on from there."
-            ) from error
+            raise _write_failed(path, error.strerror or str(error)) from error
+        except tf.errors.OpError as error:
+            # TensorFlow's own writers name the file they could not write.
+            if str(path) not in error.message:
+                raise
+            raise _write_failed(path, error.message.rsplit("; ", 1)[-1]) from error
+
+
+def _write_failed(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"Writing to output_dir {str(path)!r} failed: {reason}. What was saved before "
+        "is unharmed; the same command goes on from there."
+    )
+
+
+def require_free_space(path: Path, num_bytes: int) -> None:
+    """Refuse to start where the disk has less room than the run will take.
+
+    Args:
+        path: The output directory.
+        num_bytes: What the run will write.
+
+    Raises:
+        UserError: if less is free.
+    """
+    free = shutil.disk_usage(path).free
+    if free < num_bytes:
+        raise UserError(
+            f"The run needs {num_bytes / 1e6:.1f} MB in output_dir {str(path)!r}. "
+            f"Received: a disk with {free / 1e6:.1f} MB free."
+        )
 
 
 def _check(path: Path, settings: dict[str, Any], overwrite: bool) -> None:

@@ -1,0 +1,104 @@
+"""The output directory: whole files, one writer, nothing lost."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from adapters_tf.errors import UserError
+from adapters_tf.training import run_dir
+from adapters_tf.training.run_dir import open_run, require_free_space, write_json
+
+
+def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.json"
+    write_json(path, {"a": 1})
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run_dir.os, "fsync", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda path: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        lambda path: tf.errors.ResourceExhaustedError(
+            None, None, f"{path}/checkpoints/x; No space left on device"
+        ),
+    ],
+)
+def test_full_disk_in_the_middle_is_a_clear_error(tmp_path, error):
+    message = "failed: No space left on device. What was saved before is unharmed"
+    with pytest.raises(UserError, match=message):
+        with open_run(tmp_path / "run", {"seed": 0}, overwrite=False) as path:
+            raise error(path)
+    # The run can be continued.
+    with open_run(tmp_path / "run", {"seed": 0}, overwrite=False):
+        pass
+
+
+def test_other_tensorflow_errors_are_not_taken_for_a_full_disk(tmp_path):
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="OOM"):
+        with open_run(tmp_path / "run", {}, overwrite=False):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM on GPU:0")
+
+
+def test_too_little_space_is_refused_before_the_start(tmp_path):
+    require_free_space(tmp_path, 1)
+    with pytest.raises(UserError, match="The run needs .* MB in output_dir"):
+        require_free_space(tmp_path, 2**60)
+
+
+def test_second_process_is_refused_while_the_first_runs(tmp_path):
+    code = (
+        "import sys; from adapters_tf.training.run_dir import open_run\n"
+        "with open_run(sys.argv[1], {}, False): pass"
+    )
+    with open_run(tmp_path / "run", {}, overwrite=False):
+        second = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "run")],
+            capture_output=True,
+            text=True,
+        )
+    assert second.returncode != 0
+    assert "Another run is writing to output_dir" in second.stderr
+
+
+def test_settings_that_differ_are_named(tmp_path):
+    with open_run(tmp_path / "run", {"seed": 0, "epochs": 3}, overwrite=False):
+        pass
+    with pytest.raises(UserError, match=r"epochs was 3 and is 4\)"):
+        with open_run(tmp_path / "run", {"seed": 0, "epochs": 4}, overwrite=False):
+            pass
+
+
+def test_overwrite_removes_the_old_run_and_nothing_else(tmp_path):
+    run = tmp_path / "run"
+    with open_run(run, {"seed": 0}, overwrite=False):
+        (run / "checkpoints").mkdir()
+        (run / "checkpoints" / "ckpt-1.index").write_text("old")
+        (run / "notes.txt").write_text("mine")
+        write_json(run / "metrics.json", {})
+    with open_run(run, {"seed": 1}, overwrite=True):
+        assert not (run / "checkpoints").exists()
+        assert not (run / "metrics.json").exists()
+        assert json.loads((run / "settings.json").read_text()) == {"seed": 1}
+    assert (run / "notes.txt").read_text() == "mine"
+
+
+def test_place_under_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="must be a directory that can be written"):
+        with open_run(Path(tmp_path / "file" / "run"), {}, overwrite=False):
+            pass
