@@ -1,10 +1,6 @@
 """One training run, from rows to a saved adapter and its metrics."""
 
-import contextlib
 import dataclasses
-import io
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,7 @@ from adapters_tf.tasks.metrics import majority_baseline
 from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.evaluate import Evaluator, Prepared, prepare
+from adapters_tf.training.progress import Progress, silent
 from adapters_tf.training.run_dir import (
     ADAPTER_DIR,
     CHECKPOINT_DIR,
@@ -193,8 +190,8 @@ def _train(
         checkpoint_interval=config.checkpoint_interval,
     )
     _restore(manager)
-    progress = _Progress(trainer)
-    with _silent():
+    progress = Progress(trainer)
+    with silent():
         controller = orbit.Controller(
             global_step=trainer.global_step,
             trainer=trainer,
@@ -209,7 +206,7 @@ def _train(
         print(f"continuing from step {done} of {trainer.total_steps}", flush=True)
     for epoch in range(done // trainer.steps_per_epoch, config.epochs):
         progress.begin(epoch)
-        with _silent():
+        with silent():
             controller.train(steps=(epoch + 1) * trainer.steps_per_epoch)
         progress.end(evaluator.metrics(dev))
     return progress.examples_per_second
@@ -228,59 +225,3 @@ def _restore(manager: tf.train.CheckpointManager) -> None:
             f"{path}.* and the line that names them in the file `checkpoint` beside "
             "them to go on from the one before, or give --overwrite to start anew."
         ) from error
-
-
-@contextlib.contextmanager
-def _silent() -> Any:
-    """Keep orbit's own lines from the output; `_Progress` writes ours."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
-
-
-class _Progress:
-    """A Keras progress bar on a terminal, a line an epoch elsewhere."""
-
-    def __init__(self, trainer: AdapterTrainer) -> None:
-        self._trainer = trainer
-        self._stdout = sys.stdout
-        self._seconds = 0.0
-        self._examples = 0.0
-        self._clock = 0.0
-        self._loops = 0
-        self._loss = 0.0
-
-    @property
-    def examples_per_second(self) -> float:
-        """Over all loops but the first, which traces the graph."""
-        return self._examples / self._seconds if self._seconds else 0.0
-
-    def begin(self, epoch: int) -> None:
-        config, steps = self._trainer.config, self._trainer.steps_per_epoch
-        print(f"Epoch {epoch + 1}/{config.epochs}", flush=True)
-        self._first = epoch * steps
-        verbose = 1 if self._stdout.isatty() else 2
-        self._bar = keras.utils.Progbar(
-            steps, verbose=verbose, stateful_metrics=["loss", "examples/s"]
-        )
-        self._clock = time.perf_counter()
-
-    def update(self, output: dict[str, float]) -> None:
-        elapsed = time.perf_counter() - self._clock
-        if self._loops:
-            self._seconds += elapsed
-            self._examples += output["examples"]
-        self._loops += 1
-        self._loss = output["loss"]
-        done = int(self._trainer.global_step.numpy()) - self._first
-        values = [("loss", self._loss)]
-        if self._seconds:
-            values.append(("examples/s", self.examples_per_second))
-        with contextlib.redirect_stdout(self._stdout):
-            # The bar's last line is written once, with `finalize`.
-            last = done >= self._trainer.steps_per_epoch
-            self._bar.update(done, values, finalize=last)
-        self._clock = time.perf_counter()
-
-    def end(self, metrics: dict[str, float]) -> None:
-        text = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        print(f"dev: {text}", flush=True)

@@ -15,7 +15,9 @@ from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 
 LENGTH = 12
-WORDS = "good fine bad poor the film was a plot so very it cafe naive er in on at".split()
+WORDS = (
+    "good fine bad poor the film was a plot so very it cafe naive er in on at".split()
+)
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", "##s"]
 VOCABULARY += [f"##{i}" for i in range(40 - len(VOCABULARY))]
 SIZES = {
@@ -121,7 +123,10 @@ def _hugging_face_tensors(backbone, prefix, gamma, beta):
         ours, theirs = f"transformer_layer_{i}", f"encoder.layer.{i}"
         attention = f"{ours}/self_attention_layer"
         for name in ("query", "key", "value"):
-            kernel, bias = w[f"{attention}/{name}/kernel"], w[f"{attention}/{name}/bias"]
+            kernel, bias = (
+                w[f"{attention}/{name}/kernel"],
+                w[f"{attention}/{name}/bias"],
+            )
             tensors[f"{theirs}.attention.self.{name}.weight"] = kernel.reshape(d, d).T
             tensors[f"{theirs}.attention.self.{name}.bias"] = bias.reshape(d)
         kernel = w[f"{attention}/attention_output/kernel"]

@@ -110,7 +110,9 @@ def test_variable_paths_are_unique_and_those_of_plain(plain, adapted):
     backbone = adapted()
     paths = [v.path for v in backbone.weights]
     assert len(set(paths)) == len(paths)
-    assert [v.path for v in backbone.base_variables()] == [v.path for v in plain.weights]
+    assert [v.path for v in backbone.base_variables()] == [
+        v.path for v in plain.weights
+    ]
     assert [v.path for v in backbone.adapter_variables()] == [
         f"transformer_layer_{i}/{sublayer}_adapter/{projection}_projection/{variable}"
         for i in range(2)
@@ -141,7 +143,9 @@ def test_block_that_is_not_there(adapted):
 
 def test_from_backbone_of_another_class(sizes):
     roberta = keras_hub.models.RobertaBackbone(**sizes)
-    with pytest.raises(ValueError, match="made from a BertBackbone. .* RobertaBackbone"):
+    with pytest.raises(
+        ValueError, match="made from a BertBackbone. .* RobertaBackbone"
+    ):
         BertAdapterBackbone.from_backbone(roberta)
     with pytest.raises(ValueError, match="BertBackbone. Received: BertAdapterBackbone"):
         BertAdapterBackbone.from_backbone(BertAdapterBackbone(**sizes))

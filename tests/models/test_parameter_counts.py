@@ -22,13 +22,16 @@ def unallocated_backbone(shape, adapter):
     """A backbone of full size whose variables have a shape and no memory."""
     sizes = SHAPES[shape]
     with keras.StatelessScope(initialize_variables=False):
-        return BertAdapterBackbone(
+        backbone = BertAdapterBackbone(
             vocabulary_size=VOCABULARY,
             intermediate_dim=sizes["hidden_dim"] * INTERMEDIATE_FACTOR,
             max_sequence_length=POSITIONS,
             adapter=adapter,
             **sizes,
         )
+    # Else Keras would allocate the gigabytes when some later scope ends.
+    keras.utils.clear_session()
+    return backbone
 
 
 def size(variables):

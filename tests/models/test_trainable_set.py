@@ -35,9 +35,9 @@ def block(i):
     dense = [f"self_attention_layer/{x}" for x in ("query", "key", "value")]
     dense += ["self_attention_layer/attention_output"]
     dense += ["feedforward_intermediate_dense", "feedforward_output_dense"]
-    return {f"{name}/{x}/{variable}" for x in dense for variable in ("kernel", "bias")} | {
-        path for path in LAYER_NORMS if path.startswith(f"{name}/")
-    }
+    return {
+        f"{name}/{x}/{variable}" for x in dense for variable in ("kernel", "bias")
+    } | {path for path in LAYER_NORMS if path.startswith(f"{name}/")}
 
 
 def make_model(sizes, tuning, adapter=None, head_input="cls"):
@@ -69,7 +69,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    "tuning, adapter, expected", CASES, ids=[f"{c[0].method}{c[0].top_n}" for c in CASES]
+    "tuning, adapter, expected",
+    CASES,
+    ids=[f"{c[0].method}{c[0].top_n}" for c in CASES],
 )
 @pytest.mark.parametrize("head_input", ["cls", "pooled"])
 def test_exact_paths(sizes, tuning, adapter, expected, head_input):
