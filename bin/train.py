@@ -22,6 +22,7 @@ from adapters_tf.training.config import (  # noqa: E402
 )
 from adapters_tf.training.job import TrainJob, run_job  # noqa: E402
 from adapters_tf.training.predict_texts import predict_texts  # noqa: E402
+from adapters_tf.training.run_dir import check_run  # noqa: E402
 
 # Runs of different --seed are compared on the same rows.
 _SPLIT_SEED = 0
@@ -159,7 +160,6 @@ def main(flags: Any) -> None:
         if not flags["max_train_examples"].present:
             flags.max_train_examples = _DEMO_TRAIN_ROWS
     job = job_from_flags(flags)
-    data = load_data(flags)
     # Where the results go and whether to replace them is no part of the run.
     settings = {
         name: flags[name].value
@@ -167,6 +167,8 @@ def main(flags: Any) -> None:
         if name not in ("output_dir", "overwrite") and not name.startswith("_")
     }
     settings["learning_rate"] = job.config.learning_rate
+    check_run(flags.output_dir, settings, flags.overwrite)
+    data = load_data(flags)
     metrics = run_job(job, data, flags.output_dir, settings, flags.overwrite)
     print(summary(metrics, flags.output_dir))
     if demo:

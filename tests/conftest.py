@@ -4,7 +4,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras  # noqa: E402
 import keras_hub  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -15,10 +14,8 @@ OTHER = ("the", "film", "was", "and", "a", "plot", "actor", "very", "so", "it", 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *OTHER, "."]
 
 
-@pytest.fixture(scope="session")
-def tiny_preset(tmp_path_factory):
-    """Directory of a random 2-block BERT in keras-hub's own format."""
-    keras.utils.set_random_seed(7)
+def make_preset(path, seed):
+    """Save a random 2-block BERT in keras-hub's own format."""
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=len(VOCABULARY),
         num_layers=2,
@@ -27,15 +24,27 @@ def tiny_preset(tmp_path_factory):
         intermediate_dim=32,
         max_sequence_length=32,
     )
-    # The random base of BERT's own initialiser hardly moves with its input.
+    # With BERT's own initialiser a base so small hardly moves with its input.
+    random = np.random.default_rng(seed)
     for variable in backbone.weights:
         if variable.path.endswith(("kernel", "embeddings")):
-            variable.assign(np.random.default_rng(1).normal(0, 0.4, variable.shape))
-    tokenizer = keras_hub.models.BertTokenizer(VOCABULARY, lowercase=True)
-    path = tmp_path_factory.mktemp("tiny_preset")
+            variable.assign(random.normal(0, 0.4, variable.shape))
     backbone.save_to_preset(str(path))
+    tokenizer = keras_hub.models.BertTokenizer(VOCABULARY, lowercase=True)
     tokenizer.save_to_preset(str(path))
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_preset(tmp_path_factory):
+    """Directory of a small base with its vocabulary."""
+    return make_preset(tmp_path_factory.mktemp("tiny_preset"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def other_preset(tmp_path_factory):
+    """A base of the same shape with other weights."""
+    return make_preset(tmp_path_factory.mktemp("other_preset"), seed=2)
 
 
 def sentiment_rows(n, seed=0):

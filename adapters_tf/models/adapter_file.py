@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
@@ -65,7 +66,10 @@ def save_adapter(
     config["versions"] = {
         name: importlib.metadata.version(name) for name in _LIBRARIES
     } | adapter.versions
-    weights = safetensors.numpy.save(adapter.tensors)
+    # safetensors writes the memory of a transposed array in the wrong order.
+    weights = safetensors.numpy.save(
+        {path: np.ascontiguousarray(value) for path, value in adapter.tensors.items()}
+    )
     config["format_version"] = FORMAT_VERSION
     config["weights_sha256"] = hashlib.sha256(weights).hexdigest()
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"

@@ -1,5 +1,6 @@
 """A saved adapter in use: its metrics and predictions on new rows."""
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +9,7 @@ from adapters_tf.data.examples import Examples, QuestionExamples
 from adapters_tf.data.files import FileFormat
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.models.adapter_file import load_adapter
+from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.build import load_model
 from adapters_tf.tasks.file_task import load_file_examples
 from adapters_tf.tasks.task import Task
@@ -24,7 +26,8 @@ class LoadedAdapter:
         batch_size: Rows at a time.
 
     Raises:
-        AdapterFileError: if the directory or the base does not fit.
+        AdapterFileError: if the directory is not usable; and, once it predicts,
+            if the base is not the one that the adapter was trained on.
     """
 
     def __init__(
@@ -35,8 +38,18 @@ class LoadedAdapter:
     ) -> None:
         adapter = load_adapter(directory)
         self.task = Task.from_dict(adapter.task)
-        self._model = load_model(directory, resolve_preset(preset or adapter.preset))
-        self._evaluator = Evaluator(self._model, self.task, batch_size)
+        self._directory = directory
+        self._preset = preset or adapter.preset
+        self._batch_size = batch_size
+
+    @functools.cached_property
+    def _model(self) -> AdapterModel:
+        # Loaded when it is needed, so that rows can be read and refused first.
+        return load_model(self._directory, resolve_preset(self._preset))
+
+    @functools.cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self._model, self.task, self._batch_size)
 
     def read(self, path: str, file_format: FileFormat) -> Examples | QuestionExamples:
         """Rows of a file for this task."""

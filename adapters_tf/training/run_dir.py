@@ -78,9 +78,10 @@ def open_run(
                 f"Another run is writing to output_dir {str(path)!r}. Wait for it, or "
                 "choose another output_dir."
             ) from None
-        _check(path, settings, overwrite)
-        if not _is_run(path):
-            write_json(path / SETTINGS_FILE, settings)
+        check_run(path, settings, overwrite)
+        if overwrite:
+            _remove_run(path)
+        write_json(path / SETTINGS_FILE, settings)
         try:
             yield path
         except OSError as error:
@@ -117,7 +118,26 @@ def require_free_space(path: Path, num_bytes: int) -> None:
         )
 
 
-def _check(path: Path, settings: dict[str, Any], overwrite: bool) -> None:
+def check_run(
+    directory: str | os.PathLike[str], settings: dict[str, Any], overwrite: bool
+) -> None:
+    """Refuse what `open_run` will refuse, before any work, and change nothing.
+
+    A run that has no checkpoint yet has nothing to lose, and may be begun anew
+    with other settings.
+
+    Args:
+        directory: The output directory, which need not exist.
+        settings: The run's resolved settings, as JSON values.
+        overwrite: Whether a run that is there may be replaced.
+
+    Raises:
+        UserError: if the directory holds a finished run, a run of other
+            settings, or files of something else.
+    """
+    path = Path(directory)
+    if not path.is_dir():
+        return
     files = sorted(p.name for p in path.iterdir() if p.name != _LOCK_FILE)
     if not files:
         return
@@ -127,16 +147,14 @@ def _check(path: Path, settings: dict[str, Any], overwrite: bool) -> None:
             f"{str(path)!r}, which holds other files: {', '.join(files[:5])}"
         )
     if overwrite:
-        for name in (METRICS_FILE, SETTINGS_FILE):
-            (path / name).unlink(missing_ok=True)
-        for name in (ADAPTER_DIR, CHECKPOINT_DIR, "tensorboard"):
-            shutil.rmtree(path / name, ignore_errors=True)
         return
     if (path / METRICS_FILE).is_file():
         raise UserError(
             f"output_dir {str(path)!r} holds a finished run. Choose another "
             "output_dir, or give --overwrite to replace it."
         )
+    if not (path / CHECKPOINT_DIR / "checkpoint").is_file():
+        return
     old = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
     changed = [
         f"{k} was {old.get(k)!r} and is {settings.get(k)!r}"
@@ -149,3 +167,10 @@ def _check(path: Path, settings: dict[str, Any], overwrite: bool) -> None:
             f"({'; '.join(changed)}). Give the same settings to continue it, another "
             "output_dir, or --overwrite to replace it."
         )
+
+
+def _remove_run(path: Path) -> None:
+    for name in (METRICS_FILE, SETTINGS_FILE):
+        (path / name).unlink(missing_ok=True)
+    for name in (ADAPTER_DIR, CHECKPOINT_DIR, "tensorboard"):
+        shutil.rmtree(path / name, ignore_errors=True)

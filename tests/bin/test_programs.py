@@ -231,7 +231,11 @@ def test_predict_and_evaluate_refuse_bad_input(
     cases = [
         (predict, [adapter, f"--file={sentiment_csv}", f"--output={output}"], "exists"),
         (predict, [adapter, "--file=no.csv", f"--output={tmp_path / 'o'}"], "no.csv"),
-        (predict, ["--adapter=/nowhere", "--file=a.csv", "--output=o"], "is not a dir"),
+        (
+            predict,
+            ["--adapter=/nowhere", "--file=a.csv", f"--output={tmp_path / 'o'}"],
+            "is not a directory",
+        ),
         (predict, [adapter], "--file is needed"),
         (evaluate, [adapter], "one of --file, --data_dir and --tfds"),
         (
@@ -245,3 +249,44 @@ def test_predict_and_evaluate_refuse_bad_input(
         error = capsys.readouterr().err
         assert message in error and "Traceback" not in error
     assert output.read_text() == "mine"
+
+
+def test_other_base_and_corrupt_adapter_are_refused(
+    train_args, other_preset, tiny_preset, sentiment_csv, tmp_path, capsys
+):
+    args, run = train_args
+    assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
+    flags = [f"--adapter={run / 'adapter'}", f"--file={sentiment_csv}"]
+    output = f"--output={tmp_path / 'out.jsonl'}"
+    capsys.readouterr()
+    assert call(predict, *flags, output, f"--preset={other_preset}") == 2
+    error = capsys.readouterr().err
+    assert "An adapter works only on the base it was trained on" in error
+    assert tiny_preset in error
+    weights = run / "adapter" / "adapter.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert call(predict, *flags, output) == 2
+    assert "is corrupt or from another adapter" in capsys.readouterr().err
+    assert call(evaluate, *flags) == 2
+    assert list(tmp_path.glob("*out.jsonl*")) == []
+
+
+def test_failed_start_does_not_block_the_directory(train_args, capsys):
+    args, run = train_args
+    status = call(train, *args, "--preset=/nowhere", f"--output_dir={run}")
+    assert status == 2
+    assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
+
+
+def test_truncated_checkpoint_is_named(train_args, capsys):
+    args, run = train_args
+    args = [*args, "--checkpoint_interval=10", f"--output_dir={run}"]
+    assert call(train, *args) == 0
+    (run / "metrics.json").unlink()  # as if it had been killed at the end
+    latest = max(
+        (run / "checkpoints").glob("*.data-*"), key=lambda p: p.stat().st_mtime
+    )
+    latest.write_bytes(latest.read_bytes()[:500])
+    assert call(train, *args) == 2
+    error = capsys.readouterr().err
+    assert "cannot be read" in error and latest.name.split(".")[0] in error

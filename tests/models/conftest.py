@@ -14,6 +14,7 @@ import safetensors.numpy
 from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 
+ADAPTER = AdapterConfig(4)
 LENGTH = 12
 WORDS = (
     "good fine bad poor the film was a plot so very it cafe naive er in on at".split()
@@ -64,7 +65,7 @@ def plain():
 def adapted(plain):
     """Function: a backbone with the weights of `plain`, and adapters of 4 units."""
 
-    def make(adapter=AdapterConfig(4), **kwargs):
+    def make(adapter=ADAPTER, **kwargs):
         return BertAdapterBackbone.from_backbone(plain, adapter, **kwargs)
 
     return make

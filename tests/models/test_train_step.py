@@ -18,7 +18,7 @@ def run(adapted, inputs):
         model = AdapterTextClassifier(adapted(), num_classes=2)
         step_function = tf.function(train_step, autograph=False)
         x = {name: tf.constant(value[rows]) for name, value in inputs(8).items()}
-        y = tf.constant(LABELS[rows])
+        y, results = tf.constant(LABELS[rows]), None
         for step in range(steps):
             results = step_function(
                 model, x, y, weight, **{"seed": 0, "step": tf.constant(step), **kwargs}

@@ -75,9 +75,12 @@ def test_second_process_is_refused_while_the_first_runs(tmp_path):
     assert "Another run is writing to output_dir" in second.stderr
 
 
-def test_settings_that_differ_are_named(tmp_path):
-    with open_run(tmp_path / "run", {"seed": 0, "epochs": 3}, overwrite=False):
-        pass
+def test_settings_that_differ_are_named_once_there_is_a_checkpoint(tmp_path):
+    for epochs in (2, 3):
+        with open_run(tmp_path / "run", {"seed": 0, "epochs": epochs}, False) as path:
+            pass
+    (path / "checkpoints").mkdir()
+    (path / "checkpoints" / "checkpoint").write_text("")
     with pytest.raises(UserError, match=r"epochs was 3 and is 4\)"):
         with open_run(tmp_path / "run", {"seed": 0, "epochs": 4}, overwrite=False):
             pass
