@@ -5,10 +5,12 @@ from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 import tensorflow as tf
 
 from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.arrays import shuffled_dataset, split_rows
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.train_step import example_weights, train_step
@@ -131,6 +133,39 @@ class AdapterModel(keras_hub.models.Task):
             longest = tf.reduce_max(tf.reduce_sum(rows, axis=-1))
             x = {name: value[..., :longest] for name, value in x.items()}
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        validation_split: float | None = None,
+        shuffle: bool = True,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """As `keras.Model.fit`, on strings or tensors in memory or a dataset.
+
+        Rows in memory are shuffled in each epoch, in an order that follows from
+        the seed of `compile`; datasets are taken as they come.
+        """
+        in_memory = isinstance(x, list | tuple | dict | np.ndarray | tf.Tensor)
+        if in_memory and validation_split:
+            train, validation_data = split_rows((x, y, sample_weight), validation_split)
+            x, y, sample_weight = train
+        if in_memory and shuffle:
+            x = shuffled_dataset((x, y, sample_weight), batch_size, self.seed)
+            y = batch_size = sample_weight = None
+        return super().fit(
+            x=x,
+            y=y,
+            batch_size=batch_size,
+            sample_weight=sample_weight,
+            validation_data=validation_data,
+            shuffle=False,
+            **kwargs,
+        )
 
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)

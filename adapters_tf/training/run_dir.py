@@ -25,7 +25,7 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as f:
-            json.dump(value, f, indent=2, sort_keys=True)
+            json.dump(value, f, indent=2)
             f.write("\n")
             f.flush()
             os.fsync(f.fileno())
