@@ -256,11 +256,35 @@ class AdapterModel(keras_hub.models.Task):
         return {**super().get_config(), **self.head_config(), "tuning": tuning}
 
 
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class FixedFeatures(keras.layers.Layer):
+    """A backbone that computes as in inference, in training too.
+
+    A layer of its own, since a functional model passes its own `training` on to
+    its layers, over what they were connected with.
+
+    Args:
+        backbone: The backbone.
+        **kwargs: As `keras.layers.Layer`.
+    """
+
+    def __init__(self, backbone: AdapterBackbone, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.backbone = backbone
+
+    def call(self, inputs: Any) -> Any:
+        return self.backbone(inputs, training=False)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return self.backbone.compute_output_spec(inputs)
+
+
 def encode(backbone: AdapterBackbone, inputs: Any, tuning: Tuning) -> dict[str, Any]:
     """The backbone's outputs, as the tuning method reads them.
 
     Feature-based transfer (`"head"`) reads fixed features: without dropout
     below the head, in training too.
     """
-    fixed = {"training": False} if tuning.method == "head" else {}
-    return backbone(inputs, **fixed)
+    if tuning.method == "head":
+        return FixedFeatures(backbone, dtype=backbone.dtype_policy)(inputs)
+    return backbone(inputs)

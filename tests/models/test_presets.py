@@ -1,0 +1,184 @@
+"""Loading bases and preprocessors, and what cannot be loaded."""
+
+import json
+from pathlib import Path
+
+import keras_hub
+import numpy as np
+import pytest
+
+from adapters_tf.errors import UserError
+from adapters_tf.layers import AdapterConfig
+from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.presets import (
+    load_backbone,
+    load_preprocessor,
+    preprocess_texts,
+)
+
+
+def tokens(preprocessor, text):
+    packed = preprocess_texts(preprocessor, np.array([text]))
+    ids = np.asarray(packed["token_ids"])[0][np.asarray(packed["padding_mask"])[0] > 0]
+    return [preprocessor.tokenizer.id_to_token(int(i)) for i in ids]
+
+
+def test_backbone_of_each_format(plain, saved_preset, hugging_face_directory, inputs):
+    for path in (saved_preset, hugging_face_directory()):
+        adapter = AdapterConfig(4, zero_init=True)
+        backbone = load_backbone(path, adapter)
+        assert type(backbone) is BertAdapterBackbone
+        assert backbone.adapter == adapter
+        outputs, expected = backbone(inputs()), plain(inputs())
+        for name, value in outputs.items():
+            np.testing.assert_array_equal(value, expected[name])
+        assert load_backbone(path).adapter is None
+
+
+def test_the_fingerprint_does_not_depend_on_the_format(
+    adapted, saved_preset, hugging_face_directory
+):
+    # Only on the weights; so the adapter fits the base however it is loaded.
+    expected = adapted().fingerprint
+    for path in (saved_preset, hugging_face_directory()):
+        assert load_backbone(path).fingerprint == expected
+        assert load_backbone(path, dtype="mixed_bfloat16").fingerprint == expected
+
+
+def test_backbone_that_was_saved_with_adapters(adapted, randomize, inputs, tmp_path):
+    backbone = adapted()
+    randomize(backbone, seed=5)
+    backbone.save_to_preset(str(tmp_path / "p"))
+    read = load_backbone(str(tmp_path / "p"))
+    assert read.adapter == backbone.adapter
+    np.testing.assert_array_equal(
+        read(inputs())["sequence_output"], backbone(inputs())["sequence_output"]
+    )
+
+
+def test_preprocessor_of_each_format(saved_preset, hugging_face_directory):
+    for path in (saved_preset, hugging_face_directory()):
+        preprocessor = load_preprocessor(path, 8)
+        assert preprocessor.sequence_length == 8
+        assert tokens(preprocessor, "The GOOD film zzz") == [
+            "[CLS]",
+            "the",
+            "good",
+            "film",
+            "[UNK]",
+            "[SEP]",
+        ]
+        longest = tokens(preprocessor, "good " * 20)
+        assert longest == ["[CLS]", *["good"] * 6, "[SEP]"]
+
+
+def test_pair_without_labels(saved_preset):
+    pair = (np.array(["good", "bad"]), np.array(["the film", "a plot"]))
+    packed = preprocess_texts(load_preprocessor(saved_preset, 8), pair)
+    np.testing.assert_array_equal(
+        packed["segment_ids"][:, :6], [[0, 0, 0, 1, 1, 1]] * 2
+    )
+    np.testing.assert_array_equal(np.sum(packed["padding_mask"], axis=1), [6, 6])
+
+
+# Accents: an uncased vocabulary has none.
+
+
+@pytest.mark.parametrize("text", ["café naïve", "CAFÉ Naïve", "cafe\u0301 nai\u0308ve"])
+def test_accents_are_stripped_where_uncased(hugging_face_directory, saved_preset, text):
+    for path in (hugging_face_directory(), saved_preset):
+        expected = ["[CLS]", "cafe", "naive", "[SEP]"]
+        assert tokens(load_preprocessor(path, 12), text) == expected
+    # keras-hub's own loader would not do it.
+    own = keras_hub.models.TextClassifierPreprocessor.from_preset(saved_preset)
+    assert "[UNK]" in tokens(own, text)
+
+
+@pytest.mark.parametrize("value", [True, None])
+def test_strip_accents_true_or_null(hugging_face_directory, value):
+    preprocessor = load_preprocessor(hugging_face_directory(strip_accents=value), 12)
+    assert tokens(preprocessor, "café") == ["[CLS]", "cafe", "[SEP]"]
+
+
+def test_strip_accents_false_is_respected(hugging_face_directory):
+    preprocessor = load_preprocessor(hugging_face_directory(strip_accents=False), 12)
+    assert tokens(preprocessor, "café") == ["[CLS]", "[UNK]", "[SEP]"]
+    assert tokens(preprocessor, "CAFE") == ["[CLS]", "cafe", "[SEP]"]
+
+
+def test_cased_vocabulary_keeps_accents_and_case(hugging_face_directory):
+    preprocessor = load_preprocessor(hugging_face_directory(do_lower_case=False), 12)
+    assert tokens(preprocessor, "café") == ["[CLS]", "[UNK]", "[SEP]"]
+    assert tokens(preprocessor, "Good good") == ["[CLS]", "[UNK]", "good", "[SEP]"]
+
+
+# What cannot be loaded.
+
+
+def test_missing_directory(tmp_path):
+    with pytest.raises(
+        UserError, match="(?s)nowhere' could not be loaded: .*A preset is"
+    ):
+        load_backbone(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="nowhere' could not be loaded: "):
+        load_preprocessor(str(tmp_path / "nowhere"))
+
+
+def test_unknown_name():
+    with pytest.raises(UserError, match="'no_such_preset' could not be loaded: "):
+        load_backbone("no_such_preset")
+
+
+@pytest.mark.parametrize("names", [[], ["model.safetensors", "notes.txt"]])
+def test_directory_without_config(tmp_path, names):
+    for name in names:
+        (tmp_path / name).write_text("x")
+    with pytest.raises(UserError) as info:
+        load_backbone(str(tmp_path))
+    assert "must hold a config.json" in str(info.value)
+    assert str(names) in str(info.value)
+
+
+def test_corrupt_config(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="could not be loaded: "):
+        load_backbone(str(tmp_path))
+
+
+def test_unknown_hugging_face_architecture(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "perceiver"}))
+    with pytest.raises(UserError, match="no converter .* `'perceiver'`"):
+        load_backbone(str(tmp_path))
+
+
+def test_architecture_without_adapters(sizes, tmp_path):
+    keras_hub.models.RobertaBackbone(**sizes).save_to_preset(str(tmp_path / "p"))
+    with pytest.raises(
+        UserError, match="architectures: BertBackbone. Received: .*, a RobertaBackbone"
+    ):
+        load_backbone(str(tmp_path / "p"))
+
+
+def test_truncated_weights(hugging_face_directory):
+    path = hugging_face_directory()
+    tensors = Path(path) / "model.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-100])
+    with pytest.raises(UserError, match="could not be loaded: "):
+        load_backbone(path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "vocab.txt"])
+def test_incomplete_directory(hugging_face_directory, name):
+    path = hugging_face_directory()
+    (Path(path) / name).unlink()
+    load = load_backbone if name == "model.safetensors" else load_preprocessor
+    with pytest.raises(UserError, match="could not be loaded: "):
+        load(path)
+
+
+def test_weights_of_another_shape(hugging_face_directory):
+    path = Path(hugging_face_directory()) / "config.json"
+    config = json.loads(path.read_text()) | {"intermediate_size": 64}
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="could not be loaded: "):
+        load_backbone(str(path.parent))
