@@ -19,7 +19,8 @@ def main(root: pathlib.Path) -> None:
         if method in METHODS:
             metrics = json.loads(path.read_text())
             runs.setdefault(task, {}).setdefault(method, []).append(metrics)
-    print("| task | metric | rows | majority | adapters | full | head | gap | trained |")
+    columns = "task metric rows majority adapters full head gap trained"
+    print(f"| {columns.replace(' ', ' | ')} |")
     print("|---|---|---|---|---|---|---|---|---|")
     gaps = []
     for task, methods in runs.items():
