@@ -13,6 +13,7 @@ def command(preset, file, run):
     program = "from adapters_tf.bin.train import cli; cli()"
     return [
         sys.executable,
+        "-P",  # the installed package, not the folder in the checkout
         "-c",
         program,
         f"--preset={preset}",

@@ -187,7 +187,7 @@ def run_python():
 
     def run(code, *arguments):
         subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
+            [sys.executable, "-P", "-c", code, *map(str, arguments)],
             check=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )

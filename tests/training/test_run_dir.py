@@ -67,7 +67,7 @@ def test_second_process_is_refused_while_the_first_runs(tmp_path):
     )
     with open_run(tmp_path / "run", {}, overwrite=False):
         second = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / "run")],
+            [sys.executable, "-P", "-c", code, str(tmp_path / "run")],
             capture_output=True,
             text=True,
         )
