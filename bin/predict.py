@@ -5,14 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from adapters_tf.bin.environment import quiet_tensorflow
-
-quiet_tensorflow()
-
-from adapters_tf.bin.data_flags import define_format_flags, file_format  # noqa: E402
-from adapters_tf.bin.program import Groups, run  # noqa: E402
-from adapters_tf.errors import UserError  # noqa: E402
-from adapters_tf.training.predict_texts import LoadedAdapter  # noqa: E402
+from adapters_tf.bin.data_flags import define_format_flags, file_format
+from adapters_tf.bin.program import Groups, run
+from adapters_tf.errors import UserError
+from adapters_tf.training.predict_texts import LoadedAdapter
 
 
 def define() -> Groups:

@@ -2,27 +2,23 @@
 
 from typing import Any
 
-from adapters_tf.bin.environment import quiet_tensorflow
-
-quiet_tensorflow()
-
-from adapters_tf.bin.data_flags import define_format_flags, file_format  # noqa: E402
-from adapters_tf.bin.program import Groups, run  # noqa: E402
-from adapters_tf.errors import UserError  # noqa: E402
-from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig  # noqa: E402
-from adapters_tf.models.trainable_set import METHODS, Tuning  # noqa: E402
-from adapters_tf.tasks.demo_task import load_demo_task  # noqa: E402
-from adapters_tf.tasks.file_task import load_file_task  # noqa: E402
-from adapters_tf.tasks.limit import limit_train_rows  # noqa: E402
-from adapters_tf.tasks.registry import load_task, task_names  # noqa: E402
-from adapters_tf.tasks.task import TaskData  # noqa: E402
-from adapters_tf.training.config import (  # noqa: E402
+from adapters_tf.bin.data_flags import define_format_flags, file_format
+from adapters_tf.bin.program import Groups, run
+from adapters_tf.errors import UserError
+from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig
+from adapters_tf.models.trainable_set import METHODS, Tuning
+from adapters_tf.tasks.demo_task import load_demo_task
+from adapters_tf.tasks.file_task import load_file_task
+from adapters_tf.tasks.limit import limit_train_rows
+from adapters_tf.tasks.registry import load_task, task_names
+from adapters_tf.tasks.task import TaskData
+from adapters_tf.training.config import (
     DEFAULT_LEARNING_RATES,
     TrainConfig,
 )
-from adapters_tf.training.job import TrainJob, run_job  # noqa: E402
-from adapters_tf.training.predict_texts import predict_texts  # noqa: E402
-from adapters_tf.training.run_dir import check_run  # noqa: E402
+from adapters_tf.training.job import TrainJob, run_job
+from adapters_tf.training.predict_texts import predict_texts
+from adapters_tf.training.run_dir import check_run
 
 # Runs of different --seed are compared on the same rows.
 _SPLIT_SEED = 0

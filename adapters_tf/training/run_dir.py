@@ -64,7 +64,7 @@ def open_run(
     path = Path(directory)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / _LOCK_FILE, "w")  # noqa: SIM115
+        lock = open(path / _LOCK_FILE, "w")
     except OSError as error:
         raise UserError(
             f"output_dir must be a directory that can be written. Received: "
