@@ -26,7 +26,7 @@ class AdapterQuestionAnswerer(AdapterModel):
 
     Head: a linear layer on every token's vector, no dropout. Outputs are
     `[batch, length, 2]` float32 logits; labels are `[batch, 2]` positions of
-    the answer's first and last token. `adapters_tf.data.QuestionFeatures` makes
+    the answer's first and last token. `adapters_tf.data.question_features` makes
     inputs of questions and contexts, and answers of logits.
 
     Args:

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-# Learning rates that did well without a sweep; docs/results say on what.
+# Those of adapters and full did well without a sweep (docs/results.md); the others
+# have not been measured.
 DEFAULT_LEARNING_RATES = {
     "adapters": 1e-3,
     "full": 1e-4,
