@@ -116,8 +116,8 @@ def run_job(
             _report_rows(train, dev, job.seq_length)
             evaluator = Evaluator(model, data.task, job.config.eval_batch_size)
             trainer = AdapterTrainer(model, train.features, job.config)
-            speed = _train(trainer, evaluator, dev, directory)
-        metrics = _metrics(job, data, model, trainer, evaluator, dev, speed)
+            speed, scores = _train(trainer, evaluator, dev, directory)
+        metrics = _metrics(job, data, model, trainer, evaluator, scores, speed)
         adapter = model.get_adapter(
             task=data.task.to_dict(),
             metrics=metrics["dev"],
@@ -136,13 +136,13 @@ def _metrics(
     model: AdapterModel,
     trainer: AdapterTrainer,
     evaluator: Evaluator,
-    dev: Prepared,
+    scores: dict[str, float],
     speed: float,
 ) -> dict[str, Any]:
     counts = count_parameters(model)
     metrics = {
         "task": data.task.name,
-        "dev": evaluator.metrics(dev),
+        "dev": scores,
         "majority_baseline": majority_baseline(
             data.task, _references(data.train), _references(data.dev)
         ),
@@ -179,8 +179,8 @@ def _report_rows(train: Prepared, dev: Prepared, seq_length: int) -> None:
 
 def _train(
     trainer: AdapterTrainer, evaluator: Evaluator, dev: Prepared, directory: Path
-) -> float:
-    """Train to the last step; returns the training speed in examples/s."""
+) -> tuple[float, dict[str, float]]:
+    """Train to the last step; returns examples/s and the last dev metrics."""
     config = trainer.config
     manager = tf.train.CheckpointManager(
         trainer.checkpoint(),
@@ -204,12 +204,15 @@ def _train(
     done = int(trainer.global_step.numpy())
     if done:
         print(f"continuing from step {done} of {trainer.total_steps}", flush=True)
+    scores: dict[str, float] = {}
     for epoch in range(done // trainer.steps_per_epoch, config.epochs):
         progress.begin(epoch)
         with silent():
             controller.train(steps=(epoch + 1) * trainer.steps_per_epoch)
-        progress.end(evaluator.metrics(dev))
-    return progress.examples_per_second
+        scores = evaluator.metrics(dev)
+        progress.end(scores)
+    # A run that was stopped after its last checkpoint has no epoch left.
+    return progress.examples_per_second, scores or evaluator.metrics(dev)
 
 
 def _restore(manager: tf.train.CheckpointManager) -> None:
