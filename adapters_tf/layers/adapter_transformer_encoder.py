@@ -9,6 +9,7 @@ from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.layers.bottleneck_adapter import BottleneckAdapter
 from adapters_tf.layers.dropout import Dropout
 from adapters_tf.layers.rebind import Overlay, rebind
+from adapters_tf.layers.task_scope import LayerNormalization, task_functions
 
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
@@ -21,11 +22,14 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
 
 
 # `keras` as seen by keras-hub's constructors: the same, but for the layers
-# that draw random numbers.
-KERAS_WITH_OUR_DROPOUT = Overlay(
+# that draw random numbers and those that a task has its own parameters of.
+KERAS_WITH_OUR_LAYERS = Overlay(
     keras,
     layers=Overlay(
-        keras.layers, Dropout=Dropout, MultiHeadAttention=MultiHeadAttention
+        keras.layers,
+        Dropout=Dropout,
+        LayerNormalization=LayerNormalization,
+        MultiHeadAttention=MultiHeadAttention,
     ),
 )
 
@@ -38,7 +42,8 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
     (`modeling.py` lines 943-946 and 962-965): projection, dropout, adapter,
     residual add, LayerNorm. Without adapters the block equals
     `keras_hub.layers.TransformerEncoder` bit for bit, and its variables have
-    the same paths.
+    the same paths. Inside a `task_scope`, such a block runs with the scope's
+    adapters and LayerNorm parameters instead.
 
     Args:
         *args: As `keras_hub.layers.TransformerEncoder`.
@@ -69,7 +74,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         build = rebind(
-            keras_hub.layers.TransformerEncoder.build, keras=KERAS_WITH_OUR_DROPOUT
+            keras_hub.layers.TransformerEncoder.build, keras=KERAS_WITH_OUR_LAYERS
         )
         build(self, inputs_shape)
         if self.adapter is None:
@@ -129,28 +134,32 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         x = self._sublayer(
             inputs,
             attend,
-            self.attention_adapter,
+            "attention",
             self._self_attention_layer_norm,
             training,
         )
         x = self._sublayer(
             x,
             feed_forward,
-            self.feed_forward_adapter,
+            "feed_forward",
             self._feedforward_layer_norm,
             training,
         )
         return (x, scores) if return_attention_scores else x
 
     def _sublayer(
-        self, x: Any, function: Any, adapter: Any, layer_norm: Any, training: Any
+        self, x: Any, function: Any, name: str, layer_norm: Any, training: Any
     ) -> Any:
+        adapter = getattr(self, f"{name}_adapter")
+        task = task_functions()
         residual = x
         if self.normalize_first:
             x = layer_norm(x)
         sublayer_input = x
         x = function(x)
-        if adapter is not None:
+        if task is not None:
+            x = task.adapter(f"{self.path}/{name}_adapter", x)
+        elif adapter is not None:
             if self.adapter.parallel:
                 x = x + adapter(sublayer_input, training=training)
             else:

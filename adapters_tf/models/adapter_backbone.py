@@ -7,7 +7,7 @@ import keras_hub
 
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.layers.adapter_transformer_encoder import (
-    KERAS_WITH_OUR_DROPOUT,
+    KERAS_WITH_OUR_LAYERS,
     AdapterTransformerEncoder,
 )
 from adapters_tf.layers.rebind import rebind
@@ -60,7 +60,7 @@ class AdapterBackbone:
         init = rebind(
             self.plain_class().__init__,
             TransformerEncoder=make_block,
-            keras=KERAS_WITH_OUR_DROPOUT,
+            keras=KERAS_WITH_OUR_LAYERS,
         )
         init(self, *args, **kwargs)
         if adapter is not None and adapter.layers is not None:

@@ -44,7 +44,8 @@ class Tuning:
         return cls(**value) if isinstance(value, dict) else value
 
 
-def _layer_norm_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+def layer_norm_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Gamma and beta of every LayerNorm inside `layer`, in its layers' order."""
     return [
         variable
         for sublayer in layer._flatten_layers()
@@ -86,9 +87,9 @@ def trainable_set(model: Any, tuning: Tuning) -> list[keras.Variable]:
     pooler = getattr(backbone, "pooled_dense", None)
     pooler_variables = pooler.weights if pooler and model.reads_pooler else []
     if tuning.method == "adapters":
-        chosen += backbone.adapter_variables() + _layer_norm_variables(backbone)
+        chosen += backbone.adapter_variables() + layer_norm_variables(backbone)
     elif tuning.method == "layer_norm":
-        chosen += _layer_norm_variables(backbone)
+        chosen += layer_norm_variables(backbone)
     elif tuning.method == "top_n":
         blocks = backbone.encoder_blocks
         if not 1 <= tuning.top_n <= len(blocks):

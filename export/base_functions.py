@@ -1,0 +1,169 @@
+"""The functions of a base SavedModel."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from adapters_tf.export.fingerprints import check_same_base, fingerprint_words
+from adapters_tf.export.task_tensors import DOWN, NORM, UP, OneTask, TaskOfEachRow
+from adapters_tf.layers.adapter_config import SUBLAYERS
+from adapters_tf.layers.dropout import dropout_scope
+from adapters_tf.layers.task_scope import TaskFunctions, task_scope
+from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.trainable_set import layer_norm_variables
+
+# TF Hub's names of a text encoder's inputs -> keras-hub's.
+INPUTS = {
+    "input_word_ids": "token_ids",
+    "input_mask": "padding_mask",
+    "input_type_ids": "segment_ids",
+}
+
+
+def input_specs() -> dict[str, tf.TensorSpec]:
+    """`[batch, length]` int32 for each of TF Hub's inputs."""
+    return {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
+
+
+class BaseFunctions:
+    """What a base computes, as functions of tensors.
+
+    Args:
+        backbone: An adapter backbone with `adapter=None`, in float32.
+    """
+
+    def __init__(self, backbone: AdapterBackbone) -> None:
+        self.hidden_dim = backbone.hidden_dim
+        self.fingerprint = fingerprint_words(backbone.fingerprint)
+        norms: dict[str, list[Any]] = {}
+        for variable in layer_norm_variables(backbone):
+            norms.setdefault(variable.path.rsplit("/", 1)[0], []).append(variable.value)
+        self.layer_norms = norms
+        self.adapter_paths = [
+            f"{block.path}/{sublayer}_adapter"
+            for block in backbone.encoder_blocks
+            for sublayer in SUBLAYERS
+        ]
+        self._model = keras.Model(
+            backbone.input,
+            {
+                **backbone.output,
+                "encoder_outputs": [block.output for block in backbone.encoder_blocks],
+            },
+        )
+
+    def adapter_specs(self) -> dict[str, tf.TensorSpec]:
+        """What `encode` takes of a task: its tensors, by variable path.
+
+        For each adapter `.../down_projection/kernel` `[d, m]`, `bias` `[m]`,
+        `.../up_projection/kernel` `[m, d]`, `bias` `[d]`, with m = 0 where the
+        task has none; for each LayerNorm `gamma` and `beta`, `[d]` or `[0]` for
+        the base's own; `activation` (`export.activations`) and `fingerprint`
+        (`fingerprint_words`) of the base.
+        """
+        d, spec = self.hidden_dim, tf.TensorSpec
+        specs = {
+            "activation": spec([], tf.int32),
+            "fingerprint": spec([4], tf.int64),
+        }
+        for path in self.adapter_paths:
+            specs[f"{path}/{DOWN}/kernel"] = spec([d, None], tf.float32)
+            specs[f"{path}/{DOWN}/bias"] = spec([None], tf.float32)
+            specs[f"{path}/{UP}/kernel"] = spec([None, d], tf.float32)
+            specs[f"{path}/{UP}/bias"] = spec([d], tf.float32)
+        for path in self.layer_norms:
+            for name in NORM:
+                specs[f"{path}/{name}"] = spec([None], tf.float32)
+        return specs
+
+    def bank_specs(self) -> dict[str, tf.TensorSpec]:
+        """What `encode_rows` takes of many tasks; see `export.bank`."""
+        d, spec = self.hidden_dim, tf.TensorSpec
+        specs = {
+            "activation": spec([None], tf.int32),
+            "layer_norm": spec([None], tf.int32),
+            "fingerprint": spec([4], tf.int64),
+        }
+        for path in self.adapter_paths:
+            specs[f"{path}/{DOWN}/kernel"] = spec([None, d], tf.float32)
+            specs[f"{path}/{DOWN}/bias"] = spec([None], tf.float32)
+            specs[f"{path}/{UP}/kernel"] = spec([None, d], tf.float32)
+            specs[f"{path}/{UP}/bias"] = spec([None, d], tf.float32)
+            specs[f"{path}/offset"] = spec([None], tf.int32)
+            specs[f"{path}/size"] = spec([None], tf.int32)
+        for path in self.layer_norms:
+            for name in NORM:
+                specs[f"{path}/{name}"] = spec([None, d], tf.float32)
+        return specs
+
+    def plain(self, inputs: dict[str, Any], training: bool) -> dict[str, Any]:
+        """The base alone, with the outputs of a TF Hub text encoder.
+
+        Returns:
+            `pooled_output` `[batch, d]`, `sequence_output` `[batch, length, d]`,
+            `encoder_outputs`, one such tensor for each block, and `default`, the
+            pooled output.
+        """
+        outputs = self._run(inputs, training)
+        return {**outputs, "default": outputs["pooled_output"]}
+
+    def encode(
+        self, inputs: dict[str, Any], adapter: dict[str, Any], training: bool
+    ) -> dict[str, Any]:
+        """The base with one task's tensors.
+
+        Args:
+            inputs: `[batch, length]` int32 each.
+            adapter: See `adapter_specs`.
+            training: Whether dropout is active.
+
+        Returns:
+            `sequence_output` `[batch, length, d]`, `pooled_output` `[batch, d]`
+            and the given `input_mask`: what a task's `head` takes.
+        """
+        task = OneTask(adapter, self.layer_norms)
+        return self._adapted(inputs, adapter["fingerprint"], task, training)
+
+    def encode_rows(
+        self, inputs: dict[str, Any], bank: dict[str, Any], tasks: Any
+    ) -> dict[str, Any]:
+        """The base with each row's own task, for inference.
+
+        Args:
+            inputs: `[batch, length]` int32 each.
+            bank: See `bank_specs`.
+            tasks: `[batch]` int32 indices into the bank.
+
+        Returns:
+            As `encode`.
+        """
+        task = TaskOfEachRow(bank, tasks, self.layer_norms)
+        return self._adapted(inputs, bank["fingerprint"], task, False)
+
+    def _adapted(
+        self,
+        inputs: dict[str, Any],
+        fingerprint: Any,
+        task: TaskFunctions,
+        training: bool,
+    ) -> dict[str, Any]:
+        check = check_same_base(self.fingerprint, fingerprint)
+        with tf.control_dependencies([check]):
+            inputs = {name: tf.identity(value) for name, value in inputs.items()}
+        with task_scope(task):
+            outputs = self._run(inputs, training)
+        return {
+            "sequence_output": outputs["sequence_output"],
+            "pooled_output": outputs["pooled_output"],
+            "input_mask": inputs["input_mask"],
+        }
+
+    def _run(self, inputs: dict[str, Any], training: bool) -> dict[str, Any]:
+        tokens = {ours: inputs[name] for name, ours in INPUTS.items()}
+        if not training:
+            return self._model(tokens, training=False)
+        # Other masks in each call, drawn from the calling program's own state.
+        seed = tf.random.uniform([], maxval=tf.int64.max, dtype=tf.int64)
+        with dropout_scope(seed, 0):
+            return self._model(tokens, training=True)
