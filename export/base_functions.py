@@ -97,7 +97,7 @@ class BaseFunctions:
                 specs[f"{path}/{name}"] = spec([None, d], tf.float32)
         return specs
 
-    def plain(self, inputs: dict[str, Any], training: bool) -> dict[str, Any]:
+    def plain(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """The base alone, with the outputs of a TF Hub text encoder.
 
         Returns:
@@ -109,7 +109,7 @@ class BaseFunctions:
         return {**outputs, "default": outputs["pooled_output"]}
 
     def encode(
-        self, inputs: dict[str, Any], adapter: dict[str, Any], training: bool
+        self, inputs: dict[str, Any], adapter: dict[str, Any], training: bool = False
     ) -> dict[str, Any]:
         """The base with one task's tensors.
 

@@ -1,0 +1,120 @@
+"""The base SavedModel: one for each backbone, shared by all its tasks."""
+
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from adapters_tf.data.preset_names import resolve_preset
+from adapters_tf.export.base_functions import INPUTS, BaseFunctions, input_specs
+from adapters_tf.export.directories import new_directory
+from adapters_tf.export.preprocessor import PREPROCESSOR_DIR, save_preprocessor
+from adapters_tf.export.sample_texts import SAMPLE_TEXTS
+from adapters_tf.export.saving import constant_function, save_with_base_shard
+from adapters_tf.export.self_check import Case, check_in_new_process
+from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.presets import (
+    load_backbone,
+    load_preprocessor,
+    preprocess_texts,
+)
+
+FORMAT_VERSION = 1
+_LIBRARIES = ("adapters-tf", "tensorflow", "tensorflow-text", "keras", "keras-hub")
+
+
+def export_base(
+    preset: str, output_dir: str | os.PathLike[str], seq_length: int = 128
+) -> None:
+    """Write the base SavedModel of a preset, with its preprocessor inside.
+
+    The SavedModel is a reusable one in TF Hub's sense (a text encoder) and has
+    the functions with which tasks are combined; see docs/export.md. It is
+    compared with the Keras model in a new process before it gets its name.
+
+    Args:
+        preset: See `load_backbone`; or `"demo"`.
+        output_dir: A new directory.
+        seq_length: Length that the preprocessor's `__call__` packs to.
+
+    Raises:
+        UserError: if the preset cannot be loaded, the directory exists or
+            cannot be written, or the written model differs.
+    """
+    with new_directory(output_dir) as directory:
+        preset = resolve_preset(preset)
+        backbone = load_backbone(preset, dtype="float32")
+        preprocessor = load_preprocessor(preset, seq_length)
+        save_base(backbone, directory)
+        save_preprocessor(preprocessor, directory / PREPROCESSOR_DIR)
+        check_in_new_process(directory, _cases(backbone, preprocessor))
+
+
+def save_base(backbone: AdapterBackbone, directory: Path) -> None:
+    """Write the SavedModel of a backbone, unchecked.
+
+    Args:
+        backbone: With `adapter=None`, in float32.
+        directory: Where to.
+    """
+    functions = BaseFunctions(backbone)
+    inputs = input_specs()
+    root = tf.train.Checkpoint()
+    # A fixed order, so that the shard has the same bytes in every export.
+    variables = sorted(backbone.weights, key=lambda v: v.path)
+    root.variables = [v.value for v in variables]
+    root.trainable_variables = list(root.variables)
+    root.regularization_losses = []
+    root.__call__ = tf.function(functions.plain)
+    root.encode = tf.function(functions.encode)
+    for training in (True, False):
+        root.__call__.get_concrete_function(inputs, training=training)
+        root.encode.get_concrete_function(
+            inputs, functions.adapter_specs(), training=training
+        )
+    root.encode_rows = tf.function(
+        functions.encode_rows,
+        input_signature=[
+            inputs,
+            functions.bank_specs(),
+            tf.TensorSpec([None], tf.int32, name="tasks"),
+        ],
+    )
+    config = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": backbone.fingerprint,
+        "hidden_dim": functions.hidden_dim,
+        "adapter_paths": functions.adapter_paths,
+        "layer_norm_paths": list(functions.layer_norms),
+        "max_sequence_length": backbone.max_sequence_length,
+        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+    root.config = constant_function(json.dumps(config, sort_keys=True))
+    root.fingerprint = constant_function(backbone.fingerprint)
+
+    @tf.function(input_signature=[inputs])
+    def serving_default(inputs: Any) -> Any:
+        outputs = root.__call__(inputs, training=False)
+        return {name: outputs[name] for name in ("pooled_output", "sequence_output")}
+
+    save_with_base_shard(root, directory, {"serving_default": serving_default})
+
+
+def _cases(backbone: AdapterBackbone, preprocessor: Any) -> list[Case]:
+    tokens = preprocess_texts(preprocessor, tf.constant(SAMPLE_TEXTS))
+    outputs = backbone(tokens, training=False)
+    values = {name: np.asarray(value) for name, value in outputs.items()}
+    # Nothing reads the vectors of padding, and there the rounding is coarser.
+    padding = np.asarray(tokens["padding_mask"]) == 0
+    values["sequence_output"] = np.where(
+        padding[:, :, None], np.nan, values["sequence_output"]
+    )
+    arrays = {hub: np.asarray(tokens[ours], np.int32) for hub, ours in INPUTS.items()}
+    return [
+        Case("", arrays, {**values, "default": values["pooled_output"]}),
+        Case("fingerprint", None, {"": np.array(backbone.fingerprint)}),
+    ]

@@ -1,0 +1,141 @@
+"""A SavedModel compared, in a new process, with what it was made from.
+
+`python -m adapters_tf.export.self_check SAVED_MODEL CASES` loads the SavedModel
+with only tensorflow and tensorflow_text, calls it, and exits with 1 and a text
+where an output differs.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters_tf.errors import UserError
+
+TOLERANCE = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One call and what it must return.
+
+    Attributes:
+        function: Attribute of the SavedModel to call, `""` for `__call__`, or
+            `"signatures/NAME"`.
+        inputs: The only argument: an array, or arrays by name; `None` for no
+            argument.
+        expected: Arrays by output name; `{"": array}` for a single output.
+            Floats may differ by 1e-5 (relative to values above 1) and are not
+            compared where NaN is expected; all else must be equal.
+    """
+
+    function: str
+    inputs: Any
+    expected: dict[str, np.ndarray]
+
+
+def check_in_new_process(directory: Path, cases: list[Case]) -> None:
+    """Load `directory` in a new process and run the cases.
+
+    Raises:
+        UserError: if the SavedModel cannot be loaded or an output differs.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "cases"
+        _write(path, cases)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", __name__, str(directory), str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+    if done.returncode:
+        reason = done.stdout.strip() or done.stderr.strip()[-2000:]
+        raise UserError(
+            "The export was not kept: loaded in a new process, it did not give what "
+            f"the model in memory gives. {reason}"
+        )
+
+
+def _write(path: Path, cases: list[Case]) -> None:
+    arrays: dict[str, np.ndarray] = {}
+    index = []
+    for case in cases:
+        inputs = {} if case.inputs is None else case.inputs
+        inputs = inputs if isinstance(inputs, dict) else {"": inputs}
+        entry: dict[str, Any] = {"function": case.function}
+        for part, values in (("inputs", inputs), ("expected", case.expected)):
+            entry[part] = {}
+            for name, value in values.items():
+                entry[part][name] = f"a{len(arrays)}"
+                arrays[entry[part][name]] = _as_bytes(np.asarray(value))
+        index.append(entry)
+    np.savez(f"{path}.npz", **arrays)
+    Path(f"{path}.json").write_text(json.dumps(index))
+
+
+def _as_bytes(value: np.ndarray) -> np.ndarray:
+    """Texts as UTF-8 in fixed-width bytes, which need no pickle; else as it is."""
+    if value.dtype.kind not in "OU":
+        return value
+    texts = [v if isinstance(v, bytes) else v.encode() for v in value.ravel().tolist()]
+    return np.array(texts, dtype=bytes).reshape(value.shape)
+
+
+def _problem(name: str, expected: np.ndarray, got: np.ndarray) -> str | None:
+    if expected.shape != got.shape:
+        return f"{name} has shape {got.shape}, not {expected.shape}"
+    if expected.dtype.kind == "f":
+        compared = ~np.isnan(expected)
+        expected, got = expected[compared], got[compared]
+        error = np.abs(got - expected) / np.maximum(1, np.abs(expected))
+        if not np.all(error <= TOLERANCE):
+            return f"{name} differs by {error.max():.1e}, over {TOLERANCE:g}"
+    elif not np.array_equal(expected, got):
+        return f"{name} differs"
+    return None
+
+
+def main(directory: str, path: str) -> int:
+    """Run the cases; returns the exit code."""
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  (registers its ops)
+
+    loaded = tf.saved_model.load(directory)
+    arrays = np.load(f"{path}.npz")
+    for entry in json.loads(Path(f"{path}.json").read_text()):
+        function: Any = loaded
+        for part in filter(None, entry["function"].split("/")):
+            function = (
+                function[part]
+                if part in getattr(function, "keys", list)()
+                else getattr(function, part)
+            )
+        inputs = {k: tf.constant(arrays[v]) for k, v in entry["inputs"].items()}
+        if entry["function"].startswith("signatures/"):
+            outputs = function(**inputs)
+        else:
+            outputs = function(*([inputs.get("", inputs)] if inputs else []))
+        if not isinstance(outputs, dict):
+            outputs = {"": outputs}
+        for name, key in entry["expected"].items():
+            problem = _problem(
+                f"{entry['function'] or '__call__'} {name}".strip(),
+                arrays[key],
+                _as_bytes(np.asarray(outputs[name].numpy())),
+            )
+            if problem:
+                print(problem)
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
