@@ -1,0 +1,101 @@
+"""adapters-tf-serve: a local server that speaks TensorFlow Serving's protocols."""
+
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from adapters_tf.bin.program import Groups, run
+from adapters_tf.errors import UserError
+from adapters_tf.export.server.options import ServerOptions
+
+NOTE = (
+    "For laptops and tests. The production engine is TensorFlow Serving: "
+    "it serves\nthe same directory, over the same gRPC and REST APIs."
+)
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(ServerOptions)}
+
+
+def define() -> Groups:
+    """The program's flags."""
+    g = Groups(
+        "Serves a directory of SavedModels over TensorFlow Serving's gRPC and REST "
+        f"APIs.\n{NOTE}\n"
+        "  adapters-tf-serve --servable=S --port=8501 --grpc_port=8500"
+    )
+    default = _DEFAULTS
+    g.group("Servable")
+    g.string("servable", None, "directory with a folder for each version")
+    g.string("model_name", None, "name in URLs and requests [the directory's]")
+    g.number("poll_seconds", default["poll_seconds"], "between looks for a version")
+    g.group("Listening")
+    g.string("host", default["host"], "address; others let other machines in")
+    g.integer("port", default["port"], "of the REST API; 0 for any free one")
+    g.integer("grpc_port", default["grpc_port"], "of gRPC; 0 for any free one")
+    g.group("Batching")
+    g.integer("max_batch_rows", default["max_batch_rows"], "merged requests' rows")
+    g.number("batch_timeout_ms", default["batch_timeout_ms"], "wait for others to join")
+    g.integer("batch_threads", default["batch_threads"], "batches run at once")
+    g.group("Limits")
+    g.integer("max_rows", default["max_rows"], "rows of a request")
+    g.number("max_request_mb", default["max_request_mb"], "megabytes of a request")
+    g.integer("max_pending", default["max_pending"], "requests waiting or running")
+    g.number("request_timeout", default["request_timeout"], "seconds of a request")
+    g.number(
+        "grace_seconds", default["grace_seconds"], "for requests to end on shutdown"
+    )
+    return g
+
+
+def main(flags: Any) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    if not flags.servable:
+        raise UserError("--servable is needed. See --help.")
+    options = ServerOptions(**{name: flags[name].value for name in _DEFAULTS})
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
+    )
+    logging.getLogger("adapters_tf").setLevel(logging.INFO)
+    # TensorFlow's notes on the session loader, which TensorFlow Serving uses too.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # TensorFlow and the packages of the extra: not needed for --help.
+    from adapters_tf.export.server.local_server import LocalServer
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server = LocalServer(options)
+    server.start()
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    print(
+        f"{NOTE}\n{options.name} version {server.version}: "
+        f"http://{host}:{server.port}/v1/models/{options.name} and gRPC on "
+        f"{host}:{server.grpc_port}",
+        flush=True,
+    )
+    while not stop.wait(3600):
+        pass
+    # A second signal ends it at once.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    print("shutting down: pending requests finish", flush=True)
+    if not server.stop():
+        print(
+            f"requests were cut off after {options.grace_seconds:g} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        # Their threads would hold the process up.
+        os._exit(1)
+
+
+def cli() -> None:
+    """Entry point of `adapters-tf-serve`."""
+    run(define(), main)
+
+
+if __name__ == "__main__":
+    cli()

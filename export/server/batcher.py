@@ -1,0 +1,257 @@
+"""Requests of one kind, run together."""
+
+import dataclasses
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+
+import numpy as np
+
+from adapters_tf.export.server.status import (
+    Code,
+    ServingError,
+    as_serving_error,
+    timed_out,
+)
+
+Arrays = dict[str, np.ndarray]
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What a batch runs.
+
+    Args:
+        key: Requests may share a batch where their calls' keys are equal.
+        run: Inputs and a time limit in seconds to outputs.
+        not_mergeable: Called when a run of several requests gave outputs that
+            cannot be told apart by rows, so that no more such batches come.
+    """
+
+    key: Hashable
+    run: Callable[[Arrays, float], Arrays] = dataclasses.field(compare=False)
+    not_mergeable: Callable[[], None] = dataclasses.field(compare=False)
+
+
+@dataclasses.dataclass
+class _Task:
+    call: Call
+    inputs: Arrays
+    rows: int
+    deadline: float
+    due: float
+    queued: float
+    future: Future
+
+
+class Batcher:
+    """A queue in front of some threads that run batches.
+
+    Requests are merged only where all their inputs agree in every dimension but
+    the first. Nothing is ever padded: padding a mask with anything but zeros, as
+    TensorFlow Serving's `pad_variable_length_inputs` does, changes the answers.
+
+    Args:
+        max_rows: Rows of a batch. A larger request runs on its own.
+        timeout: Seconds that a request waits for others to join it.
+        max_queue: Requests that may wait; more are refused.
+        threads: Batches that run at once.
+        observe: Told of each batch: its rows, its requests, and the seconds that
+            its first request waited.
+    """
+
+    def __init__(
+        self,
+        max_rows: int,
+        timeout: float,
+        max_queue: int,
+        threads: int,
+        observe: Callable[[int, int, float], None] = lambda *_: None,
+    ) -> None:
+        self._max_rows = max_rows
+        self._timeout = timeout
+        self._max_queue = max_queue
+        self._observe = observe
+        self._queues: dict[Hashable, deque[_Task]] = {}
+        self._waiting = 0
+        self._closing = False
+        self._changed = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batch-{i}", daemon=True)
+            for i in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self, call: Call, inputs: Arrays, mergeable: bool, deadline: float
+    ) -> Future:
+        """Queue a request.
+
+        Args:
+            call: What to run.
+            inputs: Its inputs.
+            mergeable: Whether it may share a batch, which also takes inputs of
+                one and the same first dimension, above zero.
+            deadline: By `time.monotonic`; past it, the request is not begun.
+
+        Returns:
+            A future of the outputs. Cancelling it takes it from the queue.
+
+        Raises:
+            ServingError: The queue is full, or closed.
+        """
+        rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
+        count = max(rows, default=0)
+        key: Hashable = object()
+        if mergeable and len(rows) == 1 and 0 < count < self._max_rows:
+            shapes = tuple(inputs[name].shape[1:] for name in sorted(inputs))
+            key = (call.key, shapes)
+            wait = self._timeout
+        else:
+            wait = 0.0
+        now = time.monotonic()
+        task = _Task(call, inputs, count, deadline, now + wait, now, Future())
+        with self._changed:
+            if self._closing:
+                raise ServingError(Code.UNAVAILABLE, "The server is shutting down.")
+            if self._waiting >= self._max_queue:
+                raise ServingError(
+                    Code.UNAVAILABLE,
+                    "The batch scheduling queue to which this task was submitted is "
+                    f"full: {self._waiting} requests wait. Try again later.",
+                )
+            self._waiting += 1
+            self._queues.setdefault(key, deque()).append(task)
+            self._changed.notify_all()
+        return task.future
+
+    def close(self, seconds: float) -> bool:
+        """Refuse new requests, run those that wait, and end the threads.
+
+        Args:
+            seconds: How long to wait for that; what still waits then is cancelled.
+
+        Returns:
+            Whether all were run.
+        """
+        end = time.monotonic() + seconds
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        with self._changed:
+            for queue in self._queues.values():
+                for task in queue:
+                    task.future.cancel()
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _ready(self, tasks: deque[_Task], now: float) -> bool:
+        if self._closing or tasks[0].due <= now:
+            return True
+        return sum(task.rows for task in tasks) >= self._max_rows
+
+    def _take(self) -> list[_Task] | None:
+        """Wait for the next batch; None once closed and empty."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                ready = [k for k, q in self._queues.items() if self._ready(q, now)]
+                if ready:
+                    return self._pop(min(ready, key=lambda k: self._queues[k][0].due))
+                if self._closing:
+                    return None
+                dues = [tasks[0].due for tasks in self._queues.values()]
+                self._changed.wait(min(dues) - now if dues else None)
+
+    def _pop(self, key: Hashable) -> list[_Task]:
+        queue = self._queues[key]
+        batch = [queue.popleft()]
+        rows = batch[0].rows
+        while queue and rows + queue[0].rows <= self._max_rows:
+            rows += queue[0].rows
+            batch.append(queue.popleft())
+        if not queue:
+            del self._queues[key]
+        self._waiting -= len(batch)
+        return batch
+
+    def _work(self) -> None:
+        while (batch := self._take()) is not None:
+            live = [task for task in batch if _begin(task)]
+            if not live:
+                continue
+            rows = sum(task.rows for task in live)
+            self._observe(rows, len(live), time.monotonic() - live[0].queued)
+            try:
+                _run(live)
+            except Exception as error:  # the thread must live on
+                log.exception("a batch failed")
+                for task in live:
+                    if not task.future.done():
+                        task.future.set_exception(as_serving_error(error))
+
+
+def _begin(task: _Task) -> bool:
+    """Whether somebody still waits for it."""
+    if not task.future.set_running_or_notify_cancel():
+        return False
+    if task.deadline <= time.monotonic():
+        task.future.set_exception(timed_out())
+        return False
+    return True
+
+
+def _run(tasks: list[_Task]) -> None:
+    """Run tasks together and answer each."""
+    call = tasks[0].call
+    # As long as anybody waits.
+    limit = max(task.deadline for task in tasks) - time.monotonic()
+    try:
+        if limit <= 0:
+            raise timed_out()
+        if len(tasks) == 1:
+            tasks[0].future.set_result(call.run(tasks[0].inputs, limit))
+            return
+        merged = {
+            name: np.concatenate([task.inputs[name] for task in tasks])
+            for name in tasks[0].inputs
+        }
+        answers = _split(call.run(merged, limit), [task.rows for task in tasks])
+    except Exception as error:
+        failure = as_serving_error(error)
+        if len(tasks) == 1 or failure.code is Code.DEADLINE_EXCEEDED:
+            for task in tasks:
+                task.future.set_exception(failure)
+            return
+        # One client's rows must not fail the others' requests.
+        answers = None
+    if answers is None:
+        if _all_succeed(tasks):
+            call.not_mergeable()
+        return
+    for task, answer in zip(tasks, answers, strict=True):
+        task.future.set_result(answer)
+
+
+def _all_succeed(tasks: list[_Task]) -> bool:
+    """Run each on its own; whether none of them failed."""
+    for task in tasks:
+        _run([task])
+    return all(task.future.exception() is None for task in tasks)
+
+
+def _split(outputs: Arrays, rows: list[int]) -> list[Arrays] | None:
+    """Each request's rows; None where the outputs have no row for each input."""
+    if any(not a.ndim or a.shape[0] != sum(rows) for a in outputs.values()):
+        return None
+    ends = np.cumsum(rows)
+    return [
+        {name: array[end - n : end] for name, array in outputs.items()}
+        for n, end in zip(rows, ends, strict=True)
+    ]

@@ -1,0 +1,253 @@
+"""The body of a REST Predict request, by TensorFlow Serving's rules."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from adapters_tf.export.server.signature import Port
+from adapters_tf.export.server.status import Code, ServingError, invalid
+
+_B64 = "b64"
+_MAX_RANK = 32
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request.
+
+    `NaN`, `Infinity` and `-Infinity` are numbers, as in TensorFlow Serving.
+
+    Raises:
+        ServingError: It is no JSON, or no object, or its signature_name is no text.
+    """
+    if not body:
+        raise invalid("JSON Parse error: The document is empty")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {error}") from error
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {_show(document)} Is not object")
+    if not isinstance(document.get("signature_name", ""), str):
+        raise invalid(
+            f"JSON Value: {_show(document)} not formatted correctly. 'signature_name' "
+            "key must be a string value."
+        )
+    return document
+
+
+def read_inputs(
+    document: dict[str, Any], ports: dict[str, Port]
+) -> tuple[dict[str, np.ndarray], bool]:
+    """The input arrays of a request.
+
+    Args:
+        document: The request's object.
+        ports: The signature's inputs.
+
+    Returns:
+        Arrays by input name, and whether they came in rows (`instances`) and not
+        in columns (`inputs`).
+
+    Raises:
+        ServingError: There is neither key or both, or a value does not fit.
+    """
+    if "instances" in document and "inputs" in document:
+        raise invalid(
+            f"JSON Value: {_show(document)} Not formatted correctly expecting only one "
+            "of 'inputs' or 'instances' keys to exist "
+        )
+    if "instances" in document:
+        return _rows(document["instances"], ports), True
+    if "inputs" in document:
+        return _columns(document["inputs"], ports), False
+    raise invalid("Missing 'inputs' or 'instances' key")
+
+
+def _rows(instances: Any, ports: dict[str, Port]) -> dict[str, np.ndarray]:
+    if not isinstance(instances, list):
+        raise invalid(
+            f"JSON Value: {_show(instances)} Excepting 'instances' to be an list/array"
+        )
+    if not instances:
+        raise invalid("JSON Value: [] No values in 'instances' array")
+    named = _is_object(instances[0])
+    if not named and len(ports) > 1:
+        raise invalid(
+            "instances is a plain list, but expecting list of objects as multiple "
+            "input tensors required as per tensorinfo_map"
+        )
+    for i, row in enumerate(instances):
+        if _is_object(row) != named:
+            wanted, got = ("object", "list") if named else ("value/list", "object")
+            raise invalid(f"Expecting {wanted} but got {got} at item {i} of input list")
+        if named and set(row) != set(ports):
+            raise invalid(
+                f"Failed to process element: {i} of 'instances' list. JSON object: "
+                f"{_show(row)} keys must be equal to: {','.join(sorted(ports))}"
+            )
+    return {
+        name: _stack([row[name] if named else row for row in instances], name, port)
+        for name, port in ports.items()
+    }
+
+
+def _stack(rows: list[Any], name: str, port: Port) -> np.ndarray:
+    """One input of all rows, which must have one shape."""
+    shape = _shape(rows[0])
+    values: list[Any] = []
+    for i, row in enumerate(rows):
+        try:
+            if _shape(row) != shape:
+                raise invalid(f"Expecting shape {shape} but got: {_shape(row)}")
+            _flatten(row, shape, values)
+        except ServingError as error:
+            raise invalid(
+                f"Failed to process element: {i} key: {name} of 'instances' list. "
+                f"Error: {error.message}"
+            ) from error
+    return _array(values, port.dtype, [len(rows), *shape])
+
+
+def _columns(inputs: Any, ports: dict[str, Port]) -> dict[str, np.ndarray]:
+    if not _is_object(inputs):
+        if len(ports) > 1:
+            raise invalid(
+                "inputs is a plain value/list, but expecting an object as multiple "
+                "input tensors required as per tensorinfo_map"
+            )
+        inputs = dict.fromkeys(ports, inputs)
+    arrays = {}
+    for name, port in ports.items():
+        if name not in inputs:
+            raise invalid(f"Missing named input: {name} in 'inputs' object.")
+        shape = _shape(inputs[name])
+        values: list[Any] = []
+        _flatten(inputs[name], shape, values)
+        arrays[name] = _array(values, port.dtype, shape)
+    return arrays
+
+
+def _is_object(value: Any) -> bool:
+    """Whether it maps names to tensors, unlike one that holds base64 text."""
+    return isinstance(value, dict) and not _is_base64(value)
+
+
+def _is_base64(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {_B64} and type(value[_B64]) is str
+
+
+def _shape(value: Any) -> list[int]:
+    """The shape that a nested list has if it is regular."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        if len(shape) > _MAX_RANK:
+            raise invalid(f"Lists may be nested {_MAX_RANK} deep at most.")
+        if not value:
+            break
+        value = value[0]
+    return shape
+
+
+def _flatten(value: Any, shape: list[int], values: list[Any], level: int = 0) -> None:
+    """Append the leaves of a nested list of the shape."""
+    if level == len(shape):
+        if isinstance(value, list):
+            raise invalid(
+                f"Encountered list at unexpected level: {level} expected < {level}"
+            )
+        values.append(value)
+        return
+    if not isinstance(value, list):
+        raise invalid(
+            f"JSON Value: {_show(value)} found at incorrect level: {level + 1} in the "
+            f"JSON DOM. Expected at level: {len(shape)}"
+        )
+    if len(value) != shape[level]:
+        raise invalid(
+            f"Encountered list at unexpected size: {len(value)} at level: {level} "
+            f"expected size: {shape[level]}"
+        )
+    for item in value:
+        _flatten(item, shape, values, level + 1)
+
+
+def _array(values: list[Any], dtype: tf.DType, shape: list[int]) -> np.ndarray:
+    """The array of the leaves, each checked against the dtype."""
+    if dtype == tf.string:
+        array = np.empty(len(values), object)
+        array[:] = [_text(value) for value in values]
+        return array.reshape(shape)
+    if dtype == tf.bool:
+        allowed: set[type] = {bool}
+    elif dtype.is_integer:
+        allowed = {int}
+    elif dtype in (tf.float32, tf.float64):
+        allowed = {int, float}
+    else:
+        raise ServingError(
+            Code.UNIMPLEMENTED, f"Conversion of JSON values to type: {dtype.name}"
+        )
+    if not set(map(type, values)) <= allowed:
+        raise _type_error(next(v for v in values if type(v) not in allowed), dtype)
+    if dtype.is_integer:
+        for value in (min(values, default=0), max(values, default=0)):
+            if not dtype.min <= value <= dtype.max:
+                raise _type_error(value, dtype)
+    elif dtype != tf.bool:
+        _check_lossless(values, dtype)
+    return np.array(values, dtype.as_numpy_dtype).reshape(shape)
+
+
+def _check_lossless(values: list[Any], dtype: tf.DType) -> None:
+    """Refuse whole numbers with too many digits, and what is past the range."""
+    digits = 24 if dtype == tf.float32 else 53
+    for value in values:
+        if isinstance(value, int):
+            fits = abs(value) < 2**digits
+        else:
+            fits = not np.isfinite(value) or abs(value) <= float(dtype.max)
+        if not fits:
+            raise invalid(
+                f"Cannot convert JSON value: {_show(value)} to {dtype.name} without "
+                "loss of precision."
+            )
+
+
+def _text(value: Any) -> bytes:
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise invalid(f"JSON Parse error: {error}") from error
+    if _is_base64(value):
+        try:
+            return base64.b64decode(value[_B64], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise invalid("Unable to base64 decode") from error
+    if isinstance(value, dict):
+        raise invalid(
+            f"JSON Value: {_show(value)} not formatted correctly for base64 data"
+        )
+    raise _type_error(value, tf.string)
+
+
+def _type_error(value: Any, dtype: tf.DType) -> ServingError:
+    kinds = {bool: str(value), dict: "Object", str: "String", type(None): "Null"}
+    return invalid(
+        f"JSON Value: {_show(value)} Type: {kinds.get(type(value), 'Number')} is not "
+        f"of expected type: {dtype.name}"
+    )
+
+
+def _show(value: Any) -> str:
+    """A value for an error; not the whole of a large one."""
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "(deeply nested)"
+    return text if len(text) <= 100 else f"{text[:100]}..."

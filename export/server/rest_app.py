@@ -1,0 +1,190 @@
+"""TensorFlow Serving's REST API, as an ASGI application."""
+
+import re
+from collections.abc import Callable
+from urllib.parse import unquote
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from adapters_tf.export.server.grpc_service import (
+    SIGNATURE_DEF,
+    model_metadata,
+    model_status,
+)
+from adapters_tf.export.server.http_body import read_body
+from adapters_tf.export.server.json_request import parse_body, read_inputs
+from adapters_tf.export.server.json_response import (
+    error_body,
+    metadata_body,
+    predictions,
+    status_body,
+)
+from adapters_tf.export.server.metrics import Metrics
+from adapters_tf.export.server.service import DEFAULT_SIGNATURE, Service
+from adapters_tf.export.server.status import (
+    Code,
+    ServingError,
+    as_serving_error,
+    invalid,
+)
+
+_MODEL = r"/v1/models/(?P<name>[^/:]+)"
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(rf"{_MODEL}{_VERSION}:(?P<method>classify|regress|predict)", re.I)
+_GET = re.compile(rf"{_MODEL}{_VERSION}(?P<metadata>/metadata)?", re.I)
+_MAX_VERSION = 2**63 - 1
+
+
+class RestApi:
+    """The handlers of the REST API.
+
+    Args:
+        service: Answers the requests.
+        metrics: Counts them.
+    """
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self._service = service
+        self._metrics = metrics
+        self._limiter: CapacityLimiter | None = None
+
+    def app(self) -> Starlette:
+        """The application."""
+        routes = [
+            Route("/healthz", self._health),
+            Route("/metrics", self._metrics_page),
+            Route("/monitoring/prometheus/metrics", self._metrics_page),
+            # One route for all methods: what fits none is TensorFlow Serving's
+            # "Malformed request", and not a 404 or 405.
+            Route("/{path:path}", _AnyMethod(self._api)),
+        ]
+        return Starlette(routes=routes)
+
+    async def _health(self, request: Request) -> Response:
+        version = self._service.versions.current
+        if version is None:
+            return JSONResponse({"status": "no version"}, 503)
+        return JSONResponse({"status": "ok", "version": version})
+
+    async def _metrics_page(self, request: Request) -> Response:
+        return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
+
+    async def _api(self, request: Request) -> Response:
+        try:
+            body = await self._answer(request)
+        except Exception as error:
+            failure = as_serving_error(error)
+            return Response(
+                error_body(failure.message), failure.http_status, _headers(failure)
+            )
+        return Response(body, media_type="application/json")
+
+    async def _answer(self, request: Request) -> bytes:
+        # As it was sent: a model's name may have a slash, as %2F.
+        path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+        pattern = {"POST": _POST, "GET": _GET}.get(request.method)
+        if not path.lower().startswith("/v1/"):
+            raise ServingError(Code.NOT_FOUND, f"Not found: {path}")
+        match = pattern and pattern.fullmatch(path)
+        if not match:
+            if request.method == "GET" and path.lower().rstrip("/") == "/v1/models":
+                raise invalid("Missing model name in request.")
+            raise invalid(f"Malformed request: {request.method} {path}")
+        parts = match.groupdict()
+        name = unquote(parts["name"])
+        version = None if parts["version"] is None else int(parts["version"])
+        if version is not None and version > _MAX_VERSION:
+            raise invalid(f"Failed to convert version: {version} to numeric.")
+        label = parts["label"] and unquote(parts["label"])
+        if request.method == "GET":
+            about = self._metadata if parts["metadata"] else self._status
+            return await self._in_thread(lambda: about(name, version, label))
+        method = parts["method"].lower()
+        if method != "predict":
+            raise ServingError(
+                Code.UNIMPLEMENTED,
+                f"The local server does not implement {method}; use predict.",
+            )
+        deadline = self._service.deadline()
+        with self._metrics.request("REST"), self._service.admit():
+            body = await self._read(request, deadline)
+            return await self._in_thread(
+                lambda: self._predict(name, version, label, body, deadline)
+            )
+
+    async def _read(self, request: Request, deadline: float) -> bytes:
+        """The body; a client that sends it too slowly must not stay for ever."""
+        with anyio.fail_after(self._service.options.request_timeout):
+            return await read_body(request, self._service.options.max_request_bytes)
+
+    async def _in_thread(self, method: Callable[[], bytes]) -> bytes:
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(self._service.options.max_pending + 8)
+        return await to_thread.run_sync(method, limiter=self._limiter)
+
+    def _predict(
+        self,
+        name: str,
+        version: int | None,
+        label: str | None,
+        body: bytes,
+        deadline: float,
+    ) -> bytes:
+        document = parse_body(body)
+        with self._service.lease(name, version, label) as lease:
+            key = document.get("signature_name") or DEFAULT_SIGNATURE
+            signature = lease.model.signatures.get(key)
+            if signature is None:
+                raise invalid(
+                    f'Serving signature name: "{key}" not found in signature def'
+                )
+            if not signature.inputs:
+                raise invalid(f"Failed to get input map for signature: {key}")
+            signature.check_method()
+            inputs, in_rows = read_inputs(document, signature.inputs)
+            outputs = self._service.predict(lease, signature, inputs, (), deadline)
+        return predictions(outputs, in_rows)
+
+    def _status(self, name: str, version: int | None, label: str | None) -> bytes:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        _fill(request.model_spec, name, version, label)
+        return status_body(model_status(self._service, request))
+
+    def _metadata(self, name: str, version: int | None, label: str | None) -> bytes:
+        request = get_model_metadata_pb2.GetModelMetadataRequest()
+        request.metadata_field.append(SIGNATURE_DEF)
+        _fill(request.model_spec, name, version, label)
+        return metadata_body(model_metadata(self._service, request))
+
+
+class _AnyMethod:
+    """An endpoint that Starlette does not limit to GET."""
+
+    def __init__(self, handler: Callable) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope, receive, send) -> None:
+        response = await self._handler(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+def _fill(spec, name: str, version: int | None, label: str | None) -> None:
+    spec.name = name
+    if version is not None:
+        spec.version.value = version
+    elif label:
+        spec.version_label = label
+
+
+def _headers(failure: ServingError) -> dict[str, str]:
+    headers = {"content-type": "application/json"}
+    if failure.http_status == 413:
+        # What is left of the body will not be read.
+        headers["connection"] = "close"
+    return headers

@@ -1,0 +1,93 @@
+"""Status codes of a request: gRPC's, and TensorFlow Serving's HTTP ones for them."""
+
+import enum
+
+import tensorflow as tf
+
+
+class Code(enum.IntEnum):
+    """The canonical codes, with the numbers that gRPC and TensorFlow use."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+# As in TensorFlow Serving's http_server.cc; whatever is not here is 500.
+HTTP_STATUS = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.UNAVAILABLE: 503,
+    Code.UNAUTHENTICATED: 401,
+}
+
+
+class ServingError(Exception):
+    """A request that is answered with an error.
+
+    Args:
+        code: The canonical code, which gRPC clients see.
+        message: A text for the client.
+        http_status: What HTTP clients see; by default TensorFlow Serving's
+            status for the code.
+    """
+
+    def __init__(self, code: Code, message: str, http_status: int | None = None):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.http_status = http_status or HTTP_STATUS.get(code, 500)
+
+
+def invalid(message: str) -> ServingError:
+    """An `INVALID_ARGUMENT` error."""
+    return ServingError(Code.INVALID_ARGUMENT, message)
+
+
+def too_large(message: str) -> ServingError:
+    """A request over the limit of its size: `RESOURCE_EXHAUSTED`, or HTTP's 413."""
+    return ServingError(Code.RESOURCE_EXHAUSTED, message, http_status=413)
+
+
+def timed_out() -> ServingError:
+    """The request's deadline has passed."""
+    return ServingError(
+        Code.DEADLINE_EXCEEDED, "The request's deadline passed before its answer."
+    )
+
+
+def as_serving_error(error: BaseException) -> ServingError:
+    """The error that a client sees for whatever was raised.
+
+    TensorFlow's own errors keep their code; what is no error of a request is
+    `INTERNAL`.
+    """
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error, tf.errors.OpError):
+        return ServingError(Code(error.error_code), error.message)
+    return ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")

@@ -1,0 +1,257 @@
+"""The version that is served, and the watch for a newer one."""
+
+import dataclasses
+import enum
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+from adapters_tf.export.server.saved_model import SavedModel
+from adapters_tf.export.server.status import Code, ServingError, as_serving_error
+
+log = logging.getLogger(__name__)
+
+
+class State(enum.IntEnum):
+    """A version's state, with the numbers of TensorFlow Serving's proto."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionStatus:
+    """A version's number, state, and the error that ended it, if one did."""
+
+    version: int
+    state: State
+    code: Code = Code.OK
+    message: str = ""
+
+
+class Lease:
+    """The right to run one version until `release`; a context manager.
+
+    Args:
+        version: Its number.
+        model: Already acquired for this lease.
+    """
+
+    def __init__(self, version: int, model: SavedModel) -> None:
+        self.version = version
+        self.model = model
+
+    def share(self) -> "Lease":
+        """A second lease of the same version, to be released on its own."""
+        self.model.acquire()
+        return Lease(self.version, self.model)
+
+    def release(self) -> None:
+        """Give it back."""
+        self.model.release()
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Versions:
+    """Keeps the highest version that loads in service.
+
+    A new integer directory is loaded and warmed up before it replaces the old
+    one, whose requests finish on it. One that does not load is refused until its
+    files change, and the version in service stays. When the version in service is
+    removed, the highest of the others takes its place; when there is no other, it
+    stays in memory.
+
+    Args:
+        directory: The servable.
+        name: The model's name, for errors.
+        load: Loads and warms up a version's directory.
+        observe: Told of every load: the version and whether it succeeded.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        load: Callable[[Path], SavedModel],
+        observe: Callable[[int, bool], None] = lambda *_: None,
+    ) -> None:
+        self._directory = directory
+        self._name = name
+        self._load = load
+        self._observe = observe
+        self._lock = threading.Lock()
+        self._current: Lease | None = None
+        self._statuses: dict[int, VersionStatus] = {}
+        self._retired: dict[int, weakref.ref[SavedModel]] = {}
+        self._refused: dict[int, object] = {}  # what its files were like
+        self._warned = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def current(self) -> int | None:
+        """The number of the version in service."""
+        lease = self._current
+        return None if lease is None else lease.version
+
+    def statuses(self) -> list[VersionStatus]:
+        """Every version seen so far, the highest first."""
+        with self._lock:
+            for version, model in list(self._retired.items()):
+                if (retired := model()) is None or retired.closed:
+                    del self._retired[version]
+                    self._statuses[version] = VersionStatus(version, State.END)
+            return sorted(self._statuses.values(), key=lambda s: -s.version)
+
+    def acquire(self, version: int | None = None) -> Lease:
+        """A lease of the version in service.
+
+        Args:
+            version: Refuse any other version than this.
+
+        Raises:
+            ServingError: It is not in service.
+        """
+        with self._lock:
+            current = self._current
+            if current is not None and version in (None, current.version):
+                return current.share()
+        wanted = "Latest" if version is None else "Specific"
+        arguments = self._name if version is None else f"{self._name}, {version}"
+        raise ServingError(
+            Code.NOT_FOUND,
+            f"Servable not found for request: {wanted}({arguments})",
+        )
+
+    def poll(self) -> None:
+        """Look once, and load or fall back where that is due."""
+        found = find_versions(self._directory)
+        for version in [v for v in self._refused if v not in found]:
+            del self._refused[version]
+        if not found and self._current is not None and not self._warned:
+            self._warned = True
+            log.warning("no version is left in %s; serving on", self._directory)
+        for version in sorted(found, reverse=True):
+            if version == self.current:
+                return
+            stamp = _stamp(found[version])
+            if version in self._refused and self._refused[version] == stamp:
+                continue
+            if self._try(version, found[version]):
+                self._warned = False
+                return
+            self._refused[version] = stamp
+
+    def watch(self, seconds: float) -> None:
+        """Poll in a thread of its own from now on."""
+
+        def loop() -> None:
+            while not self._stop.wait(seconds):
+                try:
+                    self.poll()
+                except Exception:  # the watch must outlive a disk's bad moment
+                    log.exception("looking for versions failed")
+
+        self._thread = threading.Thread(target=loop, name="versions", daemon=True)
+        self._thread.start()
+
+    def close(self, seconds: float) -> None:
+        """End the watch and unload the version once its requests are done.
+
+        Args:
+            seconds: How long to wait for a load that goes on.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(seconds)
+        with self._lock:
+            current, self._current = self._current, None
+        if current is not None:
+            self._retire(current)
+
+    def _set(self, version: int, state: State, error: ServingError | None = None):
+        code, message = (Code.OK, "") if error is None else (error.code, error.message)
+        with self._lock:
+            self._statuses[version] = VersionStatus(version, state, code, message)
+
+    def _try(self, version: int, directory: Path) -> bool:
+        """Load a version and put it in service."""
+        with self._lock:
+            self._retired.pop(version, None)  # it was in service before
+        self._set(version, State.LOADING)
+        start = time.monotonic()
+        try:
+            model = self._load(directory)
+        except Exception as error:
+            failure = as_serving_error(error)
+            self._set(version, State.END, failure)
+            self._observe(version, False)
+            stays = "" if self.current is None else f"; {self.current} stays"
+            log.error("version %d refused%s: %s", version, stays, failure.message)
+            return False
+        with self._lock:
+            if self._stop.is_set():
+                model.release()
+                return True
+            available = VersionStatus(version, State.AVAILABLE)
+            self._statuses[version] = available
+            old, self._current = self._current, Lease(version, model)
+        self._observe(version, True)
+        log.info("version %d in service (%.1f s)", version, time.monotonic() - start)
+        if old is not None:
+            self._retire(old)
+        return True
+
+    def _retire(self, lease: Lease) -> None:
+        """End the owner's use; the last request on it closes the session."""
+        with self._lock:
+            version = lease.version
+            self._retired[version] = weakref.ref(lease.model)
+            self._statuses[version] = VersionStatus(version, State.UNLOADING)
+        lease.release()
+
+
+def find_versions(directory: Path) -> dict[int, Path]:
+    """The versions of a servable: its folders with an integer for a name.
+
+    Args:
+        directory: The servable.
+
+    Returns:
+        Paths by version number; empty where there is none, or no directory.
+    """
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except OSError:
+        return {}
+    return {
+        int(entry.name): Path(entry.path)
+        for entry in entries
+        if entry.name.isascii() and entry.name.isdigit() and entry.is_dir()
+    }
+
+
+def _stamp(directory: Path) -> object:
+    """What tells that files were added or changed, as while one is being copied."""
+    stamp = []
+    for root, _, files in os.walk(directory):
+        for file in files:
+            path = os.path.join(root, file)
+            try:
+                stat = os.stat(path)
+            except OSError:
+                continue
+            stamp.append((path, stat.st_size, stat.st_mtime_ns))
+    return sorted(stamp)
