@@ -1,0 +1,125 @@
+"""Tokens of texts, and where in the text each is from, inside a TF graph.
+
+Only ops of TensorFlow and TF.Text are used, those that the stock TensorFlow
+Serving binary has: keras-hub's tokenizer turns into such ops in a graph.
+"""
+
+import functools
+import re
+import sys
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+
+class TextTokens(NamedTuple):
+    """Tokens of B texts, end to end.
+
+    Attributes:
+        ids: `[tokens]` int32 token ids.
+        starts: `[tokens]` int32 first byte, in the cleaned text, of the piece
+            that the token is of; 0 for texts that were not cut into pieces.
+        ends: `[tokens]` int32 byte after that piece, likewise.
+        splits: `[B + 1]` int32: text `i` is `splits[i]:splits[i + 1]`.
+    """
+
+    ids: tf.Tensor
+    starts: tf.Tensor
+    ends: tf.Tensor
+    splits: tf.Tensor
+
+    @property
+    def lengths(self) -> tf.Tensor:
+        """`[B]` int32 numbers of tokens."""
+        return self.splits[1:] - self.splits[:-1]
+
+
+def clean_utf8(text: tf.Tensor) -> tf.Tensor:
+    """The same strings with U+FFFD for bytes that are not UTF-8.
+
+    Valid UTF-8 is not changed. Byte offsets of this package are offsets in this
+    text, which equals Python's `text.decode("utf-8", "replace")`.
+    """
+    return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+
+
+def tokenize(
+    tokenizer: Any, text: tf.Tensor, in_pieces: bool | tf.Tensor
+) -> TextTokens:
+    """Tokens of each text.
+
+    A text that is cut into pieces gives the tokens of
+    `adapters_tf.data.question_features`: runs of letters, digits and combining
+    accents, and single characters of any other kind but white space. RE2, the
+    engine behind TensorFlow's regular expressions, knows no Unicode in `\\w` and
+    `\\s`, and its `\\p{L}` and `\\p{N}` are of another Unicode version than
+    Python's: with Python 3.11 and TensorFlow 2.20, `[\\p{L}\\p{N}_]` differs from
+    Python's `\\w` in 4,388 characters, all of them added by Unicode 15. So the
+    characters are listed, as they are in the Python that makes the graph: there
+    is no difference to that Python's `re`.
+
+    Args:
+        tokenizer: A keras-hub tokenizer.
+        text: `[B]` strings. Bytes that are not UTF-8 count as U+FFFD.
+        in_pieces: Whether to cut into pieces: of all texts, or `[B]` bool.
+
+    Returns:
+        The tokens.
+    """
+    # TF.Text's regex_split drops all that follows a NUL. To the tokenizer it is
+    # white space, and a space has as many bytes.
+    text = tf.strings.regex_replace(clean_utf8(text), r"\x00", " ")
+    if in_pieces is True:
+        units, starts, ends = _pieces(text)
+    else:
+        cut = tf.zeros(tf.shape(text), bool) if in_pieces is False else in_pieces
+        units = tf.RaggedTensor.from_row_lengths(
+            tf.boolean_mask(text, ~cut), tf.cast(~cut, tf.int64)
+        )
+        starts = ends = units.with_values(tf.zeros_like(units.values, tf.int64))
+        if in_pieces is not False:
+            pieces = _pieces(tf.where(cut, text, ""))
+            units, starts, ends = (
+                tf.concat([a, b], axis=1)
+                for a, b in zip((units, starts, ends), pieces, strict=True)
+            )
+    ids = _token_ids(tokenizer, units.values)
+    counts = ids.row_lengths()
+    return TextTokens(
+        tf.cast(ids.values, tf.int32),
+        tf.cast(tf.repeat(starts.values, counts), tf.int32),
+        tf.cast(tf.repeat(ends.values, counts), tf.int32),
+        tf.cast(tf.gather(ids.row_splits, units.row_splits), tf.int32),
+    )
+
+
+def _pieces(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
+    """Pieces of each text with their first byte and the byte after them."""
+    word, space = _characters(r"[\w\u0300-\u036f]+"), _characters(r"\s+")
+    # Runs of word characters are what stands between the others.
+    return tf_text.regex_split_with_offsets(
+        text, f"[^{word}]", keep_delim_regex_pattern=f"[^{word}{space}]"
+    )
+
+
+@functools.cache
+def _characters(pattern: str) -> str:
+    """The inside of an RE2 class of all characters that Python's `re` finds."""
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    return "".join(
+        rf"\x{{{m.start():x}}}-\x{{{m.end() - 1:x}}}"
+        for m in re.finditer(pattern, every)
+    )
+
+
+def _token_ids(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
+    # Outside of a graph keras-hub tokenises in Python, and returns lists.
+    if tf.executing_eagerly():
+        return _in_graph(tokenizer, text)
+    return tokenizer(text)
+
+
+@tf.function(reduce_retracing=True)
+def _in_graph(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
+    return tokenizer(text)
