@@ -54,6 +54,16 @@ class QuestionExamples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def first_answers(self) -> list[tuple[str, int]] | None:
+        """Each row's first answer with its start; `None` where a row has none."""
+        if not all(self.answers):
+            return None
+        return [
+            (texts[0], starts[0])
+            for texts, starts in zip(self.answers, self.starts, strict=True)
+        ]
+
     def take(self, indices: np.ndarray) -> "QuestionExamples":
         """The rows with these indices, in this order."""
         fields = dataclasses.fields(self)

@@ -12,6 +12,7 @@ from absl import logging
 from adapters_tf.data.examples import QuestionExamples
 from adapters_tf.data.text_file import read_text
 from adapters_tf.errors import DataError
+from adapters_tf.models.question_texts import check_answer_positions, check_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,21 +122,17 @@ def check_positions(examples: QuestionExamples, source: str) -> None:
     Raises:
         DataError: Names the first such answer and how many there are.
     """
-    wrong = [
-        (i, answer, start)
-        for i in range(len(examples))
-        for answer, start in zip(examples.answers[i], examples.starts[i], strict=True)
-        if start < 0 or not examples.contexts[i].startswith(answer, start)
-    ]
-    if wrong:
-        i, answer, start = wrong[0]
-        found = examples.contexts[i][max(start, 0) : max(start, 0) + len(answer)]
-        raise DataError(
-            "The context must hold each answer at its answer_start, counted in "
-            f"characters from 0. Received: {source}, question {examples.ids[i]!r}, "
-            f"answer {answer!r} at {start}, where there is {found!r} ({len(wrong)} "
-            "answers are elsewhere). Offsets in bytes or UTF-16 units must be converted"
+    check_answer_positions(
+        (f"{source}, question {identity!r}", context, answer, start)
+        for identity, context, answers, starts in zip(
+            examples.ids,
+            examples.contexts,
+            examples.answers,
+            examples.starts,
+            strict=True,
         )
+        for answer, start in zip(answers, starts, strict=True)
+    )
 
 
 def _read_json(path: str | os.PathLike[str]) -> Any:
@@ -242,21 +239,8 @@ def _get(record: Any, key: str, kind: type, where: str) -> Any:
             f"{type(value).__name__ if value is not None else 'nothing'}"
         )
     if isinstance(value, str):
-        _check_text(value, key, where)
+        check_text(value, key, where)
     return value
-
-
-def _check_text(text: str, key: str, where: str) -> None:
-    if not text.strip():
-        raise DataError(f"No {key} may be empty. Received: {where} with an empty one")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # An escape such as \ud800 alone: TensorFlow can hold UTF-8 only.
-        raise DataError(
-            f"Every {key} must be valid Unicode. Received: {where} with one half of a "
-            "surrogate pair"
-        ) from None
 
 
 def _unanswerable(path: str, what: str) -> DataError:

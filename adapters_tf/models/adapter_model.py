@@ -5,12 +5,11 @@ from typing import Any
 
 import keras
 import keras_hub
-import numpy as np
 import tensorflow as tf
 
 from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.arrays import shuffled_dataset, split_rows
+from adapters_tf.models.arrays import in_memory, shuffled_dataset, split_rows
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.train_step import example_weights, train_step
@@ -134,6 +133,13 @@ class AdapterModel(keras_hub.models.Task):
             x = {name: value[..., :longest] for name, value in x.items()}
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
+    def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Rows in memory as the rows that batches are made of: the same ones.
+
+        Overridden where one row that is given becomes several.
+        """
+        return x, y, sample_weight
+
     def fit(
         self,
         x: Any = None,
@@ -150,13 +156,18 @@ class AdapterModel(keras_hub.models.Task):
         Rows in memory are shuffled in each epoch, in an order that follows from
         the seed of `compile`; datasets are taken as they come.
         """
-        in_memory = isinstance(x, list | tuple | dict | np.ndarray | tf.Tensor)
-        if in_memory and validation_split:
-            train, validation_data = split_rows((x, y, sample_weight), validation_split)
-            x, y, sample_weight = train
-        if in_memory and shuffle:
-            x = shuffled_dataset((x, y, sample_weight), batch_size, self.seed)
-            y = batch_size = sample_weight = None
+        if in_memory(x):
+            if validation_split:
+                rows = (x, y, sample_weight)
+                rows, validation_data = split_rows(rows, validation_split)
+                x, y, sample_weight = rows
+            x, y, sample_weight = self.expand_rows(x, y, sample_weight)
+            if shuffle:
+                x = shuffled_dataset((x, y, sample_weight), batch_size, self.seed)
+                y = batch_size = sample_weight = None
+        if in_memory(validation_data):
+            rows = keras.utils.unpack_x_y_sample_weight(validation_data)
+            validation_data = self.expand_rows(*rows)
         return super().fit(
             x=x,
             y=y,
@@ -165,6 +176,21 @@ class AdapterModel(keras_hub.models.Task):
             validation_data=validation_data,
             shuffle=False,
             **kwargs,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As `keras.Model.evaluate`, on strings or tensors in memory or a dataset."""
+        if in_memory(x):
+            x, y, sample_weight = self.expand_rows(x, y, sample_weight)
+        return super().evaluate(
+            x=x, y=y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
         )
 
     def train_step(self, data: Any) -> dict[str, Any]:

@@ -6,6 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 
+def in_memory(x: Any) -> bool:
+    """Whether this is rows in memory, not a dataset or `None`."""
+    return isinstance(x, list | tuple | dict | np.ndarray | tf.Tensor)
+
+
 def _map(rows: Any, function: Any) -> Any:
     """Apply to each column; a list is one column, as in `tf.data`."""
     if isinstance(rows, tuple):

@@ -1,0 +1,143 @@
+"""Questions, contexts and answers as a person gives them, and their checks."""
+
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from adapters_tf.errors import DataError
+
+
+def read_questions_and_contexts(x: Any) -> tuple[list[str], list[str]]:
+    """The two columns of texts.
+
+    Args:
+        x: A tuple `(questions, contexts)` of N texts each: lists, arrays, string
+            tensors or other sequences.
+
+    Raises:
+        DataError: if it is none, the lengths differ, or a text is empty.
+    """
+    if not isinstance(x, tuple) or len(x) != 2 or isinstance(x[0], str | bytes):
+        came = f"a {type(x).__name__}"
+        if isinstance(x, tuple | list):
+            came += f" of {len(x)}: {', '.join(type(part).__name__ for part in x[:3])}"
+        raise DataError(
+            "Questions must be given as a tuple (questions, contexts) of two lists of "
+            f"texts, or as a dictionary of windows with token_ids. Received: {came}"
+        )
+    questions, contexts = (_texts(column) for column in x)
+    if len(questions) != len(contexts) or not questions:
+        raise DataError(
+            "There must be one context for each question, and one at least. Received: "
+            f"{len(questions)} questions and {len(contexts)} contexts"
+        )
+    for name, column in (("question", questions), ("context", contexts)):
+        for row, text in enumerate(column):
+            check_text(text, name, f"row {row}")
+    return questions, contexts
+
+
+def read_answers(y: Any, contexts: list[str]) -> list[tuple[str, int]]:
+    """The answers, each of which stands in its context.
+
+    Args:
+        y: N pairs `(text, start)`; `start` is the character of the context, from 0,
+            that the text begins with.
+        contexts: The N contexts.
+
+    Raises:
+        DataError: if there is another number of them, one is no such pair, or its
+            text is empty or not at its place.
+    """
+    answers = list(y)
+    if len(answers) != len(contexts):
+        raise DataError(
+            "There must be one answer for each question. Received: "
+            f"{len(answers)} answers to {len(contexts)} questions"
+        )
+    result = []
+    for row, answer in enumerate(answers):
+        pair = tuple(answer) if isinstance(answer, tuple | list) else (answer,)
+        if len(pair) != 2 or not isinstance(pair[1], numbers.Integral):
+            raise DataError(
+                "Every answer must be a pair of its text and the place of its first "
+                "character in the context, such as ('Paris', 17). Received: row "
+                f"{row}, {answer!r}"
+            )
+        check_text(pair[0], "answer", f"row {row}")
+        result.append((pair[0], int(pair[1])))
+    check_answer_positions(
+        (f"row {row}", context, *answer)
+        for row, (context, answer) in enumerate(zip(contexts, result, strict=True))
+    )
+    return result
+
+
+def check_text(text: Any, name: str, where: str) -> None:
+    """Refuses what is no text, an empty one, and half a surrogate pair.
+
+    Args:
+        text: The text.
+        name: What it is, such as `"question"`.
+        where: The row or place that it is from.
+
+    Raises:
+        DataError: Says which it is, and where.
+    """
+    if not isinstance(text, str):
+        raise DataError(
+            f"Every {name} must be text. Received: {where} with a {type(text).__name__}"
+        )
+    if not text.strip():
+        raise DataError(f"No {name} may be empty. Received: {where} with an empty one")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # An escape such as \ud800 alone: TensorFlow can hold UTF-8 only.
+        raise DataError(
+            f"Every {name} must be valid Unicode. Received: {where} with one half of a "
+            "surrogate pair"
+        ) from None
+
+
+def check_answer_positions(answers: Iterable[tuple[str, str, str, int]]) -> None:
+    """Refuses answers that do not stand at their positions in the contexts.
+
+    Args:
+        answers: Where it is from, the context, the answer and its first character in
+            the context, of each.
+
+    Raises:
+        DataError: Names the first such answer and how many there are.
+    """
+    wrong = [
+        (where, context, answer, start)
+        for where, context, answer, start in answers
+        if start < 0 or not context.startswith(answer, start)
+    ]
+    if wrong:
+        where, context, answer, start = wrong[0]
+        found = context[max(start, 0) : max(start, 0) + len(answer)]
+        raise DataError(
+            "The context must hold each answer at its start, counted in characters "
+            f"from 0. Received: {where}, answer {answer!r} at {start}, where there is "
+            f"{found!r} ({len(wrong)} answers are elsewhere). Offsets in bytes or "
+            "UTF-16 units must be converted"
+        )
+
+
+def _texts(column: Any) -> list[Any]:
+    if isinstance(column, tf.Tensor):
+        if not hasattr(column, "numpy"):
+            # The map of a tf.data pipeline, where every row must stay one row.
+            raise DataError(
+                "Questions must be in memory, as one becomes several windows where its "
+                "context is long. Received: a dataset of texts. Give (questions, "
+                "contexts), or a dataset of windows with token_ids"
+            )
+        column = column.numpy()
+    texts = column.tolist() if isinstance(column, np.ndarray) else list(column)
+    return [text.decode() if isinstance(text, bytes) else text for text in texts]

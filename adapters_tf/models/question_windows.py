@@ -1,0 +1,216 @@
+"""Questions on contexts as windows of tokens, and answers out of them."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adapters_tf.errors import UserError
+from adapters_tf.models.features import Features
+
+# Pieces in which no tokenizer of ours joins characters across the border, so
+# that a token belongs to one stretch of the original text. Combining accents
+# stay with their letter.
+_PIECE = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]")
+MAX_QUESTION_TOKENS = 64
+DOC_STRIDE = 128
+MAX_ANSWER_TOKENS = 30
+# Half of it for the question, [CLS] and two [SEP], and one token of the context.
+MIN_WINDOW_TOKENS = 8
+
+
+class Answer(NamedTuple):
+    """An answer that was found.
+
+    Attributes:
+        text: A piece of the context, as it stands there.
+        start: The character of the context that it begins with, from 0.
+        score: The sum of its start and end logits.
+    """
+
+    text: str
+    start: int
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tokens:
+    """Tokens of one text with the piece of text that each came from."""
+
+    ids: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class QuestionFeatures:
+    """Windows over the contexts, as in BERT's `run_squad.py`.
+
+    A context that does not fit beside its question is covered by windows that
+    start `doc_stride` tokens apart, or half a window where that is less.
+
+    Attributes:
+        features: The W windows; `labels` are `[W, 2]` int32 positions of the
+            answer's first and last token, `[0, 0]` where the window does not
+            hold it, or `None` without answers.
+        rows: `[W]` row of the question that each window is of.
+        starts: For each window its tokens' first character in the context, -1
+            for tokens of the question and special ones.
+        ends: The character after each token, likewise.
+        num_unlocated: Answers that no window holds whole.
+    """
+
+    features: Features
+    rows: np.ndarray
+    starts: list[np.ndarray]
+    ends: list[np.ndarray]
+    num_unlocated: int = 0
+
+    def answers(
+        self, logits: Sequence[np.ndarray], contexts: Sequence[str]
+    ) -> list[Answer]:
+        """The best answer to each question.
+
+        Args:
+            logits: `[tokens, 2]` start and end logits of each window, with or
+                without padding behind.
+            contexts: The contexts of all questions.
+
+        Returns:
+            For each row the answer with the highest score of all spans in the
+            context of at most `MAX_ANSWER_TOKENS` tokens.
+        """
+        best = [Answer("", 0, -np.inf)] * len(contexts)
+        for window, row in enumerate(self.rows):
+            starts, ends = self.starts[window], self.ends[window]
+            inside = np.flatnonzero(starts >= 0)
+            if not len(inside):
+                continue
+            first, last = inside[0], inside[-1] + 1
+            scores = (
+                logits[window][first:last, 0][:, None]
+                + logits[window][first:last, 1][None, :]
+            )
+            n = last - first
+            length = np.arange(n)[None, :] - np.arange(n)[:, None]
+            scores = np.where(
+                (length >= 0) & (length < MAX_ANSWER_TOKENS), scores, -np.inf
+            )
+            i, j = np.unravel_index(np.argmax(scores), scores.shape)
+            if scores[i, j] > best[row][2]:
+                start, end = int(starts[first + i]), int(ends[first + j])
+                text = contexts[row][start:end]
+                best[row] = Answer(text, start, float(scores[i, j]))
+        return best
+
+
+def question_windows(
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    preprocessor: Any,
+    answers: Sequence[tuple[str, int]] | None = None,
+    doc_stride: int = DOC_STRIDE,
+) -> QuestionFeatures:
+    """Tokenise questions and contexts into windows.
+
+    Args:
+        questions: The N questions.
+        contexts: The context of each.
+        preprocessor: From `load_preprocessor`; gives the tokenizer and, by its
+            `sequence_length`, the size of a window.
+        answers: The text of each one's answer and its first character in the
+            context, for labels; or `None`.
+        doc_stride: Tokens between the starts of two windows.
+
+    Raises:
+        UserError: if a window has no room for a context beside its question.
+    """
+    tokenizer, size = preprocessor.tokenizer, preprocessor.sequence_length
+    if size < MIN_WINDOW_TOKENS:
+        raise UserError(
+            f"sequence_length must be {MIN_WINDOW_TOKENS} or more, for a question and "
+            f"a context in one window. Received: sequence_length={size}"
+        )
+    question_tokens = [t.ids for t in _tokenize(questions, tokenizer)]
+    context_tokens = _tokenize(contexts, tokenizer)
+    windows: list[tuple[np.ndarray, np.ndarray]] = []
+    rows, starts, ends, labels = [], [], [], []
+    num_cut = num_unlocated = 0
+    for row, (question, context) in enumerate(
+        zip(question_tokens, context_tokens, strict=True)
+    ):
+        question = question[: min(MAX_QUESTION_TOKENS, size // 2)]
+        room = size - len(question) - 3
+        num_cut += len(context.ids) > room
+        head = np.concatenate(
+            [[tokenizer.cls_token_id], question, [tokenizer.sep_token_id]]
+        )
+        held = False
+        for begin in _window_starts(len(context.ids), room, doc_stride):
+            part = slice(begin, begin + room)
+            ids = np.concatenate([head, context.ids[part], [tokenizer.sep_token_id]])
+            segments = np.arange(len(ids)) >= len(head)
+            windows.append((ids, segments))
+            rows.append(row)
+            pad = (len(head), 1)
+            starts.append(np.pad(context.starts[part], pad, constant_values=-1))
+            ends.append(np.pad(context.ends[part], pad, constant_values=-1))
+            if answers is not None:
+                labels.append(_label(answers[row], starts[-1], ends[-1]))
+                held = held or labels[-1] != (0, 0)
+        num_unlocated += answers is not None and not held
+    lengths = [len(ids) for ids, _ in windows]
+    features = Features(
+        token_ids=np.concatenate([w[0] for w in windows]).astype(np.int32),
+        segment_ids=np.concatenate([w[1] for w in windows]).astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        labels=None if answers is None else np.array(labels, np.int32),
+        num_truncated=int(num_cut),
+    )
+    return QuestionFeatures(features, np.array(rows), starts, ends, int(num_unlocated))
+
+
+def _window_starts(num_tokens: int, room: int, stride: int) -> list[int]:
+    starts = [0]
+    while starts[-1] + room < num_tokens:
+        # Windows overlap by half at least, or answers on a border are lost.
+        starts.append(starts[-1] + min(stride, max(1, room // 2)))
+    return starts
+
+
+def _label(
+    answer: tuple[str, int], starts: np.ndarray, ends: np.ndarray
+) -> tuple[int, int]:
+    text, begin = answer
+    end = begin + len(text)
+    first = np.flatnonzero((starts >= 0) & (starts <= begin) & (begin < ends))
+    last = np.flatnonzero((starts >= 0) & (starts < end) & (end <= ends))
+    if not len(first) or not len(last):
+        return (0, 0)
+    # A piece of several tokens gives each of them the piece's own stretch.
+    return int(first[0]), int(last[-1])
+
+
+def _tokenize(texts: Any, tokenizer: Any) -> list[_Tokens]:
+    pieces = [list(_PIECE.finditer(text)) for text in texts]
+    words = sorted({m.group() for row in pieces for m in row})
+    if not words:
+        words = [""]
+    # On a list of strings every keras-hub tokenizer returns a list of lists.
+    known = dict(zip(words, tokenizer(words), strict=True))
+    result = []
+    for row in pieces:
+        token_ids, starts, ends = [], [], []
+        for match in row:
+            tokens = known[match.group()]
+            token_ids.extend(tokens)
+            starts.extend([match.start()] * len(tokens))
+            ends.extend([match.end()] * len(tokens))
+        result.append(
+            _Tokens(
+                np.array(token_ids, int), np.array(starts, int), np.array(ends, int)
+            )
+        )
+    return result
