@@ -64,11 +64,11 @@ def main(flags: Any) -> None:
     # TensorFlow and the packages of the extra: not needed for --help.
     from adapters_tf.export.server.local_server import LocalServer
 
+    server = LocalServer(options)
+    server.start()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    server = LocalServer(options)
-    server.start()
     host = f"[{options.host}]" if ":" in options.host else options.host
     print(
         f"{NOTE}\n{options.name} version {server.version}: "

@@ -6,6 +6,11 @@ from starlette.requests import ClientDisconnect, Request
 
 from adapters_tf.export.server.status import Code, ServingError, invalid, too_large
 
+# A client still sends when its answer is known. Were it cut off at once, it would
+# see a broken connection and not the answer; so up to this many times the limit
+# is read and thrown away.
+_DISCARD = 8
+
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """Read a request's body; gzip is unpacked, as TensorFlow Serving does.
@@ -19,16 +24,21 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             went away.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared) > max_bytes:
-        raise _over(max_bytes)
+    over = declared.isascii() and declared.isdigit() and int(declared) > max_bytes
     body = bytearray()
+    size = 0
     try:
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
-                raise _over(max_bytes)
+            size += len(chunk)
+            over = over or size > max_bytes
+            if not over:
+                body += chunk
+            elif size > _DISCARD * max_bytes:
+                break
     except ClientDisconnect:
         raise ServingError(Code.CANCELLED, "The client went away.") from None
+    if over:
+        raise _over(max_bytes)
     if request.headers.get("content-encoding", "").lower() == "gzip":
         return _unpack(bytes(body), max_bytes)
     return bytes(body)

@@ -1,6 +1,7 @@
 """TensorFlow Serving's REST API, as an ASGI application."""
 
 import re
+import time
 from collections.abc import Callable
 from urllib.parse import unquote
 
@@ -32,6 +33,7 @@ from adapters_tf.export.server.status import (
     ServingError,
     as_serving_error,
     invalid,
+    timed_out,
 )
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)"
@@ -120,8 +122,11 @@ class RestApi:
 
     async def _read(self, request: Request, deadline: float) -> bytes:
         """The body; a client that sends it too slowly must not stay for ever."""
-        with anyio.fail_after(self._service.options.request_timeout):
-            return await read_body(request, self._service.options.max_request_bytes)
+        try:
+            with anyio.fail_after(max(0.0, deadline - time.monotonic())):
+                return await read_body(request, self._service.options.max_request_bytes)
+        except TimeoutError:
+            raise timed_out() from None
 
     async def _in_thread(self, method: Callable[[], bytes]) -> bytes:
         if self._limiter is None:

@@ -37,6 +37,8 @@ def _ports(infos: Mapping[str, Any]) -> dict[str, Port]:
             info.name, tf.as_dtype(info.dtype), tf.TensorShape(info.tensor_shape)
         )
         for name, info in sorted(infos.items())
+        # The initialiser's output is an op of no dtype; a composite has no tensor.
+        if info.name and info.dtype
     }
 
 
