@@ -182,15 +182,17 @@ def _train(
 ) -> tuple[float, dict[str, float]]:
     """Train to the last step; returns examples/s and the last dev metrics."""
     config = trainer.config
+    progress = Progress(trainer)
+    checkpoint = trainer.checkpoint()
+    checkpoint.throughput = progress.throughput
     manager = tf.train.CheckpointManager(
-        trainer.checkpoint(),
+        checkpoint,
         str(directory / CHECKPOINT_DIR),
         max_to_keep=_KEPT_CHECKPOINTS,
         step_counter=trainer.global_step,
         checkpoint_interval=config.checkpoint_interval,
     )
     _restore(manager)
-    progress = Progress(trainer)
     with silent():
         controller = orbit.Controller(
             global_step=trainer.global_step,
@@ -212,7 +214,8 @@ def _train(
         scores = evaluator.metrics(dev)
         progress.end(scores)
     # A run that was stopped after its last checkpoint has no epoch left.
-    return progress.examples_per_second, scores or evaluator.metrics(dev)
+    speed = progress.throughput.examples_per_second
+    return speed, scores or evaluator.metrics(dev)
 
 
 def _restore(manager: tf.train.CheckpointManager) -> None:

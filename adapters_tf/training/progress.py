@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from adapters_tf.training.throughput import Throughput
 from adapters_tf.training.trainer import AdapterTrainer
 
 
@@ -23,21 +24,17 @@ class Progress:
 
     Args:
         trainer: Whose loops it follows.
+
+    Attributes:
+        throughput: Of the loops so far; to be saved with the run's checkpoints.
     """
 
     def __init__(self, trainer: AdapterTrainer) -> None:
         self._trainer = trainer
         self._stdout = sys.stdout
-        self._seconds = 0.0
-        self._examples = 0.0
+        self.throughput = Throughput()
         self._clock = 0.0
-        self._loops = 0
         self._loss = 0.0
-
-    @property
-    def examples_per_second(self) -> float:
-        """Over all loops but the first, which traces the graph."""
-        return self._examples / self._seconds if self._seconds else 0.0
 
     def begin(self, epoch: int) -> None:
         """Before the epoch of this number, from 0."""
@@ -52,16 +49,12 @@ class Progress:
 
     def update(self, output: dict[str, float]) -> None:
         """After a loop: an orbit train action."""
-        elapsed = time.perf_counter() - self._clock
-        if self._loops:
-            self._seconds += elapsed
-            self._examples += output["examples"]
-        self._loops += 1
+        seconds = time.perf_counter() - self._clock
+        self.throughput.update(output["examples"], seconds)
         self._loss = output["loss"]
         done = int(self._trainer.global_step.numpy()) - self._first
-        values = [("loss", self._loss)]
-        if self._seconds:
-            values.append(("examples/s", self.examples_per_second))
+        speed = self.throughput.examples_per_second
+        values = [("loss", self._loss), ("examples/s", speed)]
         with contextlib.redirect_stdout(self._stdout):
             # The bar's last line is written once, with `finalize`.
             last = done >= self._trainer.steps_per_epoch
