@@ -7,6 +7,8 @@ import tensorflow as tf
 from adapters_tf.data.question_features import MAX_ANSWER_TOKENS
 from adapters_tf.export.text_tokens import clean_utf8
 
+_INF = float("inf")
+
 
 class Answers(NamedTuple):
     """The best answer to each of B questions.
@@ -82,9 +84,6 @@ def best_spans(
         answer_start + _num_characters(answer),
         tf.where(found, tf.gather(window_score, window), -_INF),
     )
-
-
-_INF = float("inf")
 
 
 def _best_in_windows(
