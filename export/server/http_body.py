@@ -7,9 +7,9 @@ from starlette.requests import ClientDisconnect, Request
 from adapters_tf.export.server.status import Code, ServingError, invalid, too_large
 
 # A client still sends when its answer is known. Were it cut off at once, it would
-# see a broken connection and not the answer; so up to this many times the limit
-# is read and thrown away.
-_DISCARD = 8
+# see a broken connection and not the answer; so this much more is read and thrown
+# away.
+_DISCARD_BYTES = 1 << 28
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -33,7 +33,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             over = over or size > max_bytes
             if not over:
                 body += chunk
-            elif size > _DISCARD * max_bytes:
+            elif size > max_bytes + _DISCARD_BYTES:
                 break
     except ClientDisconnect:
         raise ServingError(Code.CANCELLED, "The client went away.") from None
