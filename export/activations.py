@@ -40,31 +40,51 @@ def activation_code(name: str) -> int:
     return ACTIVATIONS.index(name)
 
 
-@tf.function(
-    input_signature=[
-        tf.TensorSpec([None, None, None], tf.float32),
-        tf.TensorSpec([None], tf.int32),
-    ]
-)
-def activate(x: Any, codes: Any) -> Any:
-    """Apply each row's activation.
+def _function(name: str) -> Any:
+    if name == "silu":
+        # TensorFlow's own has a custom gradient, which does not survive in the
+        # branches of a SavedModel.
+        return lambda x: x * tf.sigmoid(x)
+    return get_activation(name)
+
+
+_VECTORS = tf.TensorSpec([None, None, None], tf.float32)
+
+
+# One branch and no more: the gradient of branches inside branches is lost when a
+# SavedModel is loaded.
+@tf.function(input_signature=[_VECTORS, tf.TensorSpec([], tf.int32)])
+def activate(x: Any, code: Any) -> Any:
+    """Apply the activation of this number.
 
     Args:
         x: `[batch, length, m]` float32.
-        codes: `[batch]` or `[1]` int32 numbers of activations.
+        code: Scalar int32.
 
     Returns:
         A tensor of the shape of `x`.
     """
-    functions = [get_activation(name) for name in ACTIVATIONS]
+    functions = [_function(name) for name in ACTIVATIONS]
+    return tf.switch_case(code, [lambda f=f: f(x) for f in functions])
 
-    def one() -> Any:
-        return tf.switch_case(codes[0], [lambda f=f: f(x) for f in functions])
+
+@tf.function(input_signature=[_VECTORS, tf.TensorSpec([None], tf.int32)])
+def activate_rows(x: Any, codes: Any) -> Any:
+    """Apply each row's own activation; for inference.
+
+    Args:
+        x: `[batch, length, m]` float32.
+        codes: `[batch]` int32.
+
+    Returns:
+        A tensor of the shape of `x`.
+    """
 
     def several() -> Any:
         y = x
-        for code, function in enumerate(functions):
+        for code, name in enumerate(ACTIVATIONS):
             rows = tf.equal(codes, code)
+            function = _function(name)
 
             def replaced(y: Any = y, f: Any = function, rows: Any = rows) -> Any:
                 return tf.where(rows[:, None, None], f(x), y)
@@ -73,4 +93,5 @@ def activate(x: Any, codes: Any) -> Any:
             y = tf.cond(tf.reduce_any(rows), replaced, lambda y=y: y)
         return y
 
-    return tf.cond(tf.reduce_all(tf.equal(codes, codes[0])), one, several)
+    same = tf.reduce_all(tf.equal(codes, codes[:1]))
+    return tf.cond(same, lambda: activate(x, tf.reduce_max(codes)), several)

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from adapters_tf.export.activations import activate
+from adapters_tf.export.activations import activate, activate_rows
 
 # Suffixes of an adapter's variables, as in the adapter file.
 DOWN = "down_projection"
@@ -33,7 +33,7 @@ class OneTask:
     def adapter(self, path: str, inputs: Any) -> Any:
         t = self._tensors
         hidden = tf.matmul(inputs, t[f"{path}/{DOWN}/kernel"])
-        hidden = activate(hidden + t[f"{path}/{DOWN}/bias"], t["activation"][None])
+        hidden = activate(hidden + t[f"{path}/{DOWN}/bias"], t["activation"])
         outputs = tf.matmul(hidden, t[f"{path}/{UP}/kernel"])
         outputs = inputs + (outputs + t[f"{path}/{UP}/bias"])
         return tf.ensure_shape(outputs, inputs.shape)
@@ -80,7 +80,7 @@ class TaskOfEachRow:
         up = tf.gather(bank[f"{path}/{UP}/kernel"], rows)
         up_bias = tf.gather(bank[f"{path}/{UP}/bias"], tasks)
         hidden = tf.matmul(inputs, down, transpose_b=True) + bias[:, None, :]
-        outputs = tf.matmul(activate(hidden, self._codes), up)
+        outputs = tf.matmul(activate_rows(hidden, self._codes), up)
         outputs = inputs + (outputs + up_bias[:, None, :])
         return tf.ensure_shape(outputs, inputs.shape)
 
