@@ -5,6 +5,7 @@ from typing import Any, Self
 import keras
 import keras_hub
 
+from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.layers.adapter_transformer_encoder import (
     KERAS_WITH_OUR_LAYERS,
@@ -144,22 +145,58 @@ class AdapterBackbone:
                 Hugging Face directory, or a directory saved by
                 `save_to_preset`.
             load_weights: As keras-hub; `False` gives a random base.
-            adapter: The adapters' configuration, or `None`. Must be `None`
-                where the preset was saved from an adapted backbone.
+            adapter: The adapters' configuration; `None` for those that the
+                preset was saved with, or none.
             **kwargs: As keras-hub, such as `dtype`.
         """
         loaded = cls.plain_class().from_preset(
             preset, load_weights=load_weights, **kwargs
         )
+        return cls.from_loaded(loaded, preset, adapter)
+
+    @classmethod
+    def from_loaded(
+        cls,
+        loaded: keras_hub.models.Backbone,
+        preset: str,
+        adapter: AdapterConfig | None = None,
+        default_adapter: AdapterConfig | None = None,
+    ) -> Self:
+        """Add adapters to what keras-hub loaded, unless it has its own.
+
+        Args:
+            loaded: Plain, or of this class where that is what was saved.
+            preset: Where it was loaded from.
+            adapter: The adapters' configuration; `None` for its own.
+            default_adapter: Where `adapter` is `None` and it has none of its own.
+
+        Raises:
+            UserError: if it has adapters of its own and `adapter` is another
+                configuration.
+        """
         if isinstance(loaded, cls):
-            if adapter is not None and adapter != loaded.adapter:
-                raise ValueError(
+            if loaded.adapter is None:
+                # Perhaps fully fine-tuned: a base, with a fingerprint, of its own.
+                loaded = loaded.to_plain()
+            elif adapter in (None, loaded.adapter):
+                return loaded
+            else:
+                raise UserError(
                     f"The preset {preset!r} holds adapters of its own, "
-                    f"{loaded.adapter}; load it with adapter=None. Received: "
-                    f"adapter={adapter}"
+                    f"{loaded.adapter}; load it with the same, or adapter=None. "
+                    f"Received: adapter={adapter}"
                 )
-            return loaded
-        return cls.from_backbone(loaded, adapter)
+        return cls.from_backbone(loaded, adapter or default_adapter)
+
+    def to_plain(self) -> keras_hub.models.Backbone:
+        """A copy without adapters, of keras-hub's own class."""
+        config = self.get_config()
+        del config["adapter"], config["fingerprint"]
+        plain = self.plain_class().from_config(config)
+        source = {v.path: v for v in self.base_variables()}
+        for variable in plain.weights:
+            variable.assign(source[variable.path])
+        return plain
 
     def adapter_variables(self) -> list[keras.Variable]:
         """The variables of all adapters, in the order of the blocks."""

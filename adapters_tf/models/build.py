@@ -33,8 +33,8 @@ def build_model(
     Args:
         kind: `"classification"`, `"regression"` or `"question_answering"`.
         preset: See `load_backbone`.
-        adapter: The adapters; the paper's by default where `tuning` is
-            `"adapters"`, and none elsewhere.
+        adapter: The adapters; by default those that the preset was saved with,
+            or else the paper's where `tuning` is `"adapters"` and none elsewhere.
         tuning: What is trained.
         seq_length: Longest input in tokens.
         head: Arguments of the head: `num_classes`, `head_input`, `dropout`.
@@ -49,9 +49,8 @@ def build_model(
             f"kind must be one of {', '.join(_MODELS)}. Received: kind={kind!r}"
         )
     tuning = Tuning.of(tuning)
-    if adapter is None and tuning.method == "adapters":
-        adapter = AdapterConfig()
-    backbone = load_backbone(preset, adapter, **kwargs)
+    default = AdapterConfig() if tuning.method == "adapters" else None
+    backbone = load_backbone(preset, adapter, default_adapter=default, **kwargs)
     longest = getattr(backbone, "max_sequence_length", None)
     if longest is not None and seq_length > longest:
         raise UserError(

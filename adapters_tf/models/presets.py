@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import keras_hub
+from keras_hub.src.utils import preset_utils
 
 from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
@@ -18,30 +19,38 @@ BACKBONES: dict[type, type[AdapterBackbone]] = {
 
 
 def load_backbone(
-    preset: str, adapter: AdapterConfig | None = None, **kwargs: Any
+    preset: str,
+    adapter: AdapterConfig | None = None,
+    *,
+    default_adapter: AdapterConfig | None = None,
+    **kwargs: Any,
 ) -> AdapterBackbone:
     """A pretrained backbone with freshly initialised adapters.
+
+    A preset that was saved from an adapted backbone brings its own adapters.
 
     Args:
         preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
             Hugging Face directory, or a directory saved by `save_to_preset`.
-        adapter: The adapters' configuration, or `None` for none.
+        adapter: The adapters' configuration; `None` for those of the preset.
+        default_adapter: Where `adapter` is `None` and the preset has none either.
         **kwargs: As `from_preset` of the backbone: `dtype`, `load_weights`.
 
     Raises:
         UserError: if the preset cannot be loaded, or is of an architecture
-            that has no adapter backbone here.
+            that has no adapter backbone here, or has adapters of its own and
+            `adapter` is another configuration.
     """
-    plain = _load(keras_hub.models.Backbone, preset, **kwargs)
-    if isinstance(plain, AdapterBackbone):
-        return type(plain).from_preset(preset, adapter=adapter, **kwargs)
-    if type(plain) not in BACKBONES:
+    loaded = _load(keras_hub.models.Backbone, preset, **kwargs)
+    adapted = isinstance(loaded, AdapterBackbone)
+    cls = type(loaded) if adapted else BACKBONES.get(type(loaded))
+    if cls is None:
         known = ", ".join(sorted(c.__name__ for c in BACKBONES))
         raise UserError(
             f"The preset must be one of these architectures: {known}. "
-            f"Received: {preset!r}, a {type(plain).__name__}"
+            f"Received: {preset!r}, a {type(loaded).__name__}"
         )
-    return BACKBONES[type(plain)].from_backbone(plain, adapter)
+    return cls.from_loaded(loaded, preset, adapter, default_adapter)
 
 
 def load_preprocessor(
@@ -107,7 +116,7 @@ def _load(cls: Any, preset: str, **kwargs: Any) -> Any:
             f"{sorted(os.listdir(preset))[:10]}"
         )
     try:
-        return cls.from_preset(preset, **kwargs)
+        return _from_preset(cls, preset, kwargs)
     except Exception as error:
         # keras-hub raises many types here: a missing file, an unreachable
         # host, a truncated tensor file, an unknown architecture.
@@ -117,3 +126,19 @@ def _load(cls: Any, preset: str, **kwargs: Any) -> Any:
             "handle (hf://user/model, kaggle://...), or a directory in Hugging Face "
             "or keras-hub format."
         ) from error
+
+
+def _from_preset(cls: Any, preset: str, kwargs: dict[str, Any]) -> Any:
+    """`cls.from_preset`, also of a preset saved from an adapted backbone.
+
+    keras-hub takes the tokenizer and the preprocessor that name the preset's
+    backbone class as theirs. They name plain classes only.
+    """
+    loader = preset_utils.get_preset_loader(preset)
+    backbone = loader.check_backbone_class()
+    if cls is keras_hub.models.Backbone or not issubclass(backbone, AdapterBackbone):
+        return cls.from_preset(preset, **kwargs)
+    cls = preset_utils.find_subclass(preset, cls, backbone.plain_class())
+    if issubclass(cls, keras_hub.models.Tokenizer):
+        return loader.load_tokenizer(cls, **kwargs)
+    return loader.load_preprocessor(cls, **kwargs)

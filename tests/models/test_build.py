@@ -111,6 +111,29 @@ def test_base_from_elsewhere(saved_preset, hugging_face_directory, tmp_path, inp
         load_model(tmp_path / "adapter")
 
 
+def test_base_with_adapters_of_its_own(saved_preset, tmp_path, inputs, randomize):
+    # As in `model.save_to_preset` of a trained task: the next one starts from it.
+    first = build_model(
+        "classification", saved_preset, AdapterConfig(4), seq_length=12, head=TWO
+    )
+    for block in first.backbone.encoder_blocks:
+        randomize(block.attention_adapter)
+    preset = str(tmp_path / "preset")
+    first.save_to_preset(preset)
+    second = build_model("regression", preset, seq_length=12)
+    assert second.backbone.adapter == AdapterConfig(4)  # not the paper's
+    np.testing.assert_array_equal(
+        second.backbone(inputs())["sequence_output"],
+        first.backbone(inputs())["sequence_output"],
+    )
+    assert second.predict(["good", "bad film"], verbose=0).shape == (2,)
+    # What it learns holds for the base itself, too.
+    save_adapter(second.get_adapter(preset=preset, seq_length=12), tmp_path / "task")
+    for base in (None, saved_preset):
+        read = load_model(tmp_path / "task", preset=base)
+        np.testing.assert_array_equal(read(inputs()), second(inputs()))
+
+
 def test_wrong_base(saved_preset, sizes, tokenizer, tmp_path):
     import keras_hub
 

@@ -45,15 +45,71 @@ def test_the_fingerprint_does_not_depend_on_the_format(
         assert load_backbone(path, dtype="mixed_bfloat16").fingerprint == expected
 
 
-def test_backbone_that_was_saved_with_adapters(adapted, randomize, inputs, tmp_path):
+@pytest.fixture
+def adapted_preset(adapted, tokenizer, randomize, tmp_path):
+    """A backbone with adapters, random weights in them, and the preset of it."""
     backbone = adapted()
     randomize(backbone, seed=5)
+    path = str(tmp_path / "adapted")
+    backbone.save_to_preset(path)
+    tokenizer.save_to_preset(path)
+    return backbone, path
+
+
+def test_backbone_that_was_saved_with_adapters(adapted_preset, inputs):
+    backbone, path = adapted_preset
+    for adapter in (None, backbone.adapter):
+        read = load_backbone(path, adapter)
+        assert read.adapter == backbone.adapter
+        assert read.fingerprint == backbone.fingerprint
+        np.testing.assert_array_equal(
+            read(inputs())["sequence_output"], backbone(inputs())["sequence_output"]
+        )
+    other = AdapterConfig(8)
+    assert load_backbone(path, default_adapter=other).adapter == backbone.adapter
+    with pytest.raises(UserError, match="holds adapters of its own, .*_dim=8"):
+        load_backbone(path, other)
+
+
+def test_preprocessor_of_a_backbone_that_was_saved_with_adapters(
+    adapted_preset, saved_preset
+):
+    _, path = adapted_preset
+    text = "The GOOD café zzz"
+    expected = load_preprocessor(saved_preset, 8)
+    read = load_preprocessor(path, 8)
+    assert type(read) is type(expected) and read.sequence_length == 8
+    assert type(read.tokenizer) is type(expected.tokenizer)
+    assert tokens(read, text) == tokens(expected, text)
+    assert "cafe" in tokens(read, text)  # accents are stripped here too
+    # What it was saved with stays, but for the length that is asked for.
+    read.truncate = "waterfall"
+    read.save_to_preset(path)
+    again = load_preprocessor(path, 10)
+    assert (again.sequence_length, again.truncate) == (10, "waterfall")
+
+
+def test_broken_preset_of_a_backbone_that_was_saved_with_adapters(adapted_preset):
+    _, path = adapted_preset
+    (Path(path) / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="adapted' could not be loaded: "):
+        load_preprocessor(path)
+
+
+def test_backbone_that_was_saved_after_full_fine_tuning(
+    adapted, randomize, inputs, tmp_path
+):
+    backbone = adapted(None)
+    randomize(backbone, seed=5)
     backbone.save_to_preset(str(tmp_path / "p"))
-    read = load_backbone(str(tmp_path / "p"))
-    assert read.adapter == backbone.adapter
-    np.testing.assert_array_equal(
-        read(inputs())["sequence_output"], backbone(inputs())["sequence_output"]
-    )
+    # Another base than the one it was trained from, and without adapters.
+    for adapter in (None, AdapterConfig(4, zero_init=True)):
+        read = load_backbone(str(tmp_path / "p"), adapter)
+        assert read.adapter == adapter
+        assert read.fingerprint != backbone.fingerprint
+        np.testing.assert_array_equal(
+            read(inputs())["sequence_output"], backbone(inputs())["sequence_output"]
+        )
 
 
 def test_preprocessor_of_each_format(saved_preset, hugging_face_directory):
