@@ -1,0 +1,154 @@
+"""Inputs that look like those of clients, for warm-up and for the clients."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from adapters_tf.errors import UserError
+from adapters_tf.export.deployment.signatures import Signature
+
+# A row is (text, text_pair); the pair is "" where a task has one text column.
+Row = tuple[str, str]
+
+_SHORT = "A quiet film with a lovely cast."
+_LONG = (
+    "The first half is slow, and I nearly left; but from the storm on it holds "
+    "together, the two sisters are played with great care, and the last scene, in "
+    "which neither of them says a word, is worth the price of the ticket alone. "
+) * 4
+_QUESTION = "Who plays the two sisters?"
+_PAIRS = ((_SHORT, "A film with good actors."), (_LONG, _SHORT))
+_QUESTIONS = ((_QUESTION, _SHORT), (_QUESTION, _LONG))
+_SINGLES = ((_SHORT, ""), (_LONG, ""))
+_TOKEN_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+# BERT's vocabularies begin with special tokens and are larger than this.
+_FIRST_WORD, _WORDS = 5, 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Rows for every task, and the length of a row of tokens.
+
+    Attributes:
+        rows: Task name -> rows, the most important tasks first, each with at
+            least one row. Short and long texts should take turns.
+        seq_length: Tokens of a full row.
+    """
+
+    rows: Mapping[str, Sequence[Row]]
+    seq_length: int
+
+
+def default_examples(
+    servable: Mapping[str, Any], rows: Mapping[str, Sequence[Row]] | None = None
+) -> Examples:
+    """A short and a long text, pair, or question for each task.
+
+    Args:
+        servable: The content of `servable.json`.
+        rows: Real rows of some tasks, to be used instead.
+
+    Raises:
+        UserError: if `rows` names a task that the servable lacks, or has none
+            for one it names.
+    """
+    rows = dict(rows or {})
+    unknown = sorted(set(rows) - set(servable["tasks"]))
+    empty = sorted(name for name in rows if not rows[name])
+    if unknown or empty:
+        raise UserError(
+            "rows must have at least one row for each task that it names, and name "
+            f"tasks of the servable. Received: {unknown + empty}. The servable has: "
+            f"{sorted(servable['tasks'])}"
+        )
+    for name, task in servable["tasks"].items():
+        if name not in rows:
+            if task["kind"] == "question_answering":
+                rows[name] = _QUESTIONS
+            else:
+                rows[name] = _PAIRS if len(task["text_columns"]) == 2 else _SINGLES
+    # In the servable's order, whatever that of `rows`.
+    return Examples({n: rows[n] for n in servable["tasks"]}, servable["seq_length"])
+
+
+def task_of(signature_name: str, examples: Examples) -> str | None:
+    """The task whose signature this is, or `None` for one of all tasks."""
+    if signature_name in examples.rows:
+        return signature_name
+    task = signature_name.removesuffix("_text")
+    return task if task in examples.rows else None
+
+
+def make_inputs(
+    name: str, signature: Signature, examples: Examples, rows: int, length: int
+) -> dict[str, np.ndarray]:
+    """Values for the inputs of a signature.
+
+    Args:
+        name: The signature's name.
+        signature: Its inputs.
+        examples: Where texts and task names come from.
+        rows: The batch size.
+        length: Tokens of a row, for inputs of tokens without a fixed length.
+
+    Returns:
+        Input name -> array, `[rows]` of Python bytes or `[rows, length]`.
+
+    Raises:
+        UserError: if it has inputs of other names than a servable's.
+    """
+    values: dict[str, np.ndarray] = {}
+    task = task_of(name, examples)
+    texts = _text_rows(task, examples, rows)
+    for input_name, info in signature.inputs.items():
+        if input_name in ("text", "text_pair", "task"):
+            column = ("text", "text_pair", "task").index(input_name)
+            strings = [row[column].encode() for row in texts]
+            values[input_name] = np.array(strings, object)
+        elif input_name in _TOKEN_INPUTS:
+            if info.shape is not None and info.shape[1] is not None:
+                length = info.shape[1]
+            array = _tokens(input_name, rows, length)
+            values[input_name] = array.astype(info.dtype.as_numpy_dtype)
+        else:
+            raise UserError(
+                f"Examples are known for text, text_pair, task and {_TOKEN_INPUTS}. "
+                f"Received: signature {name!r} with the input {input_name!r}. Make "
+                "its requests yourself and give them to write_warmup."
+            )
+    return values
+
+
+def _text_rows(
+    task: str | None, examples: Examples, rows: int
+) -> list[tuple[str, str, str]]:
+    """`rows` times (text, text_pair, task), of one task or of one after another."""
+    if task is not None:
+        own = examples.rows[task]
+        return [(*own[i % len(own)], task) for i in range(rows)]
+    names = list(examples.rows)
+    found = []
+    for i in range(rows):
+        turn, at = divmod(i, max(len(names), 1))
+        if names:
+            own = examples.rows[names[at]]
+            # Not all tasks' short texts first, then all tasks' long ones.
+            found.append((*own[(turn + at) % len(own)], names[at]))
+        else:
+            found.append((*_SINGLES[i % 2], ""))
+    return found
+
+
+def _tokens(name: str, rows: int, length: int) -> np.ndarray:
+    """Rows of tokens that end in padding, every other row half full."""
+    position = np.arange(length)[None, :]
+    filled = np.where(np.arange(rows) % 2, (length + 1) // 2, length)[:, None]
+    inside = position < filled
+    if name == "input_mask":
+        return inside.astype(np.int32)
+    if name == "input_type_ids":
+        return (inside & (position >= filled // 2)).astype(np.int32)
+    words = _FIRST_WORD + (position + np.arange(rows)[:, None]) % _WORDS
+    return np.where(inside, words, 0).astype(np.int32)
