@@ -38,7 +38,8 @@ class BaseFunctions:
         self.fingerprint = fingerprint_words(backbone.fingerprint)
         norms: dict[str, list[Any]] = {}
         for variable in layer_norm_variables(backbone):
-            norms.setdefault(variable.path.rsplit("/", 1)[0], []).append(variable.value)
+            path = variable.path.rsplit("/", 1)[0]
+            norms.setdefault(path, []).append(variable.value)
         self.layer_norms = norms
         self.adapter_paths = [
             f"{block.path}/{sublayer}_adapter"
@@ -122,7 +123,7 @@ class BaseFunctions:
             `sequence_output` `[batch, length, d]`, `pooled_output` `[batch, d]`
             and the given `input_mask`: what a task's `head` takes.
         """
-        task = OneTask(adapter, self.layer_norms)
+        task = OneTask(adapter, self._frozen_layer_norms())
         return self._adapted(inputs, adapter["fingerprint"], task, training)
 
     def encode_rows(
@@ -138,8 +139,14 @@ class BaseFunctions:
         Returns:
             As `encode`.
         """
-        task = TaskOfEachRow(bank, tasks, self.layer_norms)
+        task = TaskOfEachRow(bank, tasks, self._frozen_layer_norms())
         return self._adapted(inputs, bank["fingerprint"], task, False)
+
+    def _frozen_layer_norms(self) -> dict[str, list[Any]]:
+        return {
+            path: [tf.stop_gradient(value) for value in values]
+            for path, values in self.layer_norms.items()
+        }
 
     def _adapted(
         self,
@@ -151,7 +158,9 @@ class BaseFunctions:
         check = check_same_base(self.fingerprint, fingerprint)
         with tf.control_dependencies([check]):
             inputs = {name: tf.identity(value) for name, value in inputs.items()}
-        with task_scope(task):
+        # A task trains its own tensors and never the base.
+        frozen = [(v, tf.stop_gradient(v.value)) for v in self._model.weights]
+        with task_scope(task), keras.StatelessScope(state_mapping=frozen):
             outputs = self._run(inputs, training)
         return {
             "sequence_output": outputs["sequence_output"],
