@@ -3,7 +3,6 @@
 import json
 import os
 import stat
-import sys
 
 import pytest
 
@@ -20,24 +19,13 @@ SMALL = (
 )
 
 
-def call(program, *args):
-    """Run a program; returns its exit status."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(sys, "argv", [program.__name__, *args])
-        try:
-            program.cli()
-        except SystemExit as stop:
-            return stop.code
-    return 0
-
-
 @pytest.fixture
 def train_args(tiny_preset, sentiment_csv, tmp_path):
     run = tmp_path / "run"
     return [f"--preset={tiny_preset}", f"--train_file={sentiment_csv}", *SMALL], run
 
 
-def test_train_evaluate_predict(train_args, sentiment_csv, tmp_path, capsys):
+def test_train_evaluate_predict(call, train_args, sentiment_csv, tmp_path, capsys):
     args, run = train_args
     assert call(train, *args, f"--output_dir={run}") == 0
     printed = capsys.readouterr().out
@@ -91,7 +79,7 @@ def test_train_evaluate_predict(train_args, sentiment_csv, tmp_path, capsys):
     assert right == pytest.approx(evaluated["dev"]["accuracy"])
 
 
-def test_finished_run_is_refused_and_replaced_on_demand(train_args, capsys):
+def test_finished_run_is_refused_and_replaced_on_demand(call, train_args, capsys):
     args, run = train_args
     args = [*args, f"--output_dir={run}", "--epochs=1"]
     assert call(train, *args) == 0
@@ -103,7 +91,7 @@ def test_finished_run_is_refused_and_replaced_on_demand(train_args, capsys):
     assert (run / "adapter" / "adapter.safetensors").read_bytes() != before
 
 
-def test_same_seed_gives_the_same_bytes(train_args, tmp_path):
+def test_same_seed_gives_the_same_bytes(call, train_args, tmp_path):
     args, _ = train_args
     weights = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
@@ -118,7 +106,7 @@ def test_same_seed_gives_the_same_bytes(train_args, tmp_path):
 
 
 @pytest.mark.parametrize("tuning", ["full", "top_n --top_n=1", "layer_norm", "head"])
-def test_baselines_train_and_reload(train_args, tuning, sentiment_csv, tmp_path):
+def test_baselines_train_and_reload(call, train_args, tuning, sentiment_csv, tmp_path):
     args, run = train_args
     flags = f"--tuning={tuning}".split()
     assert call(train, *args, *flags, "--epochs=1", f"--output_dir={run}") == 0
@@ -128,7 +116,7 @@ def test_baselines_train_and_reload(train_args, tuning, sentiment_csv, tmp_path)
     assert call(evaluate, adapter, f"--file={sentiment_csv}") == 0
 
 
-def test_flagfile(train_args, tmp_path):
+def test_flagfile(call, train_args, tmp_path):
     args, run = train_args
     flagfile = tmp_path / "flags.txt"
     flagfile.write_text("\n".join([*args, "--epochs=1", f"--output_dir={run}"]))
@@ -137,7 +125,7 @@ def test_flagfile(train_args, tmp_path):
 
 
 @pytest.mark.parametrize("program", [train, evaluate, predict])
-def test_help_is_short_and_grouped(program, capsys):
+def test_help_is_short_and_grouped(call, program, capsys):
     assert call(program, "--help") == 0
     text = capsys.readouterr().out
     assert len(text.splitlines()) < 64
@@ -173,7 +161,7 @@ def test_help_is_short_and_grouped(program, capsys):
         (["extra"], "Options begin with --name"),
     ],
 )
-def test_bad_input_is_refused(train_args, flags, message, capsys):
+def test_bad_input_is_refused(call, train_args, flags, message, capsys):
     args, run = train_args
     assert call(train, *args, *flags, f"--output_dir={run}") == 2
     error = capsys.readouterr().err
@@ -183,7 +171,7 @@ def test_bad_input_is_refused(train_args, flags, message, capsys):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_read_only_place_is_refused(train_args, tmp_path, capsys):
+def test_read_only_place_is_refused(call, train_args, tmp_path, capsys):
     args, _ = train_args
     place = tmp_path / "place"
     place.mkdir()
@@ -192,7 +180,7 @@ def test_read_only_place_is_refused(train_args, tmp_path, capsys):
     assert "must be a directory that can be written" in capsys.readouterr().err
 
 
-def test_output_dir_that_is_a_file_is_refused(train_args, tmp_path, capsys):
+def test_output_dir_that_is_a_file_is_refused(call, train_args, tmp_path, capsys):
     args, _ = train_args
     place = tmp_path / "file"
     place.write_text("mine")
@@ -201,7 +189,7 @@ def test_output_dir_that_is_a_file_is_refused(train_args, tmp_path, capsys):
     assert place.read_text() == "mine"
 
 
-def test_directory_of_something_else_is_refused(train_args, tmp_path, capsys):
+def test_directory_of_something_else_is_refused(call, train_args, tmp_path, capsys):
     args, run = train_args
     run.mkdir()
     (run / "thesis.txt").write_text("mine")
@@ -210,7 +198,7 @@ def test_directory_of_something_else_is_refused(train_args, tmp_path, capsys):
     assert os.listdir(run).count("thesis.txt") == 1
 
 
-def test_diverging_run_stops_and_says_where(train_args, capsys):
+def test_diverging_run_stops_and_says_where(call, train_args, capsys):
     args, run = train_args
     status = call(train, *args, "--learning_rate=1e38", f"--output_dir={run}")
     assert status == 2
@@ -220,7 +208,7 @@ def test_diverging_run_stops_and_says_where(train_args, capsys):
 
 
 def test_predict_and_evaluate_refuse_bad_input(
-    train_args, tmp_path, capsys, sentiment_csv, tiny_preset
+    call, train_args, tmp_path, capsys, sentiment_csv, tiny_preset
 ):
     args, run = train_args
     assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
@@ -252,7 +240,7 @@ def test_predict_and_evaluate_refuse_bad_input(
 
 
 def test_other_base_and_corrupt_adapter_are_refused(
-    train_args, other_preset, tiny_preset, sentiment_csv, tmp_path, capsys
+    call, train_args, other_preset, tiny_preset, sentiment_csv, tmp_path, capsys
 ):
     args, run = train_args
     assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
@@ -271,14 +259,14 @@ def test_other_base_and_corrupt_adapter_are_refused(
     assert list(tmp_path.glob("*out.jsonl*")) == []
 
 
-def test_failed_start_does_not_block_the_directory(train_args, capsys):
+def test_failed_start_does_not_block_the_directory(call, train_args, capsys):
     args, run = train_args
     status = call(train, *args, "--preset=/nowhere", f"--output_dir={run}")
     assert status == 2
     assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
 
 
-def test_truncated_checkpoint_is_named(train_args, capsys):
+def test_truncated_checkpoint_is_named(call, train_args, capsys):
     args, run = train_args
     args = [*args, "--checkpoint_interval=10", f"--output_dir={run}"]
     assert call(train, *args) == 0

@@ -1,7 +1,6 @@
 """Question answering through the programs: SQuAD's form in, answers out."""
 
 import json
-import sys
 
 import pytest
 
@@ -23,20 +22,10 @@ def squad_file(path, n):
     return path
 
 
-def call(monkeypatch, program, *args):
-    monkeypatch.setattr(sys, "argv", [program.__name__, *args])
-    try:
-        program.cli()
-    except SystemExit as stop:
-        return stop.code
-    return 0
-
-
-def test_train_evaluate_predict(tiny_preset, tmp_path, monkeypatch):
+def test_train_evaluate_predict(call, tiny_preset, tmp_path):
     file = squad_file(tmp_path / "train.json", 64)
     run = tmp_path / "run"
     status = call(
-        monkeypatch,
         train,
         f"--preset={tiny_preset}",
         f"--train_file={file}",
@@ -55,14 +44,9 @@ def test_train_evaluate_predict(tiny_preset, tmp_path, monkeypatch):
 
     report, output = tmp_path / "report.json", tmp_path / "answers.jsonl"
     adapter = f"--adapter={run / 'adapter'}"
-    assert (
-        call(monkeypatch, evaluate, adapter, f"--file={file}", f"--output={report}")
-        == 0
-    )
+    assert call(evaluate, adapter, f"--file={file}", f"--output={report}") == 0
     assert json.loads(report.read_text())["dev"] == pytest.approx(metrics["dev"])
-    assert (
-        call(monkeypatch, predict, adapter, f"--file={file}", f"--output={output}") == 0
-    )
+    assert call(predict, adapter, f"--file={file}", f"--output={output}") == 0
     records = [json.loads(line) for line in output.read_text().splitlines()]
     assert [r["id"] for r in records] == [f"q{i}" for i in range(64)]
     context = "the film was good and the plot was sad ."
