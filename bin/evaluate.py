@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from adapters_tf.bin.data_flags import define_format_flags, file_format
+from adapters_tf.bin.adapter_flags import (
+    define_adapter_flags,
+    open_adapter,
+    read_rows,
+    require,
+)
 from adapters_tf.bin.program import Groups, run
 from adapters_tf.errors import UserError
 from adapters_tf.tasks.registry import load_task
-from adapters_tf.training.predict_texts import LoadedAdapter
 from adapters_tf.training.run_dir import write_json
 
 
@@ -17,12 +21,7 @@ def define() -> Groups:
         "Evaluates a saved adapter on a labelled file.\n"
         "  adapters-tf-evaluate --adapter=out/adapter --file=test.csv"
     )
-    g.group("Adapter")
-    g.string("adapter", None, "adapter directory")
-    g.string("preset", None, "where the base is [where training loaded it]")
-    g.group("File (.csv, .tsv, .jsonl; SQuAD .json for questions)")
-    g.string("file", None, "labelled rows")
-    define_format_flags(g, None)
+    define_adapter_flags(g, "labelled rows")
     g.string("label_column", "label", "name of the label column")
     g.group("Or the dev rows of the named task it was trained on (--task)")
     g.string("data_dir", None, "folder with the task's public files")
@@ -30,23 +29,19 @@ def define() -> Groups:
     g.string("tfds_data_dir", None, "folder of TensorFlow Datasets")
     g.group("Output")
     g.string("output", None, "JSON file to write the metrics to [none]")
-    g.integer("batch_size", 64, "rows of a batch")
     return g
 
 
 def main(flags: Any) -> None:
     """Evaluate and print."""
-    if not flags.adapter:
-        raise UserError("--adapter is needed. See --help.")
+    require(flags, "adapter")
     if sum((bool(flags.file), bool(flags.data_dir), flags.tfds)) != 1:
         raise UserError("Give one of --file, --data_dir and --tfds. See --help.")
     if flags.output and Path(flags.output).exists():
         raise UserError(f"--output must be a new file. {flags.output!r} exists.")
-    loaded = LoadedAdapter(flags.adapter, flags.preset, flags.batch_size)
+    loaded = open_adapter(flags)
     if flags.file:
-        if not flags.text_columns:
-            flags.text_columns = list(loaded.task.text_columns)
-        rows = loaded.read(flags.file, file_format(flags, flags.label_column))
+        rows = read_rows(flags, loaded, flags.label_column)
     else:
         rows = load_task(loaded.task.name, flags.data_dir, flags.tfds_data_dir).dev
     metrics = loaded.metrics(rows)
