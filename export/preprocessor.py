@@ -7,21 +7,94 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from adapters_tf.export.answer_spans import best_spans
 from adapters_tf.export.base_functions import INPUTS
+from adapters_tf.export.question_windows import mixed_windows
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case, check_in_new_process
+from adapters_tf.export.text_tokens import tokenize
 from adapters_tf.models.presets import preprocess_texts
 
 # Where a base SavedModel has its preprocessor.
 PREPROCESSOR_DIR = "preprocessor"
+_STRINGS = tf.TensorSpec([None], tf.string)
+_ROWS = tf.TensorSpec([None], tf.int32)
+_FLAGS = tf.TensorSpec([None], tf.bool)
+_TOKENS = tf.TensorSpec([None, None], tf.int32)
+_LOGITS = tf.TensorSpec([None, None], tf.float32)
+
+
+class PreprocessorFunctions:
+    """What a preprocessor computes, as functions of tensors.
+
+    Args:
+        preprocessor: From `load_preprocessor`.
+    """
+
+    def __init__(self, preprocessor: Any) -> None:
+        self._tokenizer = preprocessor.tokenizer
+        self._seq_length = preprocessor.sequence_length
+
+    def tokenize(self, texts: Any) -> tf.RaggedTensor:
+        """`[batch]` strings to ragged `[batch, tokens]` int32 ids."""
+        tokens = tokenize(self._tokenizer, texts, in_pieces=False)
+        return tf.RaggedTensor.from_row_splits(tokens.ids, tokens.splits)
+
+    def pack(self, segments: list[Any], seq_length: Any = None) -> dict[str, Any]:
+        """One or two segments of tokens as an encoder's inputs, padded.
+
+        Args:
+            segments: Ragged `[batch, tokens]` int32 each.
+            seq_length: Length to cut and pad to; the preprocessor's by default.
+        """
+        length = self._seq_length if seq_length is None else seq_length
+        tokenizer = self._tokenizer
+        if len(segments) == 2:
+            # TF.Text's trimmer crashes the process where they differ.
+            counts = [segment.nrows() for segment in segments]
+            message = "The two segments must have the same number of rows."
+            with tf.control_dependencies(
+                [tf.debugging.assert_equal(*counts, message=message)]
+            ):
+                segments = [
+                    segments[0].with_flat_values(tf.identity(segments[0].flat_values)),
+                    segments[1],
+                ]
+        trimmer = tf_text.RoundRobinTrimmer(length - 1 - len(segments))
+        token_ids, type_ids = tf_text.combine_segments(
+            trimmer.trim(segments),
+            start_of_sequence_id=tokenizer.cls_token_id,
+            end_of_segment_id=tokenizer.sep_token_id,
+        )
+        token_ids, mask = tf_text.pad_model_inputs(
+            token_ids, length, pad_value=tokenizer.pad_token_id
+        )
+        type_ids, _ = tf_text.pad_model_inputs(type_ids, length)
+        packed = {
+            "input_word_ids": token_ids,
+            "input_mask": mask,
+            "input_type_ids": type_ids,
+        }
+        return {name: tf.cast(value, tf.int32) for name, value in packed.items()}
+
+    def windows(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """See `mixed_windows`, whose arguments and results are named here."""
+        windows = mixed_windows(self._tokenizer, **rows)
+        places = {"starts": windows.starts, "ends": windows.ends}
+        return {**windows.inputs, "rows": windows.rows, **places}
+
+    def answers(self, windows: dict[str, Any]) -> dict[str, Any]:
+        """See `best_spans`; `num_rows` is the number of contexts."""
+        num_rows = tf.size(windows["context"])
+        return best_spans(num_rows=num_rows, **windows)._asdict()
 
 
 def save_preprocessor(preprocessor: Any, directory: Path) -> None:
     """Write and check the SavedModel of a preprocessor.
 
     It has TF Hub's interface for text preprocessing: `__call__(texts)`,
-    `tokenize(texts)` to a ragged `[batch, tokens]` int32 and
-    `bert_pack_inputs([tokens, ...], seq_length=)` of one or two segments.
+    `tokenize(texts)` and `bert_pack_inputs([tokens, ...], seq_length=)` of one or
+    two segments; and `windows` and `answers`, which servables are made of.
 
     Args:
         preprocessor: From `load_preprocessor`; its `sequence_length` is the
@@ -31,61 +104,61 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
     Raises:
         UserError: if the written one gives other tokens than `preprocessor`.
     """
-    tokenizer = preprocessor.tokenizer
-    default_length = preprocessor.sequence_length
-    strings = tf.TensorSpec([None], tf.string)
-    ragged = tf.RaggedTensorSpec([None, None], tf.int32)
-
-    def tokenize(texts: Any) -> tf.RaggedTensor:
-        return tf.cast(tokenizer(texts), tf.int32)
-
-    def pack(segments: list[Any], seq_length: Any = default_length) -> dict[str, Any]:
-        special = 1 + len(segments)
-        trimmer = tf_text.RoundRobinTrimmer(seq_length - special)
-        token_ids, type_ids = tf_text.combine_segments(
-            trimmer.trim(segments),
-            start_of_sequence_id=tokenizer.cls_token_id,
-            end_of_segment_id=tokenizer.sep_token_id,
-        )
-        token_ids, mask = tf_text.pad_model_inputs(
-            token_ids, seq_length, pad_value=tokenizer.pad_token_id
-        )
-        type_ids, _ = tf_text.pad_model_inputs(type_ids, seq_length)
-        packed = {
-            "input_word_ids": token_ids,
-            "input_mask": mask,
-            "input_type_ids": type_ids,
-        }
-        return {name: tf.cast(value, tf.int32) for name, value in packed.items()}
-
+    functions = PreprocessorFunctions(preprocessor)
     root = tf.train.Checkpoint()
-    root.tokenize = tf.function(tokenize, input_signature=[strings])
-    root.bert_pack_inputs = tf.function(pack)
+    root.tokenize = tf.function(functions.tokenize, input_signature=[_STRINGS])
+    root.bert_pack_inputs = tf.function(functions.pack)
+    ragged = tf.RaggedTensorSpec([None, None], tf.int32)
     for count in (1, 2):
-        for length in (default_length, tf.TensorSpec([], tf.int32)):
+        for length in (None, tf.TensorSpec([], tf.int32)):
             root.bert_pack_inputs.get_concrete_function(
                 [ragged] * count, seq_length=length
             )
     root.__call__ = tf.function(
-        lambda texts: pack([tokenize(texts)]), input_signature=[strings]
+        lambda texts: functions.pack([functions.tokenize(texts)]),
+        input_signature=[_STRINGS],
     )
-    root.pack_pairs = tf.function(
-        lambda inputs: pack([tokenize(inputs["text"]), tokenize(inputs["text_pair"])]),
-        input_signature=[{"text": strings, "text_pair": strings}],
-    )
+    row_specs = {
+        "text": _STRINGS,
+        "text_pair": _STRINGS,
+        "has_pair": _FLAGS,
+        "is_question": _FLAGS,
+        "seq_lengths": _ROWS,
+    }
+    root.windows = tf.function(functions.windows, input_signature=[row_specs])
+    window_specs = {
+        "start_logits": _LOGITS,
+        "end_logits": _LOGITS,
+        "rows": _ROWS,
+        "starts": _TOKENS,
+        "ends": _TOKENS,
+        "context": _STRINGS,
+    }
+    root.answers = tf.function(functions.answers, input_signature=[window_specs])
     tf.saved_model.save(root, str(directory))
     check_in_new_process(directory, _cases(preprocessor))
 
 
 def _cases(preprocessor: Any) -> list[Case]:
     texts, pairs = np.array(SAMPLE_TEXTS), np.array(SAMPLE_PAIRS)
-
-    def hub(tokens: dict[str, Any]) -> dict[str, np.ndarray]:
-        return {name: np.asarray(tokens[o], np.int32) for name, o in INPUTS.items()}
-
-    single = preprocess_texts(preprocessor, tf.constant(texts))
+    single = _hub_names(preprocess_texts(preprocessor, tf.constant(texts)))
     double = preprocess_texts(preprocessor, (tf.constant(texts), tf.constant(pairs)))
+    double = _hub_names(double)
+    count, yes = len(texts), np.ones(len(texts), bool)
+    rows = {
+        "text": texts,
+        "text_pair": pairs,
+        "has_pair": yes,
+        "is_question": ~yes,
+        "seq_lengths": np.full(count, preprocessor.sequence_length, np.int32),
+    }
+    # Windows are not padded to the limit.
+    longest = double["input_mask"].sum(axis=1).max()
     return [
-        Case("", texts, hub(single)),
-        Case("pack_pairs", {"text": texts, "text_pair": pairs}, hub(double)),
+        Case("", texts, single),
+        Case("windows", rows, {k: v[:, :longest] for k, v in double.items()}),
     ]
+
+
+def _hub_names(tokens: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(tokens[ours], np.int32) for name, ours in INPUTS.items()}

@@ -1,0 +1,125 @@
+"""One batch whose rows belong to different tasks."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from adapters_tf.export.servable_functions import ServableFunctions, encoder_inputs
+from adapters_tf.export.task_table import KINDS, TaskTable
+
+OK, NO_TASK, UNKNOWN_TASK = "ok", "no task", "unknown task"
+
+
+class MixedRows:
+    """The function of `mixed_text`.
+
+    Args:
+        functions: The servable's functions.
+        base: The loaded base SavedModel.
+        bank: As `ServableFunctions`.
+        bank_keys: The entries that the base's `encode_rows` takes.
+        table: What is known of the tasks.
+        lookup: Table from a task's name to its index, -1 for other names.
+    """
+
+    def __init__(
+        self,
+        functions: ServableFunctions,
+        base: Any,
+        bank: dict[str, Any],
+        bank_keys: list[str],
+        table: TaskTable,
+        lookup: Any,
+    ) -> None:
+        self._functions = functions
+        self._base = base
+        self._bank = bank
+        self._bank_keys = bank_keys
+        self._table = table
+        self._lookup = lookup
+
+    def __call__(self, text: Any, text_pair: Any, task: Any) -> dict[str, Any]:
+        """Outputs for each row: see docs/export.md.
+
+        Args:
+            text: `[B]` strings.
+            text_pair: `[B]` strings, "" where the row's task has one text.
+            task: `[B]` names of tasks.
+        """
+        index = self._lookup.lookup(task)
+        known = index >= 0
+        tasks = tf.maximum(index, 0)
+        windows = self._functions.windows(text, text_pair, tasks, known)
+        rows = windows["rows"]
+        bank = {key: tf.convert_to_tensor(self._bank[key]) for key in self._bank_keys}
+        outputs = self._base.encode_rows(
+            encoder_inputs(windows), bank, tf.gather(tasks, rows)
+        )
+        num_rows = tf.size(text)
+        # A row's first window: its only one, but for questions.
+        first = tf.math.unsorted_segment_min(tf.range(tf.size(rows)), rows, num_rows)
+        row_outputs = {name: tf.gather(value, first) for name, value in outputs.items()}
+        kind = tf.gather(self._table.kind, tasks)
+        is_class, is_score = (known & tf.equal(kind, k) for k in (0, 1))
+        results = self._text_outputs(row_outputs, tasks, is_class, is_score)
+        if "question_answering" in self._table.kinds:
+            is_question = known & tf.equal(kind, 2)
+            answers = self._answers(outputs, windows, tasks, is_question, text_pair)
+        else:
+            is_question = tf.zeros_like(known)
+            answers = {
+                "answer": tf.fill([num_rows], ""),
+                "answer_start": tf.fill([num_rows], -1),
+                "answer_end": tf.fill([num_rows], -1),
+                "score": tf.zeros([num_rows]),
+            }
+        results["score"] = tf.where(is_question, answers.pop("score"), results["score"])
+        status = tf.where(tf.equal(task, ""), NO_TASK, UNKNOWN_TASK)
+        return {
+            **results,
+            **answers,
+            "kind": tf.where(known, tf.gather(tf.constant(KINDS), kind), ""),
+            "status": tf.where(known, OK, status),
+        }
+
+    def _text_outputs(
+        self, outputs: dict[str, Any], tasks: Any, is_class: Any, is_score: Any
+    ) -> dict[str, Any]:
+        bank = self._bank
+        features = self._table.features(outputs, tasks)
+        places = tf.range(self._table.num_classes)
+        inside = places[None, :] < tf.gather(bank["head/size"], tasks)[:, None]
+        start = tf.gather(bank["head/offset"], tasks)
+        units = tf.where(inside, start[:, None] + places[None, :], 0)
+        kernel = tf.gather(bank["head/kernel"], units)
+        logits = tf.einsum("bd,bcd->bc", features, kernel)
+        logits += tf.gather(bank["head/bias"], units)
+        probabilities = tf.nn.softmax(tf.where(inside, logits, logits.dtype.min))
+        is_class, inside = is_class[:, None], inside & is_class[:, None]
+        labels = tf.where(inside, tf.gather(self._table.labels, units), "")
+        best = tf.argmax(probabilities, axis=1)
+        return {
+            "label": tf.gather(labels, best, batch_dims=1),
+            "labels": labels,
+            "probabilities": tf.where(inside, probabilities, 0.0),
+            "score": tf.where(is_score, logits[:, 0], 0.0),
+        }
+
+    def _answers(
+        self, outputs: dict[str, Any], windows: Any, tasks: Any, wanted: Any, text: Any
+    ) -> dict[str, Any]:
+        bank = self._bank
+        # Spans are searched in questions' windows alone: it costs most of all.
+        chosen = tf.where(tf.gather(wanted, windows["rows"]))[:, 0]
+        part = {k: tf.gather(windows[k], chosen) for k in ("rows", "starts", "ends")}
+        start = tf.gather(bank["head/offset"], tf.gather(tasks, part["rows"]))
+        units = start[:, None] + tf.range(2)[None, :]
+        sequence = tf.gather(outputs["sequence_output"], chosen)
+        logits = tf.matmul(
+            sequence, tf.gather(bank["head/kernel"], units), transpose_b=True
+        )
+        logits += tf.gather(bank["head/bias"], units)[:, None, :]
+        spans = {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
+        answers = self._functions.answers(spans, part, text)
+        blank = {"answer": "", "answer_start": -1, "answer_end": -1, "score": 0.0}
+        return {k: tf.where(wanted, answers[k], v) for k, v in blank.items()}

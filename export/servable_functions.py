@@ -1,0 +1,162 @@
+"""The functions behind a servable's signatures."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from adapters_tf.export.base_functions import INPUTS
+from adapters_tf.export.heads import BIAS, KERNEL, span_logits
+from adapters_tf.export.task_table import KINDS, TaskTable
+from adapters_tf.export.task_tensors import DOWN, NORM, UP
+
+# In REST's JSON there is no infinity.
+LOWEST_SCORE = -1e9
+
+
+class ServableFunctions:
+    """Every task of a servable, by index, on tokens and on texts.
+
+    The functions that take one `task` are traced once and serve all tasks.
+
+    Args:
+        base: A loaded base SavedModel.
+        preprocessor: Its loaded preprocessor.
+        bank: `build_bank`, as variables or tensors.
+        table: What is known of the bank's tasks.
+        adapter_paths: As in the base's config.
+        norm_paths: As there.
+    """
+
+    def __init__(
+        self,
+        base: Any,
+        preprocessor: Any,
+        bank: dict[str, Any],
+        table: TaskTable,
+        adapter_paths: list[str],
+        norm_paths: list[str],
+    ) -> None:
+        self._base = base
+        self._preprocessor = preprocessor
+        self._bank = bank
+        self._paths = adapter_paths
+        self._norm_paths = norm_paths
+        self._table = table
+
+    # === One task for all rows ===
+
+    def encode(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
+        """The base with the tensors of one task: see `encode` of the base."""
+        bank = self._bank
+        tensors = {
+            "activation": tf.gather(bank["activation"], task),
+            "fingerprint": tf.convert_to_tensor(bank["fingerprint"]),
+        }
+        for path in self._paths:
+            units = self._span(path, task)
+            down = bank[f"{path}/{DOWN}/kernel"][units]
+            tensors[f"{path}/{DOWN}/kernel"] = tf.transpose(down)
+            tensors[f"{path}/{DOWN}/bias"] = bank[f"{path}/{DOWN}/bias"][units]
+            tensors[f"{path}/{UP}/kernel"] = bank[f"{path}/{UP}/kernel"][units]
+            tensors[f"{path}/{UP}/bias"] = bank[f"{path}/{UP}/bias"][task]
+        row = tf.gather(bank["layer_norm"], task)
+        for path in self._norm_paths:
+            for name in NORM:
+                rows = bank[f"{path}/{name}"][row : row + tf.minimum(row, 1)]
+                tensors[f"{path}/{name}"] = tf.reshape(rows, [-1])
+        return self._base.encode(inputs, tensors, training=False)
+
+    def classify(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
+        """`label` `[B]`, `labels` and `probabilities` `[B, C]` of one task."""
+        span = self._span("head", task)
+        logits = self._text_logits(self.encode(inputs, task), task, span)
+        labels = tf.broadcast_to(self._table.labels[span][None, :], tf.shape(logits))
+        best = tf.argmax(logits, axis=1)
+        return {
+            "label": tf.gather(labels, best, batch_dims=1),
+            "labels": labels,
+            "probabilities": tf.nn.softmax(logits),
+        }
+
+    def score(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
+        """`score` `[B]` of one task."""
+        outputs = self.encode(inputs, task)
+        logits = self._text_logits(outputs, task, self._span("head", task))
+        return {"score": logits[:, 0]}
+
+    def spans(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
+        """`start_logits` and `end_logits` `[B, length]` of one task."""
+        units = self._span("head", task)
+        weights = {
+            KERNEL: tf.transpose(self._bank["head/kernel"][units]),
+            BIAS: self._bank["head/bias"][units],
+        }
+        logits = span_logits(self.encode(inputs, task), weights)
+        return {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
+
+    def on_tokens(self, kind: str) -> Any:
+        """The function of tokens for a kind of task."""
+        return dict(zip(KINDS, (self.classify, self.score, self.spans), strict=True))[
+            kind
+        ]
+
+    def on_texts(self, kind: str, text: Any, text_pair: Any, task: Any) -> Any:
+        """The outputs of one task for texts: as `on_tokens`, or answers.
+
+        Args:
+            kind: The task's kind.
+            text: `[B]` strings; questions, for question answering.
+            text_pair: `[B]` strings: second texts or contexts; not read where the
+                task has one text.
+            task: Scalar int32.
+        """
+        tasks = tf.fill(tf.shape(text), task)
+        windows = self.windows(text, text_pair, tasks, tf.fill(tf.shape(text), True))
+        outputs = self.on_tokens(kind)(encoder_inputs(windows), task)
+        if kind != "question_answering":
+            return outputs
+        return self.answers(outputs, windows, text_pair)
+
+    # === Parts of both ===
+
+    def windows(self, text: Any, text_pair: Any, tasks: Any, known: Any) -> Any:
+        """The preprocessor's windows of rows.
+
+        Args:
+            text: `[B]` strings.
+            text_pair: `[B]` strings.
+            tasks: `[B]` int32.
+            known: `[B]` bool: whether a task is to be run on the row at all.
+        """
+        table = self._table
+        return self._preprocessor.windows(
+            {
+                "text": text,
+                "text_pair": text_pair,
+                "has_pair": tf.gather(table.has_pair, tasks) & known,
+                "is_question": tf.gather(table.is_question, tasks) & known,
+                # The shortest there is, for rows that no task is run on.
+                "seq_lengths": tf.where(known, tf.gather(table.seq_length, tasks), 2),
+            }
+        )
+
+    def answers(self, spans: dict[str, Any], windows: Any, context: Any) -> Any:
+        """The best answers `[B]` out of logits of windows."""
+        places = {name: windows[name] for name in ("rows", "starts", "ends")}
+        answers = self._preprocessor.answers({**spans, **places, "context": context})
+        return {**answers, "score": tf.maximum(answers["score"], LOWEST_SCORE)}
+
+    def _span(self, path: str, task: Any) -> slice:
+        start = tf.gather(self._bank[f"{path}/offset"], task)
+        return slice(start, start + tf.gather(self._bank[f"{path}/size"], task))
+
+    def _text_logits(self, outputs: dict[str, Any], task: Any, units: slice) -> Any:
+        features = self._table.features(outputs, task)
+        kernel = self._bank["head/kernel"][units]
+        logits = tf.matmul(features, kernel, transpose_b=True)
+        return logits + self._bank["head/bias"][units]
+
+
+def encoder_inputs(windows: dict[str, Any]) -> dict[str, Any]:
+    """Those entries of windows that the encoder reads."""
+    return {name: windows[name] for name in INPUTS}

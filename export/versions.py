@@ -1,0 +1,259 @@
+"""A servable's versions: creating, adding, removing, rolling back, listing."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from adapters_tf.errors import UserError
+from adapters_tf.export.bank import ExportedTask, split_bank
+from adapters_tf.export.combine import check_fits, load_exported
+from adapters_tf.export.directories import link_tree, new_directory, sha256_of
+from adapters_tf.export.saving import BASE_SHARD
+from adapters_tf.export.self_check import check_in_new_process
+from adapters_tf.export.servable import (
+    DEFAULT,
+    FORMAT_VERSION,
+    MIXED,
+    SERVABLE_FILE,
+    LoadedBase,
+    save_version,
+)
+from adapters_tf.export.servable_check import servable_cases
+from adapters_tf.export.warm import write_version_warmup
+
+# Beside the versions; no integer, so TensorFlow Serving does not look at it.
+BASE_DIR = "base"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def create_servable(
+    base_dir: str | os.PathLike[str],
+    adapters: dict[str, str],
+    output_dir: str | os.PathLike[str],
+) -> None:
+    """Write a servable with a first version.
+
+    Args:
+        base_dir: A base SavedModel; its files are linked, or copied.
+        adapters: Task name -> adapter SavedModel.
+        output_dir: A new directory.
+
+    Raises:
+        UserError: if a name is not usable, an adapter is missing or of another
+            base, or the directory exists or cannot be written.
+    """
+    for name in adapters:
+        check_name(name, [n for n in adapters if n != name])
+    if not adapters:
+        raise UserError("A servable holds at least one task. Received: no adapters")
+    base = LoadedBase(Path(base_dir))
+    tasks = {name: read_task(base, path) for name, path in adapters.items()}
+    with new_directory(output_dir) as directory:
+        link_tree(Path(base_dir), directory / BASE_DIR)
+        base.directory = directory / BASE_DIR
+        _write_version(base, tasks, list(tasks), directory / "1")
+
+
+def add_task(
+    servable: str | os.PathLike[str], name: str, adapter_dir: str, replace: bool = False
+) -> int:
+    """Write a new version with one more task, or with one replaced.
+
+    The other tasks' outputs do not change in one bit.
+
+    Args:
+        servable: The servable.
+        name: The task's name.
+        adapter_dir: Its adapter SavedModel.
+        replace: Replace the task of this name.
+
+    Returns:
+        The new version.
+
+    Raises:
+        UserError: as `create_servable`, or if the name is in use and `replace`
+            is false, or the other way round.
+    """
+    base, tasks = _open(servable)
+    if (name in tasks) != replace:
+        state, hint = (
+            ("is there already", "replace it with --replace")
+            if name in tasks
+            else ("is not there", "leave --replace away")
+        )
+        raise UserError(
+            f"The task {name!r} {state}; {hint}. The servable has: {', '.join(tasks)}"
+        )
+    check_name(name, [n for n in tasks if n != name])
+    tasks[name] = read_task(base, adapter_dir)
+    return _append(Path(servable), base, tasks, [name])
+
+
+def remove_task(servable: str | os.PathLike[str], name: str) -> int:
+    """Write a new version without a task; returns its number.
+
+    Raises:
+        UserError: if the task is not there, or is the only one.
+    """
+    base, tasks = _open(servable)
+    if name not in tasks:
+        raise UserError(
+            f"There is no task {name!r} to remove. The servable has: {', '.join(tasks)}"
+        )
+    if len(tasks) == 1:
+        raise UserError(
+            f"A servable holds at least one task, and {name!r} is the only one. Stop "
+            "serving the directory, or add another task first."
+        )
+    del tasks[name]
+    return _append(Path(servable), base, tasks, [])
+
+
+def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
+    """Make an earlier version the newest again, under a new number.
+
+    Args:
+        servable: The servable.
+        to: The version; by default the one before the newest.
+
+    Returns:
+        The new version, with the files of the earlier one.
+
+    Raises:
+        UserError: if that version is not there.
+    """
+    path = Path(servable)
+    versions = versions_of(path)
+    to = to if to is not None else versions[-2] if len(versions) > 1 else None
+    if to not in versions:
+        raise UserError(
+            "A servable is rolled back to a version that it has. Received: "
+            f"{to if to is not None else 'one version only'}; it has: {versions}"
+        )
+    _check_base(path, read_about(path / str(to)))
+    with new_directory(path / str(versions[-1] + 1)) as directory:
+        link_tree(path / str(to), directory)
+    return versions[-1] + 1
+
+
+def versions_of(servable: Path) -> list[int]:
+    """The versions of a servable, ascending.
+
+    Raises:
+        UserError: if the directory is no servable.
+    """
+    if not (servable / BASE_DIR / "saved_model.pb").is_file():
+        raise UserError(
+            f"A servable is a directory with {BASE_DIR}/ and its versions, written by "
+            f"adapters-tf-export servable. Received: {str(servable)!r}"
+        )
+    versions = [
+        int(entry.name)
+        for entry in servable.iterdir()
+        if entry.name.isdecimal() and (entry / "saved_model.pb").is_file()
+    ]
+    if not versions:
+        raise UserError(f"The servable {str(servable)!r} has no version.")
+    return sorted(versions)
+
+
+def read_about(version_dir: Path) -> dict[str, Any]:
+    """What `servable.json` says of a version.
+
+    Raises:
+        UserError: if it is missing, corrupt or of another format.
+    """
+    path = version_dir / SERVABLE_FILE
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        version = about["format_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is missing or corrupt: {error}") from error
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"The servable's format version must be {FORMAT_VERSION}. Received: "
+            f"{version} in {path}. A newer adapters-tf may read it."
+        )
+    return about
+
+
+def check_name(name: str, others: list[str]) -> None:
+    """Refuse a name whose signatures are not usable or another's.
+
+    Raises:
+        UserError: saying why.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            "A task's name is a letter followed by letters, digits and underscores, "
+            f"since it names signatures. Received: {name!r}"
+        )
+    taken = {MIXED, DEFAULT, *others, *(f"{other}_text" for other in others)}
+    if {name, f"{name}_text"} & taken:
+        raise UserError(
+            f"The task name {name!r} stands for the signatures {name!r} and "
+            f"{name + '_text'!r}, and one of them is taken; choose another name."
+        )
+
+
+def read_task(base: LoadedBase, adapter_dir: str | os.PathLike[str]) -> ExportedTask:
+    """The task of an adapter SavedModel for this base.
+
+    Raises:
+        UserError: if it is no adapter SavedModel, or for another base.
+    """
+    adapter = load_exported(adapter_dir, "adapter")
+    check_fits(base.model, adapter, f"The one in {os.fspath(adapter_dir)!r}")
+    config = json.loads(adapter.config().numpy())
+    return ExportedTask.from_saved_model(config, adapter)
+
+
+def _open(servable: str | os.PathLike[str]) -> tuple[LoadedBase, dict[str, Any]]:
+    path = Path(servable)
+    newest = path / str(versions_of(path)[-1])
+    about = read_about(newest)
+    _check_base(path, about)
+    base = LoadedBase(path / BASE_DIR)
+    reader = tf.train.load_checkpoint(str(newest / "variables" / "variables"))
+    bank = {}
+    for key in reader.get_variable_to_shape_map():
+        parts = key.split("/")
+        if parts[0] == "bank":
+            # Checkpoints write a slash inside of a name as ".S".
+            bank[parts[1].replace(".S", "/")] = reader.get_tensor(key)
+    configs = [entry["config"] for entry in about["tasks"].values()]
+    paths = base.config["adapter_paths"], base.config["layer_norm_paths"]
+    tasks = split_bank(bank, configs, *paths)
+    return base, dict(zip(about["tasks"], tasks, strict=True))
+
+
+def _check_base(servable: Path, about: dict[str, Any]) -> None:
+    if sha256_of(servable / BASE_DIR / BASE_SHARD) != about["base_shard_sha256"]:
+        raise UserError(
+            f"The base's weights in {str(servable / BASE_DIR)!r} are not those of the "
+            "servable: the file was changed or is corrupt. Export the servable again."
+        )
+
+
+def _append(
+    servable: Path, base: LoadedBase, tasks: dict[str, ExportedTask], changed: list[str]
+) -> int:
+    version = versions_of(servable)[-1] + 1
+    with new_directory(servable / str(version)) as directory:
+        _write_version(base, tasks, changed, directory)
+    return version
+
+
+def _write_version(
+    base: LoadedBase,
+    tasks: dict[str, ExportedTask],
+    changed: list[str],
+    directory: Path,
+) -> None:
+    save_version(base, tasks, directory)
+    check_in_new_process(directory, servable_cases(base, tasks, changed))
+    write_version_warmup(directory)
