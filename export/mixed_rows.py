@@ -8,6 +8,8 @@ from adapters_tf.export.servable_functions import ServableFunctions, encoder_inp
 from adapters_tf.export.task_table import KINDS, TaskTable
 
 OK, NO_TASK, UNKNOWN_TASK = "ok", "no task", "unknown task"
+# What rows that ask nothing get.
+_BLANK = {"answer": "", "answer_start": -1, "answer_end": -1, "score": 0.0}
 
 
 class MixedRows:
@@ -62,17 +64,15 @@ class MixedRows:
         kind = tf.gather(self._table.kind, tasks)
         is_class, is_score = (known & tf.equal(kind, k) for k in (0, 1))
         results = self._text_outputs(row_outputs, tasks, is_class, is_score)
+        is_question = known & tf.equal(kind, 2)
+        answers = {name: tf.fill([num_rows], value) for name, value in _BLANK.items()}
         if "question_answering" in self._table.kinds:
-            is_question = known & tf.equal(kind, 2)
-            answers = self._answers(outputs, windows, tasks, is_question, text_pair)
-        else:
-            is_question = tf.zeros_like(known)
-            answers = {
-                "answer": tf.fill([num_rows], ""),
-                "answer_start": tf.fill([num_rows], -1),
-                "answer_end": tf.fill([num_rows], -1),
-                "score": tf.zeros([num_rows]),
-            }
+            blank = answers
+            answers = tf.cond(
+                tf.reduce_any(is_question),
+                lambda: self._answers(outputs, windows, tasks, is_question, text_pair),
+                lambda: blank,
+            )
         results["score"] = tf.where(is_question, answers.pop("score"), results["score"])
         status = tf.where(tf.equal(task, ""), NO_TASK, UNKNOWN_TASK)
         return {
@@ -121,5 +121,4 @@ class MixedRows:
         logits += tf.gather(bank["head/bias"], units)[:, None, :]
         spans = {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
         answers = self._functions.answers(spans, part, text)
-        blank = {"answer": "", "answer_start": -1, "answer_end": -1, "score": 0.0}
-        return {k: tf.where(wanted, answers[k], v) for k, v in blank.items()}
+        return {k: tf.where(wanted, answers[k], v) for k, v in _BLANK.items()}
