@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-import threading
+import time
 from typing import Any
 
 from adapters_tf.bin.program import Groups, run
@@ -66,9 +66,9 @@ def main(flags: Any) -> None:
 
     server = LocalServer(options)
     server.start()
-    stop = threading.Event()
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: signals.append(number))
     host = f"[{options.host}]" if ":" in options.host else options.host
     print(
         f"{NOTE}\n{options.name} version {server.version}: "
@@ -76,8 +76,9 @@ def main(flags: Any) -> None:
         f"{host}:{server.grpc_port}",
         flush=True,
     )
-    while not stop.wait(3600):
-        pass
+    # Not one long wait: a signal that comes just before it begins does not end it.
+    while not signals:
+        time.sleep(0.2)
     # A second signal ends it at once.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)

@@ -80,6 +80,14 @@ def by_grpc(port, seconds):
         return stub.Predict(request, 30)
 
 
+def until(condition):
+    """Wait for a condition, and fail when it does not come."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+
+
 def pending(port):
     url = f"http://127.0.0.1:{port}/monitoring/prometheus/metrics"
     with urllib.request.urlopen(url, timeout=30) as response:
@@ -93,8 +101,7 @@ def test_serves_and_drains_on_sigterm(process):
     assert by_grpc(grpc_port, 0.0).model_spec.version.value == 5
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(rest, port, 2.0), pool.submit(by_grpc, grpc_port, 2.0)]
-        while pending(port) < 2:
-            time.sleep(0.01)
+        until(lambda: pending(port) == 2)
         server.send_signal(signal.SIGTERM)
         assert answers[0].result()[0] >= 2.0
         assert answers[1].result().outputs["took"].float_val[0] >= 2.0
@@ -109,11 +116,9 @@ def test_a_second_signal_ends_it_at_once(process):
     server, port, _, output = process
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(rest, port, 20.0)
-        while pending(port) < 1:
-            time.sleep(0.01)
+        until(lambda: pending(port) == 1)
         server.send_signal(signal.SIGINT)
-        while "shutting down" not in output.read_text():
-            time.sleep(0.01)
+        until(lambda: "shutting down" in output.read_text())
         assert server.poll() is None
         server.send_signal(signal.SIGINT)
         assert server.wait(5) == -signal.SIGINT
