@@ -5,7 +5,6 @@ from typing import Any
 from adapters_tf.bin.data_flags import define_format_flags, file_format
 from adapters_tf.bin.program import Groups
 from adapters_tf.data.examples import Examples, QuestionExamples
-from adapters_tf.errors import UserError
 from adapters_tf.training.predict_texts import LoadedAdapter
 
 
@@ -23,17 +22,6 @@ def define_adapter_flags(groups: Groups, rows: str) -> None:
     groups.group("File (.csv, .tsv, .jsonl; SQuAD .json for questions)")
     groups.string("file", None, rows)
     define_format_flags(groups, None)
-
-
-def require(flags: Any, *names: str) -> None:
-    """Refuse a command line without these flags.
-
-    Raises:
-        UserError: Names the first that is not given.
-    """
-    for name in names:
-        if not flags[name].value:
-            raise UserError(f"--{name} is needed. See --help.")
 
 
 def open_adapter(flags: Any) -> LoadedAdapter:

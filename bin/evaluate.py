@@ -7,9 +7,8 @@ from adapters_tf.bin.adapter_flags import (
     define_adapter_flags,
     open_adapter,
     read_rows,
-    require,
 )
-from adapters_tf.bin.program import Groups, run
+from adapters_tf.bin.program import Groups, require, run
 from adapters_tf.errors import UserError
 from adapters_tf.tasks.registry import load_task
 from adapters_tf.training.run_dir import write_json

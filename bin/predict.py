@@ -9,9 +9,8 @@ from adapters_tf.bin.adapter_flags import (
     define_adapter_flags,
     open_adapter,
     read_rows,
-    require,
 )
-from adapters_tf.bin.program import Groups, run
+from adapters_tf.bin.program import Groups, require, run
 from adapters_tf.errors import UserError
 
 

@@ -1,15 +1,20 @@
 """What the programs share: parsing, grouped help, errors without a traceback."""
 
+import dataclasses
+import difflib
 import os
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
 from adapters_tf.errors import UserError
 
 EXIT_USER_ERROR = 2
+_HELP = {"--help", "-h", "-help", "--helpfull"}
+_CONTINUES = "the same command continues the run"
 
 
 class Groups:
@@ -70,27 +75,105 @@ class Groups:
                 if isinstance(default, list):
                     default = ",".join(default)
                 note = "" if default in (None, "") else f" [{default}]"
-                lines += _entry(name, f"{flag.help}{note}")
-        return "\n".join([*lines, "", *_entry("flagfile", "read flags from a file")])
+                lines += _entry(_head(name), f"{flag.help}{note}")
+        last = _entry(_head("flagfile"), "read flags from a file")
+        return "\n".join([*lines, "", *last])
 
 
-def _entry(name: str, text: str) -> list[str]:
-    head = f"  --{name:<20} "
+def _head(name: str) -> str:
+    return f"  --{name:<20} "
+
+
+def _entry(head: str, text: str) -> list[str]:
     return textwrap.wrap(
         text, 88, initial_indent=head, subsequent_indent=" " * len(head)
     )
 
 
-def run(groups: Groups, main: Callable[[flags.FlagValues], None]) -> None:
+@dataclasses.dataclass(frozen=True)
+class SubJob:
+    """One of the jobs of a program that has several.
+
+    Attributes:
+        name: The first word of the command line.
+        summary: What it does, in a line of the program's `--help`.
+        define: Function that gives its flags.
+        main: Runs it.
+    """
+
+    name: str
+    summary: str
+    define: Callable[[], Groups]
+    main: Callable[[Any], None]
+
+
+def run_sub_jobs(
+    usage: str, jobs: Sequence[SubJob], interrupted: str = _CONTINUES
+) -> None:
+    """Run the job that the command line's first word names; see `run`.
+
+    Args:
+        usage: One line that says what the program does, and an example.
+        jobs: Its jobs, in the order of `--help`.
+        interrupted: As for `run`.
+    """
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in _HELP:
+        lines = [_entry(f"  {job.name:<12} ", job.summary) for job in jobs]
+        lines = [line for entry in lines for line in entry]
+        program = os.path.basename(sys.argv[0])
+        print("\n".join([usage, "", "Jobs:", *lines]))
+        print(f"\nThe flags of one: {program} {jobs[0].name} --help")
+        sys.exit(0)
+    for job in jobs:
+        if job.name == name:
+            argv = [f"{sys.argv[0]} {name}", *sys.argv[2:]]
+            return run(job.define(), job.main, argv, interrupted)
+    names = [job.name for job in jobs]
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    received = repr(name) if name else "no job"
+    print(
+        f"error: The first word must be one of these jobs: {', '.join(names)}. "
+        f"Received: {received}.{hint} See --help.",
+        file=sys.stderr,
+    )
+    sys.exit(EXIT_USER_ERROR)
+
+
+def require(values: Any, *names: str) -> None:
+    """Refuse a command line without these flags.
+
+    Raises:
+        UserError: Names the first that is not given.
+    """
+    for name in names:
+        if not values[name].value:
+            raise UserError(f"--{name} is needed. See --help.")
+
+
+def run(
+    groups: Groups,
+    main: Callable[[flags.FlagValues], None],
+    argv: Sequence[str] | None = None,
+    interrupted: str = _CONTINUES,
+) -> None:
     """Parse the command line, run `main`, and exit with its status.
 
     Exits with 0, or with 2 and a text on stderr for what the user can mend.
+
+    Args:
+        groups: The program's flags.
+        main: Takes their values.
+        argv: The command line; `sys.argv` by default.
+        interrupted: What an interruption with Ctrl-C leaves behind.
     """
-    if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
+    argv = sys.argv if argv is None else argv
+    if _HELP & set(argv[1:]):
         print(groups.help())
         sys.exit(0)
     try:
-        rest = groups.flags(sys.argv)[1:]
+        rest = groups.flags(argv)[1:]
         if rest:
             raise UserError(
                 f"Options begin with --name. Received: {' '.join(rest)}. See --help."
@@ -106,7 +189,7 @@ def run(groups: Groups, main: Callable[[flags.FlagValues], None]) -> None:
             sys.exit(EXIT_USER_ERROR)
         raise
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues the run", file=sys.stderr)
+        print(f"\ninterrupted; {interrupted}", file=sys.stderr)
         sys.exit(130)
 
 
