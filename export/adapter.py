@@ -12,6 +12,7 @@ import tensorflow as tf
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.export.activations import activation_code
+from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
 from adapters_tf.export.heads import head_function
@@ -112,6 +113,19 @@ def encoder_tensors(adapter: Adapter, model: AdapterModel) -> dict[str, np.ndarr
     return tensors
 
 
+def exported_task(adapter: Adapter, model: AdapterModel) -> ExportedTask:
+    """The task in memory, as it is read back from its adapter SavedModel.
+
+    Args:
+        adapter: The adapter.
+        model: A model of its base and form; its head may be another task's.
+    """
+    heads = {v.path for v in model.head_variables()}
+    encoder = encoder_tensors(adapter, model) | _constants(adapter)
+    head = {path: adapter.tensors[path] for path in heads}
+    return ExportedTask(_config(adapter), encoder, head)
+
+
 def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -> None:
     """Write the SavedModel, unchecked.
 
@@ -133,11 +147,7 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
         *head.values(),
     ]
     root.regularization_losses = []
-    activation = adapter.adapter.activation if adapter.adapter else "linear"
-    constants = {
-        "activation": tf.constant(activation_code(activation)),
-        "fingerprint": tf.constant(fingerprint_words(adapter.base_fingerprint)),
-    }
+    constants = {k: tf.constant(v) for k, v in _constants(adapter).items()}
 
     def values(variables: dict[str, Any]) -> dict[str, Any]:
         return {name: tf.identity(v) for name, v in variables.items()}
@@ -161,6 +171,14 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
     labels = list(adapter.task.get("labels", ()))
     root.labels = constant_function(tf.constant(labels, tf.string))
     tf.saved_model.save(root, str(directory))
+
+
+def _constants(adapter: Adapter) -> dict[str, np.ndarray]:
+    activation = adapter.adapter.activation if adapter.adapter else "linear"
+    return {
+        "activation": np.int32(activation_code(activation)),
+        "fingerprint": fingerprint_words(adapter.base_fingerprint),
+    }
 
 
 def _config(adapter: Adapter) -> dict[str, Any]:
