@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from adapters_tf.data.preset_names import resolve_preset
+from adapters_tf.errors import UserError
 from adapters_tf.export.base_functions import INPUTS, BaseFunctions, input_specs
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR, save_preprocessor
@@ -24,6 +25,8 @@ from adapters_tf.models.presets import (
 )
 
 FORMAT_VERSION = 1
+# The least seq_length, as in training.
+SHORTEST = 8
 _LIBRARIES = ("adapters-tf", "tensorflow", "tensorflow-text", "keras", "keras-hub")
 
 
@@ -42,12 +45,19 @@ def export_base(
         seq_length: Length that the preprocessor's `__call__` packs to.
 
     Raises:
-        UserError: if the preset cannot be loaded, the directory exists or
-            cannot be written, or the written model differs.
+        UserError: if the preset cannot be loaded or has fewer positions than
+            `seq_length`, the directory exists or cannot be written, or the
+            written model differs.
     """
     with new_directory(output_dir) as directory:
         preset = resolve_preset(preset)
         backbone = load_backbone(preset, dtype="float32")
+        longest = backbone.max_sequence_length
+        if not SHORTEST <= seq_length <= longest:
+            raise UserError(
+                f"seq_length must be from {SHORTEST} to {longest}, the number of "
+                f"positions of the base. Received: seq_length={seq_length}"
+            )
         preprocessor = load_preprocessor(preset, seq_length)
         save_base(backbone, directory)
         save_preprocessor(preprocessor, directory / PREPROCESSOR_DIR)

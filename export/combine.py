@@ -21,12 +21,8 @@ def load_exported(directory: str | os.PathLike[str], kind: str) -> Any:
         UserError: if it is not there, not readable or of another kind.
     """
     needs = {"base": "encode_rows", "adapter": "head_weights"}[kind]
+    check_is_saved_model(directory, kind)
     path = os.fspath(directory)
-    if not os.path.isfile(os.path.join(path, "saved_model.pb")):
-        raise UserError(
-            f"An exported {kind} is a SavedModel directory. Received: {path!r}, which "
-            f"has no saved_model.pb; write one with adapters-tf-export {kind}."
-        )
     try:
         # The preprocessor's and a servable's ops.
         import tensorflow_text  # noqa: F401
@@ -40,6 +36,24 @@ def load_exported(directory: str | os.PathLike[str], kind: str) -> Any:
             f"adapters-tf-export {kind}."
         )
     return loaded
+
+
+def check_is_saved_model(directory: str | os.PathLike[str], kind: str) -> None:
+    """Refuse what is no SavedModel directory, without loading it.
+
+    Args:
+        directory: The directory.
+        kind: `"base"` or `"adapter"`: what it should be.
+
+    Raises:
+        UserError: saying how to write one.
+    """
+    path = os.fspath(directory)
+    if not os.path.isfile(os.path.join(path, "saved_model.pb")):
+        raise UserError(
+            f"An exported {kind} is a SavedModel directory. Received: {path!r}, which "
+            f"has no saved_model.pb; write one with adapters-tf-export {kind}."
+        )
 
 
 def check_fits(base: Any, adapter: Any, name: str = "the adapter") -> None:

@@ -6,11 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from adapters_tf.errors import UserError
 from adapters_tf.export.bank import ExportedTask, split_bank
-from adapters_tf.export.combine import check_fits, load_exported
+from adapters_tf.export.bank_file import BankFile
+from adapters_tf.export.combine import (
+    check_fits,
+    check_is_saved_model,
+    load_exported,
+)
 from adapters_tf.export.directories import link_tree, new_directory, sha256_of
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.self_check import check_in_new_process
@@ -23,7 +26,7 @@ from adapters_tf.export.servable import (
     save_version,
 )
 from adapters_tf.export.servable_check import servable_cases
-from adapters_tf.export.warm import write_version_warmup
+from adapters_tf.export.warm import check_can_write_warmup, write_version_warmup
 
 # Beside the versions; no integer, so TensorFlow Serving does not look at it.
 BASE_DIR = "base"
@@ -50,9 +53,13 @@ def create_servable(
         check_name(name, [n for n in adapters if n != name])
     if not adapters:
         raise UserError("A servable holds at least one task. Received: no adapters")
-    base = LoadedBase(Path(base_dir))
-    tasks = {name: read_task(base, path) for name, path in adapters.items()}
+    check_can_write_warmup()
+    check_is_saved_model(base_dir, "base")
+    for path in adapters.values():
+        check_is_saved_model(path, "adapter")
     with new_directory(output_dir) as directory:
+        base = LoadedBase(Path(base_dir))
+        tasks = {name: read_task(base, path) for name, path in adapters.items()}
         link_tree(Path(base_dir), directory / BASE_DIR)
         base.directory = directory / BASE_DIR
         _write_version(base, tasks, list(tasks), directory / "1")
@@ -78,17 +85,19 @@ def add_task(
         UserError: as `create_servable`, or if the name is in use and `replace`
             is false, or the other way round.
     """
-    base, tasks = _open(servable)
-    if (name in tasks) != replace:
+    names = list(read_newest(servable)["tasks"])
+    if (name in names) != replace:
         state, hint = (
             ("is there already", "replace it with --replace")
-            if name in tasks
+            if name in names
             else ("is not there", "leave --replace away")
         )
         raise UserError(
-            f"The task {name!r} {state}; {hint}. The servable has: {', '.join(tasks)}"
+            f"The task {name!r} {state}; {hint}. The servable has: {', '.join(names)}"
         )
-    check_name(name, [n for n in tasks if n != name])
+    check_name(name, [n for n in names if n != name])
+    check_is_saved_model(adapter_dir, "adapter")
+    base, tasks = _open(servable)
     tasks[name] = read_task(base, adapter_dir)
     return _append(Path(servable), base, tasks, [name])
 
@@ -99,16 +108,17 @@ def remove_task(servable: str | os.PathLike[str], name: str) -> int:
     Raises:
         UserError: if the task is not there, or is the only one.
     """
-    base, tasks = _open(servable)
-    if name not in tasks:
+    names = list(read_newest(servable)["tasks"])
+    if name not in names:
         raise UserError(
-            f"There is no task {name!r} to remove. The servable has: {', '.join(tasks)}"
+            f"There is no task {name!r} to remove. The servable has: {', '.join(names)}"
         )
-    if len(tasks) == 1:
+    if len(names) == 1:
         raise UserError(
             f"A servable holds at least one task, and {name!r} is the only one. Stop "
             "serving the directory, or add another task first."
         )
+    base, tasks = _open(servable)
     del tasks[name]
     return _append(Path(servable), base, tasks, [])
 
@@ -181,6 +191,16 @@ def read_about(version_dir: Path) -> dict[str, Any]:
     return about
 
 
+def read_newest(servable: str | os.PathLike[str]) -> dict[str, Any]:
+    """`read_about` of the newest version of a servable.
+
+    Raises:
+        UserError: as `versions_of` and `read_about`.
+    """
+    path = Path(servable)
+    return read_about(path / str(versions_of(path)[-1]))
+
+
 def check_name(name: str, others: list[str]) -> None:
     """Refuse a name whose signatures are not usable or another's.
 
@@ -213,18 +233,12 @@ def read_task(base: LoadedBase, adapter_dir: str | os.PathLike[str]) -> Exported
 
 
 def _open(servable: str | os.PathLike[str]) -> tuple[LoadedBase, dict[str, Any]]:
+    check_can_write_warmup()
     path = Path(servable)
-    newest = path / str(versions_of(path)[-1])
-    about = read_about(newest)
+    about = read_newest(path)
     _check_base(path, about)
     base = LoadedBase(path / BASE_DIR)
-    reader = tf.train.load_checkpoint(str(newest / "variables" / "variables"))
-    bank = {}
-    for key in reader.get_variable_to_shape_map():
-        parts = key.split("/")
-        if parts[0] == "bank":
-            # Checkpoints write a slash inside of a name as ".S".
-            bank[parts[1].replace(".S", "/")] = reader.get_tensor(key)
+    bank = BankFile(path / str(versions_of(path)[-1])).read_all()
     configs = [entry["config"] for entry in about["tasks"].values()]
     paths = base.config["adapter_paths"], base.config["layer_norm_paths"]
     tasks = split_bank(bank, configs, *paths)

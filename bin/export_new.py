@@ -1,0 +1,171 @@
+"""The jobs of adapters-tf-export that write something new."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from adapters_tf.bin.program import Groups, require
+from adapters_tf.errors import UserError
+
+# === base ===
+
+
+def define_base() -> Groups:
+    """The flags of `base`."""
+    g = Groups(
+        "Writes the base SavedModel of a preset, which all of its tasks share.\n"
+        "  adapters-tf-export base --preset=demo --output_dir=B"
+    )
+    g.group("Base")
+    g.string("preset", "demo", "keras-hub preset, handle, directory, or `demo`")
+    g.integer("seq_length", 128, "tokens that its preprocessor packs texts to")
+    g.group("Output")
+    g.string("output_dir", None, "new directory")
+    return g
+
+
+def base(flags: Any) -> None:
+    """Write a base SavedModel."""
+    require(flags, "preset", "output_dir")
+    from adapters_tf.bin.export_text import CHECKED, disk_size, flag, say_next, timed
+    from adapters_tf.export import export_base
+
+    output = flags.output_dir
+    with timed(f"Writing the base of {flags.preset!r} to {output}") as done:
+        export_base(flags.preset, output, flags.seq_length)
+        done(f"{output}: {disk_size(output)}, {CHECKED}")
+    say_next(
+        "Then a task that was trained on it",
+        "adapters-tf-export adapter",
+        flag("adapter", "adapters-tf-run/adapter"),
+        flag("output_dir", "A"),
+    )
+
+
+# === adapter ===
+
+
+def define_adapter() -> Groups:
+    """The flags of `adapter`."""
+    g = Groups(
+        "Writes the adapter SavedModel of a trained task.\n"
+        "  adapters-tf-export adapter --adapter=out/adapter --output_dir=A"
+    )
+    g.group("Adapter")
+    g.string("adapter", None, "adapter directory, such as that of adapters-tf-train")
+    g.string("preset", None, "where the base is [where training loaded it]")
+    g.group("Output")
+    g.string("output_dir", None, "new directory")
+    return g
+
+
+def adapter(flags: Any) -> None:
+    """Write an adapter SavedModel."""
+    require(flags, "adapter", "output_dir")
+    from adapters_tf.bin.export_text import CHECKED, disk_size, flag, say_next, timed
+    from adapters_tf.export import export_adapter
+
+    output = flags.output_dir
+    with timed(f"Writing the task of {flags.adapter} to {output}") as done:
+        export_adapter(flags.adapter, output, flags.preset)
+        done(f"{output}: {disk_size(output)}, {CHECKED}")
+    say_next(
+        "Then a servable of it, under a name of your choice",
+        "adapters-tf-export servable --base=B",
+        flag("adapters", f"mytask={output}"),
+        "--output_dir=S",
+    )
+
+
+# === servable ===
+
+
+def define_servable() -> Groups:
+    """The flags of `servable`."""
+    g = Groups(
+        "Writes a servable for TensorFlow Serving: a base and any number of tasks.\n"
+        "  adapters-tf-export servable --base=B --adapters=sst2=A1,stsb=A2 "
+        "--output_dir=S"
+    )
+    g.group("Parts")
+    g.string("base", None, "base SavedModel")
+    g.strings("adapters", None, "name=adapter SavedModel, with commas between")
+    g.group("Output")
+    g.string("output_dir", None, "new directory")
+    return g
+
+
+def servable(flags: Any) -> None:
+    """Write a servable."""
+    require(flags, "base", "adapters", "output_dir")
+    adapters = parse_adapters(flags.adapters)
+    from adapters_tf.bin.export_text import CHECKED, disk_size, flag, say_next, timed
+    from adapters_tf.export import create_servable
+
+    output = flags.output_dir
+    names = ", ".join(adapters) if len(adapters) < 9 else f"{len(adapters)} tasks"
+    with timed(f"Writing the servable of {names} to {output}") as done:
+        create_servable(flags.base, adapters, output)
+        done(f"{output}, version 1: {disk_size(output)}, {CHECKED}")
+    say_next("Serve it here", "adapters-tf-serve", flag("servable", output))
+    say_next(
+        "Or write the files for TensorFlow Serving",
+        "adapters-tf-export deployment",
+        flag("servable", output),
+        "--output_dir=D",
+    )
+
+
+def parse_adapters(entries: list[str]) -> dict[str, str]:
+    """Task name -> directory, out of `name=directory` entries.
+
+    Raises:
+        UserError: An entry is no such pair, or a name comes twice.
+    """
+    adapters: dict[str, str] = {}
+    for entry in entries:
+        name, _, path = entry.partition("=")
+        if not name or not path:
+            raise UserError(
+                "--adapters must be name=directory, with commas between. Received: "
+                f"{entry!r} in {','.join(entries)!r}"
+            )
+        if name in adapters:
+            raise UserError(f"--adapters names the task {name!r} twice.")
+        adapters[name] = path
+    return adapters
+
+
+# === deployment ===
+
+
+def define_deployment() -> Groups:
+    """The flags of `deployment`."""
+    g = Groups(
+        "Writes the files to serve a servable with the stock TensorFlow Serving.\n"
+        "  adapters-tf-export deployment --servable=S --output_dir=D"
+    )
+    g.group("Servable")
+    g.string("servable", None, "servable")
+    g.string("model_name", "adapters", "name in URLs and requests")
+    g.group("Output")
+    g.string("output_dir", None, "new directory")
+    g.boolean("overwrite", False, "replace deployment files in output_dir")
+    return g
+
+
+def deployment(flags: Any) -> None:
+    """Write deployment files."""
+    require(flags, "servable", "model_name", "output_dir")
+    from adapters_tf.bin.export_text import say_next, timed
+    from adapters_tf.export import write_deployment
+
+    output, name = flags.output_dir, flags.model_name
+    with timed(f"Writing the files to serve {flags.servable} to {output}") as done:
+        write_deployment(flags.servable, output, name, overwrite=flags.overwrite)
+        done(f"{output}: {', '.join(sorted(p.name for p in Path(output).iterdir()))}")
+    say_next(
+        "Start TensorFlow Serving, and ask it",
+        f"cd {shlex.quote(output)} && docker compose up -d --wait",
+        "&& python client_rest.py",
+    )

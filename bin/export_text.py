@@ -1,0 +1,105 @@
+"""What adapters-tf-export prints."""
+
+import contextlib
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from adapters_tf.export.describe import ServableSummary, TaskSummary, size_by_file
+
+CHECKED = "equal to the model in memory, in a new process, to 1e-5"
+_LABELS_WIDTH = 28
+
+
+@contextlib.contextmanager
+def timed(what: str) -> Iterator[Callable[[str], None]]:
+    """Print what begins, and by the function that the block gets, what came of it.
+
+    Args:
+        what: What begins, such as `"Writing the base of 'demo' to B"`.
+    """
+    print(f"{what} ...", flush=True)
+    start = time.monotonic()
+
+    def done(result: str) -> None:
+        print(f"{result}  ({time.monotonic() - start:.1f} s)", flush=True)
+
+    yield done
+
+
+def say_next(title: str, *words: str) -> None:
+    """Print the command that the user will want now.
+
+    Args:
+        title: What it does.
+        *words: Its words; those in capitals or with `=` and `[` are not quoted.
+    """
+    print(f"\n{title}:\n  {' '.join(words)}")
+
+
+def flag(name: str, value: str) -> str:
+    """`--name=value` for a shell."""
+    return f"--{name}={shlex.quote(value)}"
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes, such as `"12.3 MB"`."""
+    return f"{size / 1e6:.1f} MB"
+
+
+def disk_size(directory: str) -> str:
+    """`megabytes` of all files below a directory."""
+    return megabytes(sum(size_by_file(Path(directory)).values()))
+
+
+def servable_text(path: str, summary: ServableSummary) -> str:
+    """A servable as a table."""
+    versions = [
+        f"{version} ({megabytes(size)})"
+        for version, size in summary.version_bytes.items()
+    ]
+    lines = [
+        f"servable  {path}",
+        f"base      {summary.base_fingerprint}, {megabytes(summary.base_bytes)}",
+        f"versions  {', '.join(versions)}; the base's weights not counted",
+        f"on disk   {megabytes(summary.total_bytes)}; a file with several names "
+        "counts once",
+        "",
+        f"Tasks of version {summary.versions[-1]}:",
+    ]
+    header = ("task", "kind", "labels", "bottleneck", "metric", "parameters", "size")
+    rows = [header, *(_row(task) for task in summary.tasks)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    for row in rows:
+        # Numbers stand on the right.
+        cells = [
+            cell.rjust(width) if header[i] in _NUMBERS else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+_NUMBERS = ("bottleneck", "parameters", "size")
+
+
+def _row(task: TaskSummary) -> tuple[str, ...]:
+    metric = next(iter(task.metrics.items()), None)
+    return (
+        task.name,
+        task.kind.replace("_", " "),
+        _labels(task.labels),
+        str(task.bottleneck_dim or "-"),
+        f"{metric[0]} {metric[1]:.4f}" if metric else "-",
+        f"{task.parameters:,}",
+        megabytes(4 * task.parameters),
+    )
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    text = ", ".join(labels) or "-"
+    if len(text) <= _LABELS_WIDTH:
+        return text
+    count = f"... ({len(labels)})"
+    return text[: _LABELS_WIDTH - len(count) - 1].rstrip(", ") + f" {count}"

@@ -1,0 +1,47 @@
+"""The bank of a written version, read without loading the SavedModel."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from adapters_tf.errors import UserError
+
+
+class BankFile:
+    """The entries of `build_bank`, in the checkpoint of a version.
+
+    Args:
+        version_dir: A version of a servable.
+
+    Attributes:
+        shapes: Entry -> its shape.
+
+    Raises:
+        UserError: if there is no checkpoint with a bank.
+    """
+
+    def __init__(self, version_dir: Path) -> None:
+        prefix = version_dir / "variables" / "variables"
+        try:
+            self._reader = tf.train.load_checkpoint(str(prefix))
+            shapes = self._reader.get_variable_to_shape_map()
+        except (tf.errors.OpError, ValueError) as error:
+            raise UserError(f"{prefix} is missing or corrupt: {error}") from error
+        self._keys = {}
+        for key in shapes:
+            parts = key.split("/")
+            if parts[0] == "bank":
+                # Checkpoints write a slash inside of a name as ".S".
+                self._keys[parts[1].replace(".S", "/")] = key
+        self.shapes = {entry: tuple(shapes[key]) for entry, key in self._keys.items()}
+        if not self.shapes:
+            raise UserError(f"{prefix} has no bank of tasks: it is of no servable.")
+
+    def read(self, entry: str) -> np.ndarray:
+        """One entry."""
+        return self._reader.get_tensor(self._keys[entry])
+
+    def read_all(self) -> dict[str, np.ndarray]:
+        """All entries, as `build_bank` gave them."""
+        return {entry: self.read(entry) for entry in self.shapes}

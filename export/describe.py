@@ -1,0 +1,132 @@
+"""What a servable holds."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from adapters_tf.export.bank_file import BankFile
+from adapters_tf.export.task_tensors import NORM
+from adapters_tf.export.versions import BASE_DIR, read_about, versions_of
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSummary:
+    """One task of a servable.
+
+    Attributes:
+        name: Its name, that of its signatures.
+        kind: As `Adapter.kind`.
+        labels: The class names; empty without classes.
+        bottleneck_dim: Units of its largest bottleneck, 0 without adapters.
+        metrics: Metric -> value on the dev rows of its training; the first is
+            the one that counts. Empty where it was saved without.
+        parameters: Numbers that it adds to the base, of 4 bytes each.
+    """
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    bottleneck_dim: int
+    metrics: dict[str, float]
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ServableSummary:
+    """What a servable holds, by its newest version.
+
+    Attributes:
+        versions: Its versions, ascending.
+        base_fingerprint: That of its base.
+        seq_length: Longest input of its tasks, in tokens.
+        tasks: The newest version's tasks.
+        base_bytes: Size of the base's files.
+        version_bytes: Version -> size of those of its files that are not the
+            base's too.
+        total_bytes: Size of all files; one with several names counts once.
+    """
+
+    versions: tuple[int, ...]
+    base_fingerprint: str
+    seq_length: int
+    tasks: tuple[TaskSummary, ...]
+    base_bytes: int
+    version_bytes: dict[int, int]
+    total_bytes: int
+
+
+def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
+    """Read what a servable holds, without loading its SavedModels.
+
+    Args:
+        servable: The servable.
+
+    Raises:
+        UserError: if the directory is no servable, or its newest version is not
+            readable.
+    """
+    path = Path(servable)
+    versions = versions_of(path)
+    newest = path / str(versions[-1])
+    about = read_about(newest)
+    parameters, bottlenecks = _sizes(BankFile(newest))
+    tasks = []
+    for i, (name, entry) in enumerate(about["tasks"].items()):
+        config = entry["config"]
+        order = [m for m in config["task"].get("metrics", ()) if m in config["metrics"]]
+        metrics = {m: config["metrics"][m] for m in [*order, *config["metrics"]]}
+        tasks.append(
+            TaskSummary(
+                name=name,
+                kind=entry["kind"],
+                labels=tuple(entry["labels"]),
+                bottleneck_dim=bottlenecks[i],
+                metrics=metrics,
+                parameters=parameters[i],
+            )
+        )
+    files = {
+        part: size_by_file(path / part) for part in (BASE_DIR, *map(str, versions))
+    }
+    names = Counter(file for part in files.values() for file in part)
+    return ServableSummary(
+        versions=tuple(versions),
+        base_fingerprint=about["base_fingerprint"],
+        seq_length=about["seq_length"],
+        tasks=tuple(tasks),
+        base_bytes=sum(base.values()),
+        version_bytes={
+            version: sum(size for file, size in own.items() if file not in base)
+            for version, own in files.items()
+        },
+        total_bytes=sum(size_by_file(path).values()),
+    )
+
+
+def size_by_file(directory: Path) -> dict[Any, int]:
+    """Bytes of each file below a directory, once for all of its names."""
+    sizes = {}
+    for path in directory.rglob("*"):
+        if path.is_file():
+            about = path.stat()
+            sizes[about.st_dev, about.st_ino] = about.st_size
+    return sizes
+
+
+def _sizes(bank: BankFile) -> tuple[list[int], list[int]]:
+    """Parameters and the largest bottleneck of each task: see `build_bank`."""
+    d = bank.shapes["head/kernel"][1]
+    outputs = bank.read("head/size")
+    own = bank.read("layer_norm") > 0
+    norms = sum(entry.rsplit("/", 1)[-1] == NORM[0] for entry in bank.shapes)
+    total = outputs * (d + 1) + own * norms * 2 * d
+    largest = outputs * 0
+    for entry in bank.shapes:
+        path = entry.removesuffix("/size")
+        if path not in (entry, "head"):
+            units = bank.read(entry)
+            # Both kernels and biases of an adapter, where there is one.
+            total = total + units * (2 * d + 1) + (units > 0) * d
+            largest = largest.clip(units)
+    return total.tolist(), largest.tolist()
