@@ -86,10 +86,8 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
                 parameters=parameters[i],
             )
         )
-    files = {
-        part: size_by_file(path / part) for part in (BASE_DIR, *map(str, versions))
-    }
-    names = Counter(file for part in files.values() for file in part)
+    base = size_by_file(path / BASE_DIR)
+    files = {version: size_by_file(path / str(version)) for version in versions}
     return ServableSummary(
         versions=tuple(versions),
         base_fingerprint=about["base_fingerprint"],
