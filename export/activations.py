@@ -53,7 +53,10 @@ _VECTORS = tf.TensorSpec([None, None, None], tf.float32)
 
 # One branch and no more: the gradient of branches inside branches is lost when a
 # SavedModel is loaded.
-@tf.function(input_signature=[_VECTORS, tf.TensorSpec([], tf.int32)])
+@tf.function(
+    input_signature=[_VECTORS, tf.TensorSpec([], tf.int32)],
+    experimental_attributes={"_noinline": True},
+)
 def activate(x: Any, code: Any) -> Any:
     """Apply the activation of this number.
 
@@ -68,7 +71,10 @@ def activate(x: Any, code: Any) -> Any:
     return tf.switch_case(code, [lambda f=f: f(x) for f in functions])
 
 
-@tf.function(input_signature=[_VECTORS, tf.TensorSpec([None], tf.int32)])
+@tf.function(
+    input_signature=[_VECTORS, tf.TensorSpec([None], tf.int32)],
+    experimental_attributes={"_noinline": True},
+)
 def activate_rows(x: Any, codes: Any) -> Any:
     """Apply each row's own activation; for inference.
 

@@ -106,7 +106,7 @@ def save_base(backbone: AdapterBackbone, directory: Path) -> None:
     root.config = constant_function(json.dumps(config, sort_keys=True))
     root.fingerprint = constant_function(backbone.fingerprint)
 
-    @tf.function(input_signature=[inputs])
+    @tf.function(input_signature=[inputs], autograph=False)
     def serving_default(inputs: Any) -> Any:
         outputs = root.__call__(inputs, training=False)
         return {name: outputs[name] for name in ("pooled_output", "sequence_output")}
