@@ -10,8 +10,10 @@ from adapters_tf.export.deployment.signatures import (
 )
 from adapters_tf.export.deployment.warmup import warmup_records, write_warmup
 
-# A server replays them all before it serves a version. The signature for all
-# tasks comes first; those of single tasks beyond this are warmed by first use.
+# A server replays them all before it serves a version, and the first call of a
+# signature takes seconds, so hundreds of tasks would delay every start by many
+# minutes. The signature for all tasks comes first, then the tasks' own, which is
+# all of them up to 49 tasks; beyond, the first use warms the rest.
 WARMUP_LIMIT = 100
 
 
@@ -28,6 +30,5 @@ def write_version_warmup(version_dir: Path) -> None:
     """Write the warm-up file of a version that this package has written."""
     examples = default_examples(read_servable_json(version_dir))
     signatures = read_signatures(version_dir)
-    limit = max(WARMUP_LIMIT, len(signatures))
-    warmup = warmup_records(signatures, examples, limit=min(limit, 1000))
+    warmup = warmup_records(signatures, examples, limit=WARMUP_LIMIT)
     write_warmup(version_dir, warmup.records)
