@@ -1,10 +1,22 @@
-"""Imports go one way: layers <- models <- data/tasks <- training <- export <- bin."""
+"""Imports go one way.
+
+layers <- models <- data/tasks <- training <- export <- benchmark <- bin.
+"""
 
 import ast
 import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent
-ORDER = ["layers", "models", "data", "tasks", "training", "export", "bin"]
+ORDER = [
+    "layers",
+    "models",
+    "data",
+    "tasks",
+    "training",
+    "export",
+    "benchmark",
+    "bin",
+]
 
 
 def imports(path):

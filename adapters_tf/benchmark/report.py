@@ -1,0 +1,66 @@
+"""A measurement as JSON and as Markdown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters_tf.errors import UserError
+from adapters_tf.training.run_dir import write_json
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first are right-aligned."""
+    lines = [list(columns), ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def milliseconds(seconds: float) -> str:
+    """Such as `"12.3"`."""
+    return f"{1000 * seconds:.1f}"
+
+
+def megabytes(size: float) -> str:
+    """Such as `"12.34"`, of 10^6 bytes."""
+    return f"{size / 1e6:.2f}"
+
+
+def check_output(path: str | None) -> None:
+    """Refuse a name that the report cannot be written to, before the long work.
+
+    Raises:
+        UserError: if it does not end in .json, is in use or its folder is missing.
+    """
+    if path is None:
+        return
+    output = Path(path)
+    if output.suffix != ".json":
+        raise UserError(
+            "--output names a .json file; the tables go beside it, into a .md file. "
+            f"Received: {path!r}"
+        )
+    for name in (output, output.with_suffix(".md")):
+        if name.exists():
+            raise UserError(f"--output must be a new file. {str(name)!r} exists.")
+    if not output.parent.is_dir():
+        raise UserError(
+            f"--output must be in a folder that is there. Received: {path!r}"
+        )
+
+
+def write_report(path: str, result: dict[str, Any], markdown: str) -> None:
+    """Write the JSON file, and the Markdown beside it.
+
+    Args:
+        path: Of the JSON file; see `check_output`.
+        result: What was measured.
+        markdown: The same as tables.
+
+    Raises:
+        UserError: if one of them cannot be written.
+    """
+    output = Path(path)
+    write_json(output, result)
+    try:
+        output.with_suffix(".md").write_text(markdown, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path!r} could not be written: {error.strerror}") from error

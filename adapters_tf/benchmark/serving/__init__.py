@@ -1,0 +1,1 @@
+"""Many tasks in one servable, against the plain base and separate models."""

@@ -1,0 +1,250 @@
+"""The measurements of `adapters-tf-benchmark serving`, one after another."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from adapters_tf.benchmark.machine import describe_machine
+from adapters_tf.benchmark.serving.agreement import measure_agreement
+from adapters_tf.benchmark.serving.build import (
+    Built,
+    add_one_task,
+    build_servable,
+    copy_of,
+    export_fine_tuned,
+    size_on_disk,
+)
+from adapters_tf.benchmark.serving.load import Request, measure_loads
+from adapters_tf.benchmark.serving.random_tasks import RandomTasks
+from adapters_tf.benchmark.serving.requests import (
+    mixed_inputs,
+    spread,
+    text_inputs,
+    token_inputs,
+)
+from adapters_tf.benchmark.serving.speed import measure_speed
+from adapters_tf.benchmark.texts import SENTENCES
+from adapters_tf.data.preset_names import resolve_preset
+from adapters_tf.errors import UserError
+from adapters_tf.export.base import export_base
+from adapters_tf.export.base_functions import INPUTS
+from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
+from adapters_tf.export.servable import MIXED
+
+# Separate models really loaded into one process, to see that N cost N times one.
+SEPARATE_MODELS = 4
+# Tasks whose own signatures are called in the process that measures memory.
+_OWN_SIGNATURES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ServingOptions:
+    """What is measured.
+
+    Attributes:
+        preset: The base; see `resolve_preset`.
+        tasks: Numbers of tasks; one servable is written for each, and one of a
+            single task for comparison.
+        bottleneck_dim: Units of every adapter.
+        seq_length: Longest row in tokens.
+        rows: Batch sizes to time.
+        mixed_tasks: How many tasks the rows of a batch belong to.
+        repeats: Rounds of timed calls.
+        load_repeats: Processes that load each servable.
+        agreement_texts: Texts on which answers are compared.
+    """
+
+    preset: str = "demo"
+    tasks: tuple[int, ...] = (16, 256)
+    bottleneck_dim: int = 64
+    seq_length: int = 128
+    rows: tuple[int, ...] = (64, 16)
+    mixed_tasks: int = 16
+    repeats: int = 20
+    load_repeats: int = 3
+    agreement_texts: tuple[str, ...] = SENTENCES
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "rows"):
+            values = getattr(self, name)
+            least = 2 if name == "tasks" else 1
+            if not values or min(values) < least or len(set(values)) < len(values):
+                raise UserError(
+                    f"{name} must be different whole numbers of {least} or more. "
+                    f"Received: {name}={','.join(map(str, values))}"
+                )
+        if max(self.rows) > len(SENTENCES):
+            raise UserError(
+                f"rows must be at most {len(SENTENCES)}, the number of built-in texts. "
+                f"Received: rows={','.join(map(str, self.rows))}"
+            )
+        for name in ("bottleneck_dim", "mixed_tasks", "repeats", "load_repeats"):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"{name} must be 1 or more. Received: {name}={getattr(self, name)}"
+                )
+        if not self.agreement_texts:
+            raise UserError("Answers are compared on one text or more. Received: none")
+
+
+def measure_serving(
+    options: ServingOptions, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Measure everything, in a temporary directory that is removed at the end.
+
+    Args:
+        options: What to measure.
+        say: Called with a line when something begins that takes a while.
+
+    Returns:
+        See docs/benchmarks.md.
+
+    Raises:
+        UserError: if the preset cannot be loaded, or an export is not kept.
+    """
+    machine = describe_machine()
+    with tempfile.TemporaryDirectory(prefix="adapters-tf-benchmark-") as scratch:
+        return {
+            "benchmark": "serving",
+            "machine": machine,
+            "options": _plain_options(options),
+            **_Serving(options, Path(scratch), say).measure(),
+        }
+
+
+def _plain_options(options: ServingOptions) -> dict[str, Any]:
+    values = dataclasses.asdict(options)
+    values["agreement_texts"] = len(values["agreement_texts"])
+    return values
+
+
+class _Serving:
+    """One run; `scratch` is its directory."""
+
+    def __init__(
+        self, options: ServingOptions, scratch: Path, say: Callable[[str], None]
+    ) -> None:
+        self._options = options
+        self._scratch = scratch
+        self._say = say
+        self._preset = resolve_preset(options.preset)
+
+    def measure(self) -> dict[str, Any]:
+        options, scratch = self._options, self._scratch
+        self._say(f"base SavedModel and a whole fine-tuned model of {options.preset}")
+        tasks = RandomTasks(self._preset, options.bottleneck_dim, options.seq_length)
+        base = scratch / "base"
+        export_base(self._preset, base, options.seq_length)
+        whole = scratch / "whole"
+        export_fine_tuned(self._preset, options.seq_length, whole)
+        self._preprocessor = tf.saved_model.load(str(base / PREPROCESSOR_DIR))
+        built: dict[int, Built] = {}
+        for count in sorted({1, *options.tasks}):
+            self._say(f"a servable with {count} task(s)")
+            built[count] = build_servable(base, tasks, count, scratch / str(count))
+        loads = self._measure_loads(built, whole)
+        results = []
+        for count in options.tasks:
+            one = built[count]
+            results.append(
+                {
+                    "tasks": count,
+                    "adapter_bytes": one.adapter_bytes,
+                    "size_on_disk": size_on_disk(one.servable),
+                    "writing": one.writing,
+                    "load": loads[str(count)],
+                    "memory": _growth(loads["1"], loads[str(count)], count, one),
+                    "speed": self._measure_speed(count, one),
+                    "agreement": self._measure_agreement(count, one),
+                    "adding": self._measure_adding(count, one, tasks),
+                }
+            )
+        return {
+            "base": {"size_on_disk": size_on_disk(base)},
+            "one_task": {"load": loads["1"]},
+            "separate_models": {
+                "size_on_disk": size_on_disk(whole),
+                "load_1": loads["separate 1"],
+                "models": SEPARATE_MODELS,
+                "load": loads[f"separate {SEPARATE_MODELS}"],
+            },
+            "servables": results,
+        }
+
+    def _measure_loads(
+        self, built: dict[int, Built], whole: Path
+    ) -> dict[str, dict[str, Any]]:
+        self._say("loading servables and separate models in new processes")
+        texts = SENTENCES[: max(self._options.rows)]
+        tokens = token_inputs(self._preprocessor, texts, self._options.seq_length)
+        ours = {ours: tokens[name] for name, ours in INPUTS.items()}
+        request: list[Request] = [("serving_default", ours)]
+        cases = {
+            str(count): ([one.version], self._requests(one, texts))
+            for count, one in built.items()
+        }
+        copies = [copy_of(whole, number) for number in range(SEPARATE_MODELS)]
+        for count in (1, SEPARATE_MODELS):
+            cases[f"separate {count}"] = (copies[:count], request)
+        return measure_loads(cases, self._options.load_repeats)
+
+    def _requests(self, built: Built, texts: tuple[str, ...]) -> list[Request]:
+        names = [built.names[i] for i in spread(len(built.names), len(texts))]
+        turns = [names[i % len(names)] for i in range(len(texts))]
+        own = [built.names[i] for i in spread(len(built.names), _OWN_SIGNATURES)]
+        return [
+            (MIXED, mixed_inputs(texts, turns)),
+            *((f"{name}_text", text_inputs(texts)) for name in own),
+        ]
+
+    def _measure_speed(self, count: int, built: Built) -> list[dict[str, Any]]:
+        options = self._options
+        self._say(f"speed with {count} tasks")
+        return [
+            measure_speed(
+                built,
+                self._preprocessor,
+                SENTENCES[:rows],
+                options.seq_length,
+                options.mixed_tasks,
+                options.repeats,
+            )
+            for rows in options.rows
+        ]
+
+    def _measure_agreement(self, count: int, built: Built) -> dict[str, Any]:
+        options = self._options
+        self._say(f"agreement with {count} tasks")
+        return measure_agreement(
+            built,
+            self._preprocessor,
+            options.agreement_texts,
+            options.seq_length,
+            options.mixed_tasks,
+        )
+
+    def _measure_adding(
+        self, count: int, built: Built, tasks: RandomTasks
+    ) -> dict[str, Any]:
+        self._say(f"adding a task to {count}")
+        directory = self._scratch / f"added_to_{count}"
+        return add_one_task(built, tasks, directory)
+
+
+def _growth(
+    one: dict[str, Any], many: dict[str, Any], count: int, built: Built
+) -> dict[str, float]:
+    """Memory for each task beyond the first, and for each signature called."""
+    first, last = one["resident_bytes"], many["resident_bytes"]
+    # The same calls were made in both.
+    per_task = (last["called"] - first["called"]) / (count - 1)
+    own = len(spread(count, _OWN_SIGNATURES))
+    return {
+        "bytes_per_task": per_task,
+        "per_task_by_adapter_bytes": per_task / built.adapter_bytes,
+        "bytes_per_own_signature": (last["all_called"] - last["called"]) / own,
+    }

@@ -1,0 +1,103 @@
+"""adapters-tf-benchmark: measurements that others can repeat."""
+
+import logging
+from typing import Any
+
+from adapters_tf.benchmark.report import check_output, write_report
+from adapters_tf.benchmark.serving.job import ServingOptions, measure_serving
+from adapters_tf.benchmark.serving.tables import as_markdown, find_bars
+from adapters_tf.benchmark.texts import SENTENCES, read_lines
+from adapters_tf.bin.program import Groups, SubJob, run_sub_jobs
+from adapters_tf.errors import UserError
+
+_USAGE = (
+    "Measures this library, and writes the numbers as JSON and Markdown.\n"
+    "  adapters-tf-benchmark serving --output=serving.json"
+)
+_TEXTS = 200
+# In place of the defaults: ends in a minute or two on a small preset.
+_QUICK = {
+    "tasks": ["2"],
+    "rows": ["4", "2"],
+    "bottleneck_dim": 8,
+    "seq_length": 32,
+    "repeats": 3,
+    "load_repeats": 1,
+}
+_QUICK_TEXTS = 8
+
+
+def define_serving() -> Groups:
+    """The flags of `serving`."""
+    g = Groups(
+        "Measures servables of many tasks: speed, memory, start-up, disk, agreement.\n"
+        "  adapters-tf-benchmark serving --tasks=16,256 --output=serving.json"
+    )
+    g.group("What is measured")
+    g.string("preset", "demo", "the base")
+    g.strings("tasks", ["16", "256"], "numbers of tasks in a servable")
+    g.integer("bottleneck_dim", 64, "units of an adapter's bottleneck")
+    g.integer("seq_length", 128, "longest input in tokens")
+    g.strings("rows", ["64", "16"], "batch sizes")
+    g.integer("mixed_tasks", 16, "tasks that the rows of a batch belong to")
+    g.string("texts", None, "file, a text a line, to compare answers on [built in]")
+    g.group("How long")
+    g.integer("repeats", 20, "rounds of calls")
+    g.integer("load_repeats", 3, "processes for each start-up")
+    g.boolean("quick", False, "few tasks and repeats, to see that it works")
+    g.group("Output")
+    g.string("output", None, "JSON file; the tables go beside it, as .md [print only]")
+    return g
+
+
+def serving(flags: Any) -> None:
+    """Measure, print and write."""
+    check_output(flags.output)
+
+    def value(name: str) -> Any:
+        quick = flags.quick and not flags[name].present
+        return _QUICK[name] if quick else flags[name].value
+
+    count = _QUICK_TEXTS if flags.quick else _TEXTS
+    texts = read_lines(flags.texts, count) if flags.texts else SENTENCES[:count]
+    options = ServingOptions(
+        preset=flags.preset,
+        tasks=_numbers("tasks", value("tasks")),
+        bottleneck_dim=value("bottleneck_dim"),
+        seq_length=value("seq_length"),
+        rows=_numbers("rows", value("rows")),
+        mixed_tasks=flags.mixed_tasks,
+        repeats=value("repeats"),
+        load_repeats=value("load_repeats"),
+        agreement_texts=tuple(texts),
+    )
+    result = measure_serving(options)
+    result["goals"] = find_bars(result)
+    markdown = as_markdown(result)
+    print(f"\n{markdown}", end="")
+    if flags.output:
+        write_report(flags.output, result, markdown)
+
+
+def _numbers(name: str, values: list[str]) -> tuple[int, ...]:
+    try:
+        return tuple(int(value) for value in values)
+    except ValueError:
+        raise UserError(
+            f"--{name} takes whole numbers with commas between them. Received: "
+            f"{','.join(values)}"
+        ) from None
+
+
+JOBS = (SubJob("serving", "many tasks in one servable", define_serving, serving),)
+
+
+def cli() -> None:
+    """Entry point of `adapters-tf-benchmark`."""
+    # Where assets were written, and that a session's loader is deprecated.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    run_sub_jobs(_USAGE, JOBS, interrupted="its files were removed")
+
+
+if __name__ == "__main__":
+    cli()
