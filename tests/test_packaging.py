@@ -116,7 +116,10 @@ def test_readme_states_the_commands():
     start = "python3 -m venv .venv && .venv/bin/pip install -q "
     assert start + ". && .venv/bin/adapters-tf-train" in lines
     assert lines.count("<!-- test command -->") == 1
-    assert start + '".[test]" && .venv/bin/pytest' in lines
+    # No extra can name it: see export/deployment/serving_api.py.
+    protos = 'install -q --no-deps "tensorflow-serving-api>=2.21,<2.22"'
+    assert start + f'".[test]" && .venv/bin/pip {protos} && .venv/bin/pytest' in lines
+    assert f"pip {protos}" in lines
 
 
 def run_ci(folder, readme):
