@@ -68,8 +68,10 @@ def check_exportable(adapter: Adapter) -> None:
 
     Raises:
         UserError: if the method trains the base itself, or the adapters are
-            parallel, deeper than one bottleneck or have a LayerNorm inside.
+            parallel, deeper than one bottleneck or have a LayerNorm inside, or
+            the task does not name its text columns and every class.
     """
+    _check_task(adapter)
     if adapter.tuning.method not in EXPORTED_METHODS:
         raise UserError(
             "An adapter SavedModel leaves its base as it is, so the tuning method must "
@@ -89,6 +91,26 @@ def check_exportable(adapter: Adapter) -> None:
                 f"LayerNorm inside. Received: {field}={value}; train with the default."
             )
     activation_code(config.activation)
+
+
+def _check_task(adapter: Adapter) -> None:
+    classes = adapter.kind == "classification"
+    count = adapter.head["num_classes"] if classes else 0
+    labels = list(adapter.task.get("labels", ()))
+    if len(labels) != count or not all(isinstance(label, str) for label in labels):
+        raise UserError(
+            "An exported adapter's task has a label, a text, for each class of a "
+            f"classifier and none otherwise. Received: a head of {count} classes and "
+            f"labels={labels}; save the adapter with its task, "
+            "model.get_adapter(task=task.to_dict(), ...)."
+        )
+    columns = list(adapter.task.get("text_columns", ()))
+    if len(columns) not in (1, 2):
+        raise UserError(
+            "An exported adapter's task has one or two text columns. Received: "
+            f"text_columns={columns}; save the adapter with its task, "
+            "model.get_adapter(task=task.to_dict(), ...)."
+        )
 
 
 def encoder_tensors(adapter: Adapter, model: AdapterModel) -> dict[str, np.ndarray]:

@@ -39,8 +39,18 @@ class BankFile:
             raise UserError(f"{prefix} has no bank of tasks: it is of no servable.")
 
     def read(self, entry: str) -> np.ndarray:
-        """One entry."""
-        return self._reader.get_tensor(self._keys[entry])
+        """One entry.
+
+        Raises:
+            UserError: if the file with it is missing or corrupt.
+        """
+        try:
+            return self._reader.get_tensor(self._keys[entry])
+        except tf.errors.OpError as error:
+            raise UserError(
+                f"The bank of tasks is missing or corrupt: {error.message}. Add the "
+                "tasks to an earlier version, or export the servable again."
+            ) from error
 
     def read_all(self) -> dict[str, np.ndarray]:
         """All entries, as `build_bank` gave them."""

@@ -45,13 +45,19 @@ def export_base(
         seq_length: Length that the preprocessor's `__call__` packs to.
 
     Raises:
-        UserError: if the preset cannot be loaded or has fewer positions than
-            `seq_length`, the directory exists or cannot be written, or the
-            written model differs.
+        UserError: if the preset cannot be loaded, holds adapters or has fewer
+            positions than `seq_length`, the directory exists or cannot be
+            written, or the written model differs.
     """
     with new_directory(output_dir) as directory:
         preset = resolve_preset(preset)
         backbone = load_backbone(preset, dtype="float32")
+        if backbone.adapter is not None:
+            raise UserError(
+                "A base is exported without adapters, which each task brings. "
+                f"Received: {preset!r}, which holds {backbone.adapter}; give the "
+                "preset that these were trained on."
+            )
         longest = backbone.max_sequence_length
         if not SHORTEST <= seq_length <= longest:
             raise UserError(

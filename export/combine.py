@@ -9,18 +9,25 @@ import tensorflow as tf
 
 from adapters_tf.errors import AdapterFileError, UserError
 
+# The attribute that tells the kinds of SavedModels apart.
+_NEEDS = {
+    "base": "encode_rows",
+    "adapter": "head_weights",
+    "preprocessor": "bert_pack_inputs",
+}
+
 
 def load_exported(directory: str | os.PathLike[str], kind: str) -> Any:
     """`tf.saved_model.load`, for a directory that an export has written.
 
     Args:
         directory: The SavedModel.
-        kind: `"base"` or `"adapter"`.
+        kind: `"base"`, `"adapter"` or `"preprocessor"`, which is inside a base.
 
     Raises:
         UserError: if it is not there, not readable or of another kind.
     """
-    needs = {"base": "encode_rows", "adapter": "head_weights"}[kind]
+    needs = _NEEDS[kind]
     check_is_saved_model(directory, kind)
     path = os.fspath(directory)
     try:
@@ -33,7 +40,7 @@ def load_exported(directory: str | os.PathLike[str], kind: str) -> Any:
     if not hasattr(loaded, needs):
         raise UserError(
             f"{path!r} is a SavedModel, but no exported {kind}; write one with "
-            f"adapters-tf-export {kind}."
+            f"{_command(kind)}."
         )
     return loaded
 
@@ -43,7 +50,7 @@ def check_is_saved_model(directory: str | os.PathLike[str], kind: str) -> None:
 
     Args:
         directory: The directory.
-        kind: `"base"` or `"adapter"`: what it should be.
+        kind: What it should be, as in `load_exported`.
 
     Raises:
         UserError: saying how to write one.
@@ -52,8 +59,12 @@ def check_is_saved_model(directory: str | os.PathLike[str], kind: str) -> None:
     if not os.path.isfile(os.path.join(path, "saved_model.pb")):
         raise UserError(
             f"An exported {kind} is a SavedModel directory. Received: {path!r}, which "
-            f"has no saved_model.pb; write one with adapters-tf-export {kind}."
+            f"has no saved_model.pb; write one with {_command(kind)}."
         )
+
+
+def _command(kind: str) -> str:
+    return f"adapters-tf-export {'adapter' if kind == 'adapter' else 'base'}"
 
 
 def check_fits(base: Any, adapter: Any, name: str = "the adapter") -> None:
@@ -115,6 +126,8 @@ class CombinedLayer(keras.layers.Layer):
         self._base = load_exported(base_dir, "base")
         self._adapter = load_exported(adapter_dir, "adapter")
         check_fits(self._base, self._adapter, repr(self.adapter_dir))
+        # XLA has no kernel for the gradient of a branch in a loaded SavedModel.
+        self.supports_jit = False
         self._constants: dict[str, Any] = {}
         self._encoder = self._add_weights(self._adapter.weights())
         self._head = self._add_weights(self._adapter.head_weights())
@@ -146,6 +159,8 @@ class CombinedLayer(keras.layers.Layer):
                 shape=value.shape,
                 initializer=lambda shape, dtype, value=value: tf.cast(value, dtype),
                 dtype="float32",
+                # The base computes in float32, whatever the policy.
+                autocast=False,
                 name=path.replace("/", "."),
             )
         return weights

@@ -38,7 +38,9 @@ class PreprocessorFunctions:
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """`[batch]` strings to ragged `[batch, tokens]` int32 ids."""
         tokens = tokenize(self._tokenizer, texts, in_pieces=False)
-        return tf.RaggedTensor.from_row_splits(tokens.ids, tokens.splits)
+        # Splits of int64, which `pack` is traced with, as TF Hub's are.
+        splits = tf.cast(tokens.splits, tf.int64)
+        return tf.RaggedTensor.from_row_splits(tokens.ids, splits)
 
     def pack(self, segments: list[Any], seq_length: Any = None) -> dict[str, Any]:
         """One or two segments of tokens as an encoder's inputs, padded.

@@ -37,7 +37,7 @@ class LoadedBase:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.model = load_exported(directory, "base")
-        self.preprocessor = tf.saved_model.load(str(directory / PREPROCESSOR_DIR))
+        self.preprocessor = load_exported(directory / PREPROCESSOR_DIR, "preprocessor")
         self.config: dict[str, Any] = json.loads(self.model.config().numpy())
 
     def build_bank(self, tasks: list[ExportedTask]) -> dict[str, Any]:
@@ -106,12 +106,14 @@ def _about(base: LoadedBase, tasks: dict[str, ExportedTask]) -> dict[str, Any]:
         "seq_length": max(task.config["seq_length"] for task in tasks.values()),
         "tasks": {
             name: {
+                # Its place in the bank: objects in JSON have no order.
+                "index": index,
                 "kind": task.config["kind"],
                 "labels": task.config["task"].get("labels", []),
                 "text_columns": task.config["task"].get("text_columns", []),
                 "config": task.config,
             }
-            for name, task in tasks.items()
+            for index, (name, task) in enumerate(tasks.items())
         },
     }
 

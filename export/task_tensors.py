@@ -69,7 +69,8 @@ class TaskOfEachRow:
     def adapter(self, path: str, inputs: Any) -> Any:
         bank, tasks = self._bank, self._tasks
         sizes = tf.gather(bank[f"{path}/size"], tasks)
-        units = tf.range(tf.reduce_max(sizes))
+        # At least 0: a batch may have no rows, and then there is no largest.
+        units = tf.range(tf.maximum(tf.reduce_max(sizes), 0))
         inside = units[None, :] < sizes[:, None]
         first = tf.gather(bank[f"{path}/offset"], tasks)
         # Unit 0 is all zeros: it fills up the bottlenecks smaller than this

@@ -134,7 +134,8 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
         The new version, with the files of the earlier one.
 
     Raises:
-        UserError: if that version is not there.
+        UserError: if that version is not there, or does not compute what its
+            tasks do.
     """
     path = Path(servable)
     versions = versions_of(path)
@@ -144,9 +145,10 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
             "A servable is rolled back to a version that it has. Received: "
             f"{to if to is not None else 'one version only'}; it has: {versions}"
         )
-    _check_base(path, read_about(path / str(to)))
+    base, tasks = _open(path, to)
     with new_directory(path / str(versions[-1] + 1)) as directory:
         link_tree(path / str(to), directory)
+        check_in_new_process(directory, servable_cases(base, tasks, []))
     return versions[-1] + 1
 
 
@@ -181,14 +183,25 @@ def read_about(version_dir: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         version = about["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is missing or corrupt: {error}") from error
+        if version == FORMAT_VERSION:
+            about["tasks"] = _in_order(about["tasks"])
+            str(about["base_shard_sha256"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is missing or corrupt: {error!r}") from error
     if version != FORMAT_VERSION:
         raise UserError(
             f"The servable's format version must be {FORMAT_VERSION}. Received: "
             f"{version} in {path}. A newer adapters-tf may read it."
         )
     return about
+
+
+def _in_order(tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The tasks as the bank has them, whatever has sorted the file's keys."""
+    tasks = dict(sorted(tasks.items(), key=lambda item: item[1]["index"]))
+    if [entry["index"] for entry in tasks.values()] != list(range(len(tasks))):
+        raise ValueError("the tasks are not numbered from 0")
+    return tasks
 
 
 def read_newest(servable: str | os.PathLike[str]) -> dict[str, Any]:
@@ -232,24 +245,36 @@ def read_task(base: LoadedBase, adapter_dir: str | os.PathLike[str]) -> Exported
     return ExportedTask.from_saved_model(config, adapter)
 
 
-def _open(servable: str | os.PathLike[str]) -> tuple[LoadedBase, dict[str, Any]]:
+def _open(
+    servable: str | os.PathLike[str], version: int | None = None
+) -> tuple[LoadedBase, dict[str, ExportedTask]]:
+    """The base and the tasks of a version, by default of the newest."""
     check_can_write_warmup()
     path = Path(servable)
-    about = read_newest(path)
+    directory = path / str(version or versions_of(path)[-1])
+    about = read_about(directory)
     _check_base(path, about)
     base = LoadedBase(path / BASE_DIR)
-    bank = BankFile(path / str(versions_of(path)[-1])).read_all()
+    bank = BankFile(directory).read_all()
     configs = [entry["config"] for entry in about["tasks"].values()]
+    if len(configs) != len(bank["activation"]):
+        raise UserError(
+            f"{directory / SERVABLE_FILE} must list the tasks of the version's bank. "
+            f"Received: {len(configs)} tasks, and a bank of {len(bank['activation'])}. "
+            "Go on from an earlier version, or export the servable again."
+        )
     paths = base.config["adapter_paths"], base.config["layer_norm_paths"]
     tasks = split_bank(bank, configs, *paths)
     return base, dict(zip(about["tasks"], tasks, strict=True))
 
 
 def _check_base(servable: Path, about: dict[str, Any]) -> None:
-    if sha256_of(servable / BASE_DIR / BASE_SHARD) != about["base_shard_sha256"]:
+    shard = servable / BASE_DIR / BASE_SHARD
+    if not shard.is_file() or sha256_of(shard) != about["base_shard_sha256"]:
         raise UserError(
             f"The base's weights in {str(servable / BASE_DIR)!r} are not those of the "
-            "servable: the file was changed or is corrupt. Export the servable again."
+            "servable: the file is missing, changed or corrupt. Export the servable "
+            "again."
         )
 
 
