@@ -16,6 +16,11 @@ from adapters_tf.export.mixed_rows import MixedRows
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
 from adapters_tf.export.saving import BASE_SHARD, save_with_base_shard
 from adapters_tf.export.servable_functions import ServableFunctions
+from adapters_tf.export.signature_copies import (
+    INDEX,
+    SignatureCopy,
+    copy_signatures,
+)
 from adapters_tf.export.task_table import TaskTable, takes_pair
 
 FORMAT_VERSION = 1
@@ -77,8 +82,9 @@ def save_version(
         ),
         default_value=-1,
     )
-    signatures = _signatures(base, list(tasks.values()), names, root)
+    signatures, copies = _signatures(base, list(tasks.values()), names, root)
     save_with_base_shard(root, directory, signatures)
+    copy_signatures(directory, copies)
     _share_base_shard(base.directory, directory)
     path = directory / SERVABLE_FILE
     path.parent.mkdir(exist_ok=True)
@@ -120,7 +126,8 @@ def _about(base: LoadedBase, tasks: dict[str, ExportedTask]) -> dict[str, Any]:
 
 def _signatures(
     base: LoadedBase, tasks: list[ExportedTask], names: list[str], root: Any
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[SignatureCopy]]:
+    """The signatures to trace, and those that are copies of them."""
     table = TaskTable(tasks)
     config = base.config
     functions = ServableFunctions(
@@ -135,56 +142,68 @@ def _signatures(
     mixed = MixedRows(functions, base.model, root.bank, keys, table, root.lookup)
     strings = _strings("text"), _strings("text_pair")
     signatures: dict[str, Any] = {}
-    shared = {kind: _SharedFunctions(functions, kind) for kind in set(table.kinds)}
+    copies: list[SignatureCopy] = []
+    first: dict[tuple[str, bool], str] = {}
     for index, (name, task) in enumerate(zip(names, tasks, strict=True)):
-        one = shared[task.config["kind"]]
+        kind, pair = task.config["kind"], takes_pair(task.config)
+        template = first.setdefault((kind, pair), name)
+        if template != name:
+            copies += [
+                SignatureCopy(name, template, index),
+                SignatureCopy(f"{name}_text", f"{template}_text", index),
+            ]
+            continue
         signatures[name] = tf.function(
-            one.tokens_of(index), input_signature=list(input_specs().values())
+            _on_tokens(functions, kind, index),
+            # In the order of their names, as copies need it.
+            input_signature=[spec for _, spec in sorted(input_specs().items())],
         )
-        pair = takes_pair(task.config)
         signatures[f"{name}_text"] = tf.function(
-            one.texts_of(index, pair), input_signature=strings[: 1 + pair]
+            _on_texts(functions, kind, index, pair),
+            input_signature=strings[: 1 + pair],
         )
     signatures[MIXED] = tf.function(
         mixed.__call__, input_signature=[*strings, _strings("task")]
     )
     signatures[DEFAULT] = signatures[MIXED]
-    return signatures
+    return signatures, copies
 
 
 def _strings(name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None], tf.string, name=name)
 
 
-class _SharedFunctions:
-    """The two functions of a kind, traced once for all of its tasks."""
+def _on_tokens(functions: ServableFunctions, kind: str, index: int) -> Any:
+    run = tf.function(
+        functions.on_tokens(kind),
+        input_signature=[input_specs(), tf.TensorSpec([], tf.int32)],
+    )
 
-    def __init__(self, functions: ServableFunctions, kind: str) -> None:
-        index = tf.TensorSpec([], tf.int32)
-        self._tokens = tf.function(
-            functions.on_tokens(kind), input_signature=[input_specs(), index]
-        )
-        self._texts = tf.function(
-            lambda text, text_pair, task: functions.on_texts(
-                kind, text, text_pair, task
-            ),
-            input_signature=[_strings("text"), _strings("text_pair"), index],
-        )
+    def on_tokens(input_mask: Any, input_type_ids: Any, input_word_ids: Any) -> Any:
+        inputs = {
+            "input_word_ids": input_word_ids,
+            "input_mask": input_mask,
+            "input_type_ids": input_type_ids,
+        }
+        return run(inputs, tf.constant(index, name=INDEX))
 
-    def tokens_of(self, index: int) -> Any:
-        def on_tokens(input_word_ids: Any, input_mask: Any, input_type_ids: Any) -> Any:
-            inputs = {
-                "input_word_ids": input_word_ids,
-                "input_mask": input_mask,
-                "input_type_ids": input_type_ids,
-            }
-            return self._tokens(inputs, tf.constant(index))
+    return on_tokens
 
-        return on_tokens
 
-    def texts_of(self, index: int, pair: bool) -> Any:
-        if pair:
-            return lambda text, text_pair: self._texts(
-                text, text_pair, tf.constant(index)
-            )
-        return lambda text: self._texts(text, tf.zeros_like(text), tf.constant(index))
+def _on_texts(functions: ServableFunctions, kind: str, index: int, pair: bool) -> Any:
+    run = tf.function(
+        lambda text, text_pair, task: functions.on_texts(kind, text, text_pair, task),
+        input_signature=[
+            _strings("text"),
+            _strings("text_pair"),
+            tf.TensorSpec([], tf.int32),
+        ],
+    )
+
+    def on_text(text: Any) -> Any:
+        return run(text, tf.zeros_like(text), tf.constant(index, name=INDEX))
+
+    def on_texts(text: Any, text_pair: Any) -> Any:
+        return run(text, text_pair, tf.constant(index, name=INDEX))
+
+    return on_texts if pair else on_text
