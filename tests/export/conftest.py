@@ -1,15 +1,29 @@
-"""Texts of many kinds, and small tokenizers for them."""
+"""Texts of many kinds with small tokenizers; a small base, tasks and servable."""
 
+import contextlib
+import dataclasses
+import io
 import os
 import pathlib
 import string
 import subprocess
 import sys
+from typing import Any
 
 import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from adapters_tf.export import self_check
+from adapters_tf.export.adapter import save_adapter_model
+from adapters_tf.export.base import export_base, save_base
+from adapters_tf.export.base_functions import INPUTS
+from adapters_tf.export.versions import create_servable
+from adapters_tf.layers import AdapterConfig
+from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.models.build import build_model
+from adapters_tf.models.presets import load_backbone
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _LETTERS = [*string.ascii_letters, *"éüßñçθжא中文本あアー한글0123456789²½"]
@@ -149,3 +163,198 @@ def run_session(tmp_path):
         return results
 
     return run
+
+
+# === Exports of a small base ===
+
+_VOCABULARY_SIZE = 25  # of tiny_preset
+
+# What the exported classifiers and scores of these tests are made of. Together
+# they have all kinds, heads, tuning methods, both sublayers alone, a single
+# layer, bottlenecks of 1, 4 and 9, and several lengths and activations.
+_TASKS = {
+    "topics": {
+        "kind": "classification",
+        "labels": ["news", "sport", "späße"],
+        "adapter": AdapterConfig(4),
+        "head": {"num_classes": 3, "head_input": "cls"},
+    },
+    "entails": {
+        "kind": "classification",
+        "labels": ["yes", "no"],
+        "columns": ["premise", "hypothesis"],
+        "adapter": AdapterConfig(1, activation="tanh", sublayers=("attention",)),
+        "head": {"num_classes": 2, "head_input": "pooled"},
+        "seq_length": 12,
+    },
+    "likeness": {
+        "kind": "regression",
+        "columns": ["first", "second"],
+        "adapter": AdapterConfig(9, activation="mish", layers=(1,)),
+        "head": {"head_input": "mean"},
+        "seq_length": 24,
+    },
+    "questions": {
+        "kind": "question_answering",
+        "columns": ["question", "context"],
+        "adapter": AdapterConfig(9, activation="silu"),
+    },
+    "norms": {
+        "kind": "classification",
+        "labels": list("abcde"),
+        "tuning": "layer_norm",
+        "head": {"num_classes": 5, "head_input": "mean"},
+    },
+    "fixed": {
+        "kind": "regression",
+        "tuning": "head",
+        "head": {"head_input": "pooled"},
+    },
+    "answers": {
+        "kind": "question_answering",
+        "columns": ["question", "context"],
+        "adapter": AdapterConfig(
+            4, activation="softplus", layers=(0,), sublayers=("feed_forward",)
+        ),
+        "seq_length": 12,
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedTask:
+    """A task with random weights, none of them near zero.
+
+    Attributes:
+        model: The Keras model.
+        adapter_dir: Its adapter directory.
+        directory: Its adapter SavedModel.
+        task: The task, as it is saved.
+    """
+
+    model: Any
+    adapter_dir: str
+    directory: str
+    task: dict[str, Any]
+
+    @property
+    def has_pair(self):
+        return len(self.task["text_columns"]) == 2
+
+
+@pytest.fixture(scope="session")
+def save_task(tiny_preset, tmp_path_factory):
+    """Function: a new task with random weights, saved and exported, unchecked."""
+    root = tmp_path_factory.mktemp("tasks")
+
+    def save(name, kind, labels=(), columns=("text",), seed=1, folder=None, **options):
+        seq_length = options.pop("seq_length", 16)
+        task = {"name": name, "kind": kind, "labels": list(labels)}
+        task |= {"text_columns": list(columns), "metrics": ["accuracy"]}
+        task |= options.pop("task", {})
+        model = build_model(kind, tiny_preset, seq_length=seq_length, **options)
+        random = np.random.default_rng(seed)
+        for variable in model.trainable_variables:
+            value = random.normal(0, 0.4, variable.shape)
+            variable.assign(value + variable.path.endswith("gamma"))
+        adapter = model.get_adapter(
+            task=task, preset=tiny_preset, seq_length=seq_length
+        )
+        adapter_dir, directory = (
+            root / f"{folder or name}_{part}" for part in ("adapter", "saved_model")
+        )
+        save_adapter(adapter, adapter_dir)
+        save_adapter_model(adapter, model, directory)
+        return SavedTask(model, str(adapter_dir), str(directory), task)
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def saved_tasks(save_task):
+    """Name -> `SavedTask`: see `_TASKS`."""
+    return {
+        name: save_task(name, seed=seed, **options)
+        for seed, (name, options) in enumerate(_TASKS.items())
+    }
+
+
+@pytest.fixture(scope="session")
+def base_dir(tiny_preset, tmp_path_factory):
+    """The base SavedModel of `tiny_preset`, checked as every export."""
+    path = tmp_path_factory.mktemp("base") / "base"
+    export_base(tiny_preset, path, seq_length=16)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def base(base_dir):
+    """The loaded base SavedModel."""
+    return tf.saved_model.load(base_dir)
+
+
+@pytest.fixture(scope="session")
+def other_base_dir(other_preset, tmp_path_factory):
+    """A base SavedModel of the same shape, without a preprocessor."""
+    path = tmp_path_factory.mktemp("other_base")
+    save_base(load_backbone(other_preset), path)
+    return str(path)
+
+
+# Tasks of `servable`; the others are for adding.
+SERVED = ("topics", "entails", "likeness", "questions", "norms", "fixed")
+
+
+@pytest.fixture(scope="session")
+def servable(base_dir, saved_tasks, tmp_path_factory):
+    """A servable with one version of `SERVED`, checked as every export."""
+    path = tmp_path_factory.mktemp("servable") / "servable"
+    tasks = {name: saved_tasks[name].directory for name in SERVED}
+    create_servable(base_dir, tasks, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def token_inputs():
+    """Function: n rows of tokens of many lengths, as TF Hub's inputs."""
+
+    def make(n=8, length=10, seed=0):
+        random = np.random.default_rng(seed)
+        mask = np.arange(length) < random.integers(1, length + 1, (n, 1))
+        ids = random.integers(4, _VOCABULARY_SIZE, (n, length))
+        pair = np.arange(length) >= random.integers(1, length + 1, (n, 1))
+        arrays = {
+            "input_word_ids": ids * mask,
+            "input_mask": mask,
+            "input_type_ids": pair & mask,
+        }
+        return {k: v.astype(np.int32) for k, v in arrays.items()}
+
+    return make
+
+
+def _as_keras(inputs):
+    """TF Hub's inputs by keras-hub's names."""
+    return {ours: inputs[hub] for hub, ours in INPUTS.items()}
+
+
+@pytest.fixture(scope="session")
+def as_keras():
+    """Function: TF Hub's inputs by keras-hub's names."""
+    return _as_keras
+
+
+@pytest.fixture
+def check_here(monkeypatch):
+    """Exports check themselves in this process: a new one takes seconds."""
+
+    def run(command, **kwargs):
+        out, failure = io.StringIO(), ""
+        try:
+            with contextlib.redirect_stdout(out):
+                code = self_check.main(*command[-2:])
+        except Exception as error:
+            code, failure = 1, str(error)
+        return subprocess.CompletedProcess(command, code, out.getvalue(), failure)
+
+    monkeypatch.setattr(self_check.subprocess, "run", run)
