@@ -8,6 +8,7 @@ import pathlib
 import string
 import subprocess
 import sys
+import types
 from typing import Any
 
 import keras_hub
@@ -283,7 +284,8 @@ def saved_tasks(save_task):
 def base_dir(tiny_preset, tmp_path_factory):
     """The base SavedModel of `tiny_preset`, checked as every export."""
     path = tmp_path_factory.mktemp("base") / "base"
-    export_base(tiny_preset, path, seq_length=16)
+    with _check_here():
+        export_base(tiny_preset, path, seq_length=16)
     return str(path)
 
 
@@ -310,7 +312,8 @@ def servable(base_dir, saved_tasks, tmp_path_factory):
     """A servable with one version of `SERVED`, checked as every export."""
     path = tmp_path_factory.mktemp("servable") / "servable"
     tasks = {name: saved_tasks[name].directory for name in SERVED}
-    create_servable(base_dir, tasks, path)
+    with _check_here():
+        create_servable(base_dir, tasks, path)
     return path
 
 
@@ -344,8 +347,8 @@ def as_keras():
     return _as_keras
 
 
-@pytest.fixture
-def check_here(monkeypatch):
+@contextlib.contextmanager
+def _check_here():
     """Exports check themselves in this process: a new one takes seconds."""
 
     def run(command, **kwargs):
@@ -357,4 +360,15 @@ def check_here(monkeypatch):
             code, failure = 1, str(error)
         return subprocess.CompletedProcess(command, code, out.getvalue(), failure)
 
-    monkeypatch.setattr(self_check.subprocess, "run", run)
+    with pytest.MonkeyPatch.context() as patch:
+        # Of the module and not of all programs that run others.
+        others = types.SimpleNamespace(run=run)
+        patch.setattr(self_check, "subprocess", others)
+        yield
+
+
+@pytest.fixture
+def check_here():
+    """Exports check themselves in this process: a new one takes seconds."""
+    with _check_here():
+        yield

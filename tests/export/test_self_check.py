@@ -59,10 +59,6 @@ RIGHT = {
 }
 
 
-def test_right_outputs_pass_in_a_new_process(directory):
-    check_in_new_process(directory, list(RIGHT.values()))
-
-
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_outputs_pass(name, directory, check_here):
     check_in_new_process(directory, [RIGHT[name]])

@@ -65,9 +65,9 @@ def loaded(version):
     return run
 
 
-@pytest.fixture(params=["session", "loaded"])
+@pytest.fixture(params=["session", pytest.param("loaded", marks=pytest.mark.slow)])
 def run(request):
-    """Both of them."""
+    """Both of them; each signature takes seconds the first time."""
     return request.getfixturevalue(request.param)
 
 
@@ -175,8 +175,12 @@ def test_signatures_and_description(version, servable, saved_tasks, base):
             assert entry[field] == saved_tasks[name].task[field]
 
 
-def test_stock_server_has_every_op_and_the_warmup_runs(version):
+def test_stock_server_has_every_op(version):
     assert unsupported_ops(version) == {}
+
+
+@pytest.mark.slow
+def test_warmup_runs(version):
     seconds = replay_warmup(version)
     names = {f"{task}{end}" for task in TASKS for end in ("", "_text")}
     # The default is the signature for all tasks, under its second name.
@@ -239,8 +243,9 @@ def assert_mixed(run, rows, saved_tasks):
         assert_row(row, BLANK | expected_rows(task, [text], [pair])[0], 5)
 
 
-def test_mixed_rows(run, mixed_rows, saved_tasks):
-    assert_mixed(run, mixed_rows, saved_tasks)
+def test_mixed_rows(session, loaded, mixed_rows, saved_tasks):
+    assert_mixed(session, mixed_rows, saved_tasks)
+    assert_mixed(loaded, mixed_rows, saved_tasks)
 
 
 def test_rows_without_questions_and_questions_alone(session, mixed_rows, saved_tasks):
