@@ -1,6 +1,5 @@
 """The adapter SavedModel: what one task adds to a base."""
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -145,7 +144,7 @@ def exported_task(adapter: Adapter, model: AdapterModel) -> ExportedTask:
     heads = {v.path for v in model.head_variables()}
     encoder = encoder_tensors(adapter, model) | _constants(adapter)
     head = {path: adapter.tensors[path] for path in heads}
-    return ExportedTask(_config(adapter), encoder, head)
+    return ExportedTask(exported_config(adapter), encoder, head)
 
 
 def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -> None:
@@ -188,7 +187,9 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
     root.head = tf.function(
         lambda outputs: compute(outputs, values(head)), input_signature=[outputs_spec]
     )
-    root.config = constant_function(json.dumps(_config(adapter), sort_keys=True))
+    root.config = constant_function(
+        json.dumps(exported_config(adapter), sort_keys=True)
+    )
     root.base_fingerprint = constant_function(adapter.base_fingerprint)
     labels = list(adapter.task.get("labels", ()))
     root.labels = constant_function(tf.constant(labels, tf.string))
@@ -203,15 +204,9 @@ def _constants(adapter: Adapter) -> dict[str, np.ndarray]:
     }
 
 
-def _config(adapter: Adapter) -> dict[str, Any]:
-    config = {
-        f.name: getattr(adapter, f.name)
-        for f in dataclasses.fields(adapter)
-        if f.name != "tensors"
-    }
-    config["adapter"] = None if adapter.adapter is None else adapter.adapter.to_dict()
-    config["tuning"] = dataclasses.asdict(adapter.tuning)
-    return config | {"format_version": FORMAT_VERSION}
+def exported_config(adapter: Adapter) -> dict[str, Any]:
+    """What the SavedModel's `config()` says, as JSON values."""
+    return adapter.to_dict() | {"format_version": FORMAT_VERSION}
 
 
 def _cases(model: AdapterModel) -> list[Case]:

@@ -43,6 +43,17 @@ class Adapter:
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """All fields but the tensors, as plain JSON values."""
+        config = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "tensors"
+        }
+        config["adapter"] = None if self.adapter is None else self.adapter.to_dict()
+        config["tuning"] = dataclasses.asdict(self.tuning)
+        return config
+
     def check_fits(self, expected: dict[str, Any]) -> None:
         """Compare with what a model expects.
 

@@ -56,13 +56,7 @@ def save_adapter(
             f"Received: {str(path)!r}, which is no adapter directory; choose another "
             "one or remove it."
         )
-    config = {
-        f.name: getattr(adapter, f.name)
-        for f in dataclasses.fields(adapter)
-        if f.name != "tensors"
-    }
-    config["adapter"] = None if adapter.adapter is None else adapter.adapter.to_dict()
-    config["tuning"] = dataclasses.asdict(adapter.tuning)
+    config = adapter.to_dict()
     config["versions"] = {
         name: importlib.metadata.version(name) for name in _LIBRARIES
     } | adapter.versions
