@@ -120,6 +120,7 @@ class _Copier:
         for node in function.node_def:
             if node.name == INDEX:
                 node.attr["value"].tensor.int_val[:] = [copy.index]
+        _drop_hints(function)
         return function.signature.name
 
     def _add_to_graph(
@@ -151,6 +152,20 @@ class _Copier:
         node.CopyFrom(self._objects.nodes[self._places[copy.template]])
         node.bare_concrete_function.concrete_function_name = function
         self._signature_map.children.add(node_id=place, local_name=copy.name)
+
+
+def _drop_hints(function: function_pb2.FunctionDef) -> None:
+    """Shapes and names that only inference and errors would read.
+
+    A session copies all functions many times, for each signature that is called, and
+    these are most of their bytes.
+    """
+    function.arg_attr.clear()
+    function.attr.pop("_input_shapes", None)
+    for argument in function.signature.input_arg:
+        argument.ClearField("handle_data")
+    for node in function.node_def:
+        node.attr.pop("_output_shapes", None)
 
 
 def _stop_inference(meta_graph: Any) -> None:
