@@ -16,7 +16,7 @@ from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
 from adapters_tf.export.heads import head_function
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
-from adapters_tf.export.saving import constant_function
+from adapters_tf.export.saving import FORMAT_VERSION, constant_function
 from adapters_tf.export.self_check import Case, check_in_new_process
 from adapters_tf.export.task_tensors import DOWN, UP
 from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig
@@ -27,7 +27,6 @@ from adapters_tf.models.build import load_model
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.trainable_set import layer_norm_variables
 
-FORMAT_VERSION = 1
 # Methods whose tensors leave the base as it is.
 EXPORTED_METHODS = ("adapters", "layer_norm", "head")
 

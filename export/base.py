@@ -15,7 +15,11 @@ from adapters_tf.export.base_functions import INPUTS, BaseFunctions, input_specs
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR, save_preprocessor
 from adapters_tf.export.sample_texts import SAMPLE_TEXTS
-from adapters_tf.export.saving import constant_function, save_with_base_shard
+from adapters_tf.export.saving import (
+    FORMAT_VERSION,
+    constant_function,
+    save_with_base_shard,
+)
 from adapters_tf.export.self_check import Case, check_in_new_process
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.presets import (
@@ -24,7 +28,6 @@ from adapters_tf.models.presets import (
     preprocess_texts,
 )
 
-FORMAT_VERSION = 1
 # The least seq_length, as in training.
 SHORTEST = 8
 _LIBRARIES = ("adapters-tf", "tensorflow", "tensorflow-text", "keras", "keras-hub")

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from adapters_tf.errors import AdapterFileError, UserError
+from adapters_tf.export.saving import FORMAT_VERSION
 
 # The attribute that tells the kinds of SavedModels apart.
 _NEEDS = {
@@ -42,6 +43,13 @@ def load_exported(directory: str | os.PathLike[str], kind: str) -> Any:
             f"{path!r} is a SavedModel, but no exported {kind}; write one with "
             f"{_command(kind)}."
         )
+    if hasattr(loaded, "config"):
+        version = json.loads(loaded.config().numpy()).get("format_version")
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"The format version of an exported {kind} must be {FORMAT_VERSION}. "
+                f"Received: {version} in {path!r}. A newer adapters-tf may read it."
+            )
     return loaded
 
 

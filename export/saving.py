@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+# Of the functions and configs of base and adapter SavedModels.
+FORMAT_VERSION = 1
 # Attributes that hold a base's variables, in a base and in a servable.
 BASE_ATTRIBUTES = ("variables", "trainable_variables", "base_variables")
 # The base's shard, the first of two: the same bytes wherever the base is.

@@ -30,6 +30,8 @@ from adapters_tf.export.warm import check_can_write_warmup, write_version_warmup
 
 # Beside the versions; no integer, so TensorFlow Serving does not look at it.
 BASE_DIR = "base"
+# As this package writes them: 007 would be version 7 to TensorFlow Serving.
+_VERSION = re.compile(r"[1-9][0-9]*")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -166,7 +168,7 @@ def versions_of(servable: Path) -> list[int]:
     versions = [
         int(entry.name)
         for entry in servable.iterdir()
-        if entry.name.isdecimal() and (entry / "saved_model.pb").is_file()
+        if _VERSION.fullmatch(entry.name) and (entry / "saved_model.pb").is_file()
     ]
     if not versions:
         raise UserError(f"The servable {str(servable)!r} has no version.")

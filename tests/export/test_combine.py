@@ -13,6 +13,7 @@ import tensorflow as tf
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export.activations import ACTIVATIONS, activation_code
 from adapters_tf.export.combine import CombinedLayer, check_fits, load_exported
+from adapters_tf.export.saving import constant_function
 from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import preprocess_texts
@@ -455,3 +456,12 @@ def test_directories_that_are_no_exports(base_dir, saved_tasks, tmp_path):
     (missing / "saved_model.pb").write_bytes(b"\xff")
     with pytest.raises(UserError, match="missing' cannot be read as a SavedModel: "):
         load_exported(missing, "base")
+
+
+def test_an_export_of_another_format_version_is_refused(tmp_path):
+    root = tf.train.Checkpoint()
+    root.head_weights = tf.function(lambda: {}, input_signature=[])
+    root.config = constant_function('{"format_version": 2}')
+    tf.saved_model.save(root, str(tmp_path))
+    with pytest.raises(UserError, match="must be 1. Received: 2 in .* A newer"):
+        load_exported(tmp_path, "adapter")

@@ -471,3 +471,10 @@ def test_adapter_of_another_base(copy, other_preset, tmp_path):
     with pytest.raises(AdapterFileError, match=rule):
         add_task(copy, "other", tmp_path / "adapter")
     assert versions_of(copy) == [1]
+
+
+def test_only_plain_numbers_are_versions(tmp_path):
+    for name in ("base", "1", "12", "007", "0", "3x"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert versions_of(tmp_path) == [1, 12]
