@@ -1,0 +1,124 @@
+"""adapters-tf-benchmark from the command line's end; no time is judged."""
+
+import json
+import math
+import tempfile
+
+import pytest
+
+from adapters_tf.bin import benchmark
+
+
+def numbers(value):
+    """All numbers of a JSON value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for item in value for number in numbers(item)]
+    return [value] if isinstance(value, int | float) else []
+
+
+@pytest.mark.slow
+def test_serving_quick(call, tiny_preset, tmp_path, monkeypatch, capsys):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    texts = tmp_path / "texts.txt"
+    texts.write_text("the film was good\nawful plot\n\nso very sad\n")
+    output = tmp_path / "serving.json"
+    args = (f"--preset={tiny_preset}", f"--texts={texts}", f"--output={output}")
+    assert call(benchmark, "serving", "--quick", *args) == 0
+    assert list(scratch.iterdir()) == []
+
+    result = json.loads(output.read_text())
+    assert set(result) == {
+        "benchmark",
+        "machine",
+        "options",
+        "base",
+        "one_task",
+        "separate_models",
+        "servables",
+        "goals",
+    }
+    assert result["machine"]["versions"]["tensorflow"]
+    assert result["options"]["tasks"] == [2]
+    assert result["options"]["agreement_texts"] == 3
+    (one,) = result["servables"]
+    assert set(one) == {
+        "tasks",
+        "adapter_bytes",
+        "size_on_disk",
+        "writing",
+        "load",
+        "memory",
+        "speed",
+        "agreement",
+        "adding",
+    }
+    assert all(math.isfinite(number) for number in numbers(result))
+
+    # Two blocks of two adapters of 8 units, five LayerNorms, a head of 2 or 3.
+    floats = 4 * (2 * 8 * 16 + 16 + 8) + 5 * 2 * 16
+    heads = [classes * 17 for classes in (2, 3)]
+    assert one["adapter_bytes"] == 4 * (floats + sum(heads) / 2) + 4 + 4 * 8
+    # The base once, and both tasks.
+    least = result["base"]["size_on_disk"] + 2 * one["adapter_bytes"]
+    assert one["size_on_disk"] > least
+
+    for load in (one["load"], result["separate_models"]["load"]):
+        resident = load["resident_bytes"]
+        assert 0 < resident["before"] < resident["called"]
+        for stage in ("load", "first"):
+            assert load[stage]["wall_seconds"] > 0
+            assert load[stage]["cpu_seconds"] > 0
+
+    assert [speed["rows"] for speed in one["speed"]] == [4, 2]
+    for speed in one["speed"]:
+        assert speed["tasks"] == 2
+        assert 10 < speed["mean_tokens"] <= speed["padded_length"] <= 32
+        for path in ("tokens", "text"):
+            times, ratios = speed[path]["times"], speed[path]["ratios"]
+            assert set(times) == {"plain", "single", "mixed", "one after another"}
+            for time in times.values():
+                assert time["repeats"] == 3
+                assert time["wall_seconds"] > 0 and time["cpu_seconds"] > 0
+            assert all(r["wall"] > 0 and r["cpu"] > 0 for r in ratios.values())
+
+    assert one["agreement"]["texts"] == 3
+    for found in one["agreement"]["differences"].values():
+        assert found["max_abs"] <= 1e-5 and found["others"] == 0
+    for stage in (*one["writing"].values(), *one["adding"].values()):
+        assert 0 < stage["cpu_seconds"]
+
+    markdown = output.with_suffix(".md").read_text()
+    assert markdown in capsys.readouterr().out
+    assert "mixed_text against tf.saved_model.load; 2 tasks" in markdown
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "must be one of these jobs: serving"),
+        (("serving", "--tasks=two"), "--tasks takes whole numbers with commas"),
+        (("serving", "--tasks=1"), "tasks must be different whole numbers of 2 or"),
+        (("serving", "--output=x.txt"), "--output names a .json file"),
+        (("serving", "--texts=/no/such"), "A data file must exist"),
+        (("serving", "now"), "Options begin with --name. Received: now"),
+    ],
+)
+def test_errors(call, capsys, args, message):
+    assert call(benchmark, *args) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err and captured.out == ""
+
+
+def test_help(call, capsys):
+    assert call(benchmark, "--help") == 0
+    assert "serving" in capsys.readouterr().out
+    assert call(benchmark, "serving", "--help") == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 88
+    for flag in ("preset", "tasks", "rows", "texts", "quick", "output"):
+        assert f"\n  --{flag} " in text
