@@ -73,7 +73,8 @@ def unsupported_ops(
     meta_graph = read_meta_graph(version_dir)
     graph = meta_graph.graph_def
     nodes = {node.name: node for node in graph.node}
-    bodies = {f.signature.name: f.node_def for f in graph.library.function}
+    # Once for each function: hundreds of signatures call the same ones.
+    bodies = {f.signature.name: _called(f.node_def) for f in graph.library.function}
     known = stock_server_ops()
     missing: dict[str, set[str]] = {}
     for user, tensors in _roots(meta_graph):
@@ -109,22 +110,24 @@ def _ancestors(tensors: Iterable[str], nodes: dict[str, Any]) -> list[Any]:
     return list(found.values())
 
 
-def _ops(nodes: Iterable[Any], bodies: dict[str, Any]) -> set[str]:
+def _ops(nodes: Iterable[Any], bodies: dict[str, set[str]]) -> set[str]:
     """The ops of these nodes and of all functions they reach."""
-    ops: set[str] = set()
     entered: set[str] = set()
-    waiting = [nodes]
+    waiting = _called(nodes)
     while waiting:
-        for node in waiting.pop():
-            # A node may also call a function by bearing its name as the op.
-            called = {node.op, *_function_names(node.attr.values())}
-            for name in called - entered:
-                entered.add(name)
-                if name in bodies:
-                    waiting.append(bodies[name])
-                else:
-                    ops.add(name)
-    return ops
+        name = waiting.pop()
+        entered.add(name)
+        waiting |= bodies.get(name, set()) - entered
+    return entered - set(bodies)
+
+
+def _called(nodes: Iterable[Any]) -> set[str]:
+    """The ops of nodes and the functions in their attributes, by name."""
+    names: set[str] = set()
+    for node in nodes:
+        # A node may also call a function by bearing its name as the op.
+        names |= {node.op, *_function_names(node.attr.values())}
+    return names
 
 
 def _function_names(attributes: Collection[Any]) -> Iterator[str]:
