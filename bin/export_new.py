@@ -90,6 +90,7 @@ def define_servable() -> Groups:
     g.group("Parts")
     g.string("base", None, "base SavedModel")
     g.strings("adapters", None, "name=adapter SavedModel, with commas between")
+    g.boolean("task_signatures", True, "signatures for each task, beside mixed_text")
     g.group("Output")
     g.string("output_dir", None, "new directory")
     return g
@@ -105,7 +106,7 @@ def servable(flags: Any) -> None:
     output = flags.output_dir
     names = ", ".join(adapters) if len(adapters) < 9 else f"{len(adapters)} tasks"
     with timed(f"Writing the servable of {names} to {output}") as done:
-        create_servable(flags.base, adapters, output)
+        create_servable(flags.base, adapters, output, flags.task_signatures)
         done(f"{output}, version 1: {disk_size(output)}, {CHECKED}")
     say_next("Serve it here", "adapters-tf-serve", flag("servable", output))
     say_next(

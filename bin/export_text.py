@@ -65,6 +65,8 @@ def servable_text(path: str, summary: ServableSummary) -> str:
         f"versions  {', '.join(versions)}; the base's weights not counted",
         f"on disk   {megabytes(summary.total_bytes)}; a file with several names "
         "counts once",
+        "called by "
+        + ("mixed_text, NAME_text, NAME" if summary.task_signatures else "mixed_text"),
         "",
         f"Tasks of version {summary.versions[-1]}:",
     ]

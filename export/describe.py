@@ -41,6 +41,7 @@ class ServableSummary:
         base_fingerprint: That of its base.
         seq_length: Longest input of its tasks, in tokens.
         tasks: The newest version's tasks.
+        task_signatures: Whether they have signatures of their own.
         base_bytes: Size of the base's files.
         version_bytes: Version -> size of those of its files that are not the
             base's too.
@@ -51,6 +52,7 @@ class ServableSummary:
     base_fingerprint: str
     seq_length: int
     tasks: tuple[TaskSummary, ...]
+    task_signatures: bool
     base_bytes: int
     version_bytes: dict[int, int]
     total_bytes: int
@@ -93,6 +95,7 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
         base_fingerprint=about["base_fingerprint"],
         seq_length=about["seq_length"],
         tasks=tuple(tasks),
+        task_signatures=about["task_signatures"],
         base_bytes=sum(base.values()),
         version_bytes={
             version: sum(size for file, size in own.items() if file not in base)

@@ -57,7 +57,10 @@ class LoadedBase:
 
 
 def save_version(
-    base: LoadedBase, tasks: dict[str, ExportedTask], directory: Path
+    base: LoadedBase,
+    tasks: dict[str, ExportedTask],
+    directory: Path,
+    task_signatures: bool = True,
 ) -> None:
     """Write the SavedModel and what is in `servable.json`, unchecked.
 
@@ -67,6 +70,8 @@ def save_version(
         base: The base.
         tasks: Name -> task; at least one.
         directory: Where to.
+        task_signatures: Whether each task has signatures of its own beside
+            `mixed_text`.
 
     Raises:
         UserError: if the stock TensorFlow Serving lacks an op of it.
@@ -82,13 +87,15 @@ def save_version(
         ),
         default_value=-1,
     )
-    signatures, copies = _signatures(base, list(tasks.values()), names, root)
+    signatures, copies = _signatures(
+        base, list(tasks.values()), names, root, task_signatures
+    )
     save_with_base_shard(root, directory, signatures)
     copy_signatures(directory, copies)
     _share_base_shard(base.directory, directory)
     path = directory / SERVABLE_FILE
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(_about(base, tasks), indent=1) + "\n")
+    path.write_text(json.dumps(_about(base, tasks, task_signatures), indent=1) + "\n")
     missing = unsupported_ops(directory)
     if missing:
         raise UserError(f"TensorFlow Serving lacks ops of this servable: {missing}")
@@ -104,11 +111,14 @@ def _share_base_shard(base_dir: Path, directory: Path) -> None:
     link_or_copy(own, written)
 
 
-def _about(base: LoadedBase, tasks: dict[str, ExportedTask]) -> dict[str, Any]:
+def _about(
+    base: LoadedBase, tasks: dict[str, ExportedTask], task_signatures: bool
+) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "base_fingerprint": base.config["fingerprint"],
         "base_shard_sha256": sha256_of(base.directory / BASE_SHARD),
+        "task_signatures": task_signatures,
         "seq_length": max(task.config["seq_length"] for task in tasks.values()),
         "tasks": {
             name: {
@@ -125,7 +135,11 @@ def _about(base: LoadedBase, tasks: dict[str, ExportedTask]) -> dict[str, Any]:
 
 
 def _signatures(
-    base: LoadedBase, tasks: list[ExportedTask], names: list[str], root: Any
+    base: LoadedBase,
+    tasks: list[ExportedTask],
+    names: list[str],
+    root: Any,
+    task_signatures: bool,
 ) -> tuple[dict[str, Any], list[SignatureCopy]]:
     """The signatures to trace, and those that are copies of them."""
     table = TaskTable(tasks)
@@ -144,7 +158,8 @@ def _signatures(
     signatures: dict[str, Any] = {}
     copies: list[SignatureCopy] = []
     first: dict[tuple[str, bool], str] = {}
-    for index, (name, task) in enumerate(zip(names, tasks, strict=True)):
+    own = zip(names, tasks, strict=True) if task_signatures else ()
+    for index, (name, task) in enumerate(own):
         kind, pair = task.config["kind"], takes_pair(task.config)
         template = first.setdefault((kind, pair), name)
         if template != name:

@@ -39,6 +39,7 @@ def create_servable(
     base_dir: str | os.PathLike[str],
     adapters: dict[str, str],
     output_dir: str | os.PathLike[str],
+    task_signatures: bool = True,
 ) -> None:
     """Write a servable with a first version.
 
@@ -46,6 +47,10 @@ def create_servable(
         base_dir: A base SavedModel; its files are linked, or copied.
         adapters: Task name -> adapter SavedModel.
         output_dir: A new directory.
+        task_signatures: Give each task signatures of its own (`NAME` and
+            `NAME_text`) beside `mixed_text`, now and in later versions. Their
+            graphs take memory and their first calls time, for each task: with
+            hundreds of tasks that are only called by `mixed_text`, leave them out.
 
     Raises:
         UserError: if a name is not usable, an adapter is missing or of another
@@ -64,7 +69,7 @@ def create_servable(
         tasks = {name: read_task(base, path) for name, path in adapters.items()}
         link_tree(Path(base_dir), directory / BASE_DIR)
         base.directory = directory / BASE_DIR
-        _write_version(base, tasks, list(tasks), directory / "1")
+        _write_version(base, tasks, list(tasks), directory / "1", task_signatures)
 
 
 def add_task(
@@ -187,6 +192,7 @@ def read_about(version_dir: Path) -> dict[str, Any]:
         version = about["format_version"]
         if version == FORMAT_VERSION:
             about["tasks"] = _in_order(about["tasks"])
+            bool(about["task_signatures"])
             str(about["base_shard_sha256"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is missing or corrupt: {error!r}") from error
@@ -284,8 +290,9 @@ def _append(
     servable: Path, base: LoadedBase, tasks: dict[str, ExportedTask], changed: list[str]
 ) -> int:
     version = versions_of(servable)[-1] + 1
+    own = read_newest(servable)["task_signatures"]
     with new_directory(servable / str(version)) as directory:
-        _write_version(base, tasks, changed, directory)
+        _write_version(base, tasks, changed, directory, own)
     return version
 
 
@@ -294,7 +301,9 @@ def _write_version(
     tasks: dict[str, ExportedTask],
     changed: list[str],
     directory: Path,
+    task_signatures: bool,
 ) -> None:
-    save_version(base, tasks, directory)
-    check_in_new_process(directory, servable_cases(base, tasks, changed))
+    save_version(base, tasks, directory, task_signatures)
+    own = changed if task_signatures else []
+    check_in_new_process(directory, servable_cases(base, tasks, own))
     write_version_warmup(directory)

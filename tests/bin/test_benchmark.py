@@ -52,6 +52,7 @@ def test_serving_quick(call, tiny_preset, tmp_path, monkeypatch, capsys):
         "size_on_disk",
         "writing",
         "load",
+        "load_mixed_only",
         "memory",
         "speed",
         "agreement",

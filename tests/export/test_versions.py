@@ -14,6 +14,7 @@ from adapters_tf.export import self_check, versions
 from adapters_tf.export import servable as servable_module
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.deployment.session import ServingSession
+from adapters_tf.export.deployment.warmup import read_warmup
 from adapters_tf.export.directories import link_tree
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.versions import (
@@ -193,6 +194,38 @@ def test_removed_task_is_unknown(runs):
     assert set(mixed(runs[4], ["questions"])["status"]) == {b"unknown task"}
     with pytest.raises(UserError, match="names a signature .*'questions_text'"):
         own(runs[4], "questions")
+
+
+# === Without signatures of the tasks' own ===
+
+
+@pytest.fixture(scope="module")
+def mixed_only(base_dir, saved_tasks, many, tmp_path_factory):
+    path = tmp_path_factory.mktemp("mixed_only") / "servable"
+    tasks = {name: saved_tasks[name].directory for name in TASKS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(versions, "check_in_new_process", lambda *args: None)
+        create_servable(base_dir, tasks, path, task_signatures=False)
+        add_task(path, "many", many.directory)
+    return path
+
+
+def test_mixed_only_has_one_signature_in_all_versions(mixed_only, history):
+    for version in (1, 2):
+        directory = mixed_only / str(version)
+        with ServingSession(directory) as session:
+            assert set(session.signatures) == {"mixed_text", "serving_default"}
+        # Requests of three sizes for both.
+        assert len(list(read_warmup(directory))) == 6
+        whole = read_about(history / str(version))
+        assert read_about(directory) == whole | {"task_signatures": False}
+
+
+def test_mixed_only_answers_the_same_bits(mixed_only, runs):
+    for version in (1, 2):
+        names = [*TASKS, "many"][: version + 5]
+        with ServingSession(mixed_only / str(version)) as session:
+            assert_same_bits(mixed(session.run, names), mixed(runs[version], names))
 
 
 # === Failures leave nothing behind ===

@@ -26,6 +26,7 @@ class Built:
 
     Attributes:
         servable: Its directory, with version 1.
+        mixed_only: A version of the same tasks without signatures of their own.
         token_paths: From `save_token_paths`, of the same tasks.
         names: The tasks' names by index.
         adapter_bytes: Bytes of one task's tensors, on average.
@@ -33,6 +34,7 @@ class Built:
     """
 
     servable: Path
+    mixed_only: Path
     token_paths: Path
     names: tuple[str, ...]
     adapter_bytes: float
@@ -68,11 +70,13 @@ def build_servable(
     _, writing["self_check"] = timed(
         lambda: check_in_new_process(version, servable_cases(base, tasks, names))
     )
+    mixed_only = directory / "mixed_only"
+    save_version(base, tasks, mixed_only, task_signatures=False)
     _, writing["warm_up_file"] = timed(lambda: write_version_warmup(version))
     token_paths = directory / "token_paths"
     save_token_paths(base, list(tasks.values()), token_paths)
     total = sum(bytes_of(task) for task in tasks.values())
-    return Built(servable, token_paths, tuple(names), total / count, writing)
+    return Built(servable, mixed_only, token_paths, tuple(names), total / count, writing)
 
 
 def bytes_of(task: ExportedTask) -> int:

@@ -157,7 +157,8 @@ class _Serving:
                     "size_on_disk": size_on_disk(one.servable),
                     "writing": one.writing,
                     "load": loads[str(count)],
-                    "memory": _growth(loads["1"], loads[str(count)], count, one),
+                    "load_mixed_only": loads[f"{count} mixed only"],
+                    "memory": _growth(loads, count, one),
                     "speed": self._measure_speed(count, one),
                     "agreement": self._measure_agreement(count, one),
                     "adding": self._measure_adding(count, one, tasks),
@@ -185,6 +186,10 @@ class _Serving:
         request: list[Request] = [("serving_default", ours)]
         cases = {
             str(count): ([one.version], self._requests(one, texts))
+            for count, one in built.items()
+        }
+        cases |= {
+            f"{count} mixed only": ([one.mixed_only], self._requests(one, texts)[:1])
             for count, one in built.items()
         }
         copies = [copy_of(whole, number) for number in range(SEPARATE_MODELS)]
@@ -235,16 +240,22 @@ class _Serving:
         return add_one_task(built, tasks, directory)
 
 
-def _growth(
-    one: dict[str, Any], many: dict[str, Any], count: int, built: Built
-) -> dict[str, float]:
+def _growth(loads: dict[str, Any], count: int, built: Built) -> dict[str, float]:
     """Memory for each task beyond the first, and for each signature called."""
-    first, last = one["resident_bytes"], many["resident_bytes"]
-    # The same calls were made in both.
-    per_task = (last["called"] - first["called"]) / (count - 1)
-    own = len(spread(count, _OWN_SIGNATURES))
+
+    def per_task(name: str) -> float:
+        # The same calls were made in both.
+        first, last = (
+            loads[f"{number}{name}"]["resident_bytes"]["called"]
+            for number in (1, count)
+        )
+        return (last - first) / (count - 1)
+
+    resident = loads[str(count)]["resident_bytes"]
+    called = resident["all_called"] - resident["called"]
     return {
-        "bytes_per_task": per_task,
-        "per_task_by_adapter_bytes": per_task / built.adapter_bytes,
-        "bytes_per_own_signature": (last["all_called"] - last["called"]) / own,
+        "bytes_per_task": per_task(" mixed only"),
+        "per_task_by_adapter_bytes": per_task(" mixed only") / built.adapter_bytes,
+        "bytes_per_task_with_own_signatures": per_task(""),
+        "bytes_per_own_signature": called / len(spread(count, _OWN_SIGNATURES)),
     }
