@@ -10,7 +10,18 @@ class UserError(ValueError):
     """Input or configuration that the user can mend.
 
     The text states the rule, what came, and what would work.
+
+    Attributes:
+        exit_code: What a program that it ends exits with.
     """
+
+    exit_code = 2
+
+
+class TryAgain(UserError):
+    """The run was stopped from outside and goes on if it is started again."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class DataError(UserError):

@@ -45,8 +45,7 @@ def define_serving() -> Groups:
     g.integer("repeats", 20, "rounds of calls")
     g.integer("load_repeats", 3, "processes for each start-up")
     g.boolean("quick", False, "few tasks and repeats, to see that it works")
-    g.group("Output")
-    g.string("output", None, "JSON file; the tables go beside it, as .md [print only]")
+    _output_flag(g)
     return g
 
 
@@ -73,10 +72,7 @@ def serving(flags: Any) -> None:
     )
     result = measure_serving(options)
     result["goals"] = find_bars(result)
-    markdown = as_markdown(result)
-    print(f"\n{markdown}", end="")
-    if flags.output:
-        write_report(flags.output, result, markdown)
+    _report(flags.output, result, as_markdown(result))
 
 
 def _numbers(name: str, values: list[str]) -> tuple[int, ...]:
@@ -89,7 +85,83 @@ def _numbers(name: str, values: list[str]) -> tuple[int, ...]:
         ) from None
 
 
-JOBS = (SubJob("serving", "many tasks in one servable", define_serving, serving),)
+def define_strategies() -> Groups:
+    """The flags of `strategies`."""
+    g = Groups(
+        "Trains on every strategy, and says how far the weights are from one device's."
+        "\n  adapters-tf-benchmark strategies --output=strategies.json"
+    )
+    g.group("What is run")
+    g.string("preset", "demo", "the base")
+    g.integer("bottleneck_dim", 64, "units of an adapter's bottleneck")
+    _output_flag(g)
+    return g
+
+
+def strategies(flags: Any) -> None:
+    """Measure, print and write."""
+    from adapters_tf.benchmark.strategies import job
+
+    check_output(flags.output)
+    result = job.measure_strategies(flags.preset, flags.bottleneck_dim)
+    _report(flags.output, result, job.as_markdown(result))
+
+
+def define_faults() -> Groups:
+    """The flags of `faults`."""
+    g = Groups(
+        "Kills training runs at random moments, and compares what they end in.\n"
+        "  adapters-tf-benchmark faults --kills=20 --output=faults.json"
+    )
+    g.group("What is run")
+    g.string("preset", "demo", "the base")
+    g.integer("kills", 20, "how many times a process is killed")
+    g.integer("rows", 180, "rows of the file")
+    g.integer("epochs", 4, "epochs of a run")
+    g.integer("checkpoint_interval", 5, "steps between two checkpoints")
+    g.integer("seed", 0, "of the moments")
+    _output_flag(g)
+    return g
+
+
+def faults(flags: Any) -> None:
+    """Measure, print and write."""
+    from adapters_tf.benchmark.faults import job
+
+    check_output(flags.output)
+    options = job.FaultOptions(
+        flags.preset,
+        flags.kills,
+        flags.rows,
+        flags.epochs,
+        flags.checkpoint_interval,
+        flags.seed,
+    )
+    result = job.measure_faults(options)
+    _report(flags.output, result, job.as_markdown(result))
+
+
+def _output_flag(g: Groups) -> None:
+    g.group("Output")
+    g.string("output", None, "JSON file; the tables go beside it, as .md [print only]")
+
+
+def _report(output: str | None, result: dict[str, Any], markdown: str) -> None:
+    print(f"\n{markdown}", end="")
+    if output:
+        write_report(output, result, markdown)
+
+
+JOBS = (
+    SubJob("serving", "many tasks in one servable", define_serving, serving),
+    SubJob(
+        "strategies",
+        "the same weights on every distribution strategy",
+        define_strategies,
+        strategies,
+    ),
+    SubJob("faults", "killed runs that are continued", define_faults, faults),
+)
 
 
 def cli() -> None:

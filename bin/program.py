@@ -186,7 +186,7 @@ def run(
         # one from deeper inside is a fault, and shows where it came from.
         if isinstance(error, UserError | flags.Error) or _from_configuration(error):
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(EXIT_USER_ERROR)
+            sys.exit(getattr(error, "exit_code", EXIT_USER_ERROR))
         raise
     except KeyboardInterrupt:
         print(f"\ninterrupted; {interrupted}", file=sys.stderr)

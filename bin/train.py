@@ -19,6 +19,7 @@ from adapters_tf.training.config import (
 from adapters_tf.training.job import TrainJob, run_job
 from adapters_tf.training.predict_texts import predict_texts
 from adapters_tf.training.run_dir import check_run
+from adapters_tf.training.strategy import STRATEGIES, get_strategy, is_chief
 
 # Runs of different --seed are compared on the same rows.
 _SPLIT_SEED = 0
@@ -71,7 +72,10 @@ def define() -> Groups:
     g.number("warmup_proportion", 0.1, "part of the steps")
     g.number("weight_decay", 0.01, "decoupled")
     g.integer("seed", 0, "same seed, same result")
-    g.string("distribution_strategy", "one_device", "off or one_device")
+    g.choice("distribution_strategy", "one_device", STRATEGIES, "devices to train on")
+    g.string("tpu", "local", "name or address, with distribution_strategy=tpu")
+    g.boolean("jit_compile", False, "compile the train step with XLA")
+    g.integer("steps_per_loop", 20, "steps between two looks at the loss")
     g.integer("checkpoint_interval", 200, "steps between two checkpoints")
     g.group("Output")
     g.string("output_dir", "adapters-tf-run", "new, or that of the run to continue")
@@ -109,7 +113,6 @@ def job_from_flags(flags: Any) -> TrainJob:
         head={"head_input": flags.head_input},
         seq_length=flags.seq_length,
         precision=flags.precision,
-        distribution_strategy=flags.distribution_strategy,
         config=TrainConfig(
             epochs=flags.epochs,
             batch_size=flags.batch_size,
@@ -119,6 +122,8 @@ def job_from_flags(flags: Any) -> TrainJob:
             warmup_proportion=flags.warmup_proportion,
             weight_decay=flags.weight_decay,
             seed=flags.seed,
+            steps_per_loop=flags.steps_per_loop,
+            jit_compile=flags.jit_compile,
             checkpoint_interval=flags.checkpoint_interval,
         ),
     )
@@ -163,9 +168,15 @@ def main(flags: Any) -> None:
         if name not in ("output_dir", "overwrite") and not name.startswith("_")
     }
     settings["learning_rate"] = job.config.learning_rate
-    check_run(flags.output_dir, settings, flags.overwrite)
+    # Before anything else of TensorFlow: workers meet at the start.
+    strategy = get_strategy(flags.distribution_strategy, flags.tpu)
+    chief = is_chief(strategy)
+    if chief:
+        check_run(flags.output_dir, settings, flags.overwrite)
     data = load_data(flags)
-    metrics = run_job(job, data, flags.output_dir, settings, flags.overwrite)
+    metrics = run_job(job, data, flags.output_dir, settings, flags.overwrite, strategy)
+    if not chief:
+        return
     print(summary(metrics, flags.output_dir))
     if demo:
         print("\nThe saved adapter, loaded again, on a few texts:")
@@ -183,6 +194,13 @@ def summary(metrics: dict[str, Any], output_dir: str) -> str:
     for name, value in metrics["dev"].items():
         lines.append(
             f"{name:<12}{value:>8.4f}{metrics['majority_baseline'][name]:>10.4f}"
+        )
+    best, epochs = metrics["best"], metrics["epochs"]
+    if best["epoch"] < epochs:
+        name, value = next(iter(best["dev"].items()))
+        lines.append(
+            f"epoch {best['epoch']} was the best, {name} {value:.4f}: "
+            f"{output_dir}/best_adapter"
         )
     lines.append(
         f"{metrics['steps']} steps, {metrics['examples_per_second']:.0f} examples/s; "

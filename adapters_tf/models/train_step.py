@@ -15,12 +15,15 @@ def _place_in_global_batch(rows: Any, weight_sum: Any) -> tuple[Any, Any]:
         return 0, weight_sum
     context = tf.distribute.get_replica_context()
     replica = context.replica_id_in_sync_group
-    # Shares may be uneven, so each replica tells the others how many it has.
-    mine = tf.one_hot(replica, strategy.num_replicas_in_sync, dtype=tf.int32) * rows
+    # Shares may be uneven, so each replica tells the others how many it has; as
+    # floats, since numbers of one type travel together.
+    count = tf.cast(rows, tf.float32)
+    mine = tf.one_hot(replica, strategy.num_replicas_in_sync) * count
     shares, weight_sum = context.all_reduce(
         tf.distribute.ReduceOp.SUM, [mine, weight_sum]
     )
-    return tf.cumsum(shares, exclusive=True)[replica], weight_sum
+    first_row = tf.cumsum(shares, exclusive=True)[replica]
+    return tf.cast(first_row, tf.int32), weight_sum
 
 
 def example_weights(weight: Any, rows: Any) -> Any:
@@ -39,6 +42,7 @@ def train_step(
     seed: Any,
     step: Any,
     clip_norm: float | None = None,
+    jit_compile: bool = False,
 ) -> tuple[Any, Any, Any]:
     """Forward, backward and update, in a replica's context.
 
@@ -56,6 +60,8 @@ def train_step(
         seed: The run's seed, for dropout.
         step: The step, for dropout.
         clip_norm: Clip the global norm of the summed gradients to this.
+        jit_compile: Compile forward and backward with XLA, anew for each shape. The
+            update stays outside, where several replicas can exchange gradients.
 
     Returns:
         `(outputs, loss_sum, weight_sum)` of this replica's rows: the model's
@@ -77,14 +83,23 @@ def train_step(
     weight = example_weights(weight, rows)
     weight_sum = tf.reduce_sum(weight)
     first_row, global_sum = _place_in_global_batch(rows, weight_sum)
-    with dropout_scope(seed, step, first_row), tf.GradientTape() as tape:
-        outputs = model(x, training=True)
-        loss_sum = tf.reduce_sum(model.example_losses(y, outputs) * weight)
-        loss = tf.math.divide_no_nan(loss_sum, global_sum)
-    gradients = [
-        tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
-        for g, v in zip(tape.gradient(loss, variables), variables, strict=True)
-    ]
+
+    def forward_backward(x, y, weight, step, first_row, global_sum):  # type: ignore[no-untyped-def]
+        with dropout_scope(seed, step, first_row), tf.GradientTape() as tape:
+            outputs = model(x, training=True)
+            loss_sum = tf.reduce_sum(model.example_losses(y, outputs) * weight)
+            loss = tf.math.divide_no_nan(loss_sum, global_sum)
+        gradients = [
+            tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
+            for g, v in zip(tape.gradient(loss, variables), variables, strict=True)
+        ]
+        return outputs, loss_sum, gradients
+
+    if jit_compile:
+        forward_backward = tf.function(forward_backward, jit_compile=True)
+    outputs, loss_sum, gradients = forward_backward(
+        x, y, weight, tf.convert_to_tensor(step), first_row, global_sum
+    )
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas > 1:
         gradients = tf.distribute.get_replica_context().all_reduce(

@@ -26,7 +26,9 @@ class TrainConfig:
         weight_decay: Decoupled decay; none on LayerNorms and biases.
         clip_norm: Global norm to which gradients are clipped.
         seed: Seeds initial weights, order of the rows and dropout.
-        steps_per_loop: Steps between two looks at the loss.
+        steps_per_loop: Steps that run on the devices between two looks at the loss.
+        jit_compile: Compile forward and backward with XLA; rows are then padded to
+            multiples of 32 tokens, since each shape is compiled anew.
         checkpoint_interval: Steps between two checkpoints.
         eval_batch_size: Rows of a batch in evaluation.
     """
@@ -39,6 +41,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     seed: int = 0
     steps_per_loop: int = 20
+    jit_compile: bool = False
     checkpoint_interval: int = 200
     eval_batch_size: int = 64
 

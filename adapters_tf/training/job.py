@@ -1,16 +1,16 @@
 """One training run, from rows to a saved adapter and its metrics."""
 
+import contextlib
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
 import keras
-import orbit
 import tensorflow as tf
 
 from adapters_tf.data.examples import Examples, QuestionExamples
 from adapters_tf.data.preset_names import resolve_preset
-from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
@@ -19,24 +19,26 @@ from adapters_tf.models.parameter_table import count_parameters
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.metrics import majority_baseline
 from adapters_tf.tasks.task import TaskData
+from adapters_tf.training.checkpoints import KEPT_CHECKPOINTS
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.evaluate import Evaluator, Prepared, prepare
-from adapters_tf.training.progress import Progress, silent
+from adapters_tf.training.history import History
+from adapters_tf.training.loop import Place, TrainLoop
+from adapters_tf.training.lost_worker import lost_workers_are_named
 from adapters_tf.training.run_dir import (
     ADAPTER_DIR,
-    CHECKPOINT_DIR,
+    BEST_ADAPTER_DIR,
     METRICS_FILE,
     open_run,
     require_free_space,
     write_json,
 )
-from adapters_tf.training.strategy import get_strategy
+from adapters_tf.training.strategy import get_strategy, is_chief, sum_over_workers
 from adapters_tf.training.trainer import AdapterTrainer
 
-_KEPT_CHECKPOINTS = 2
 # float32 weights and two optimizer slots in each checkpoint, one more of which
-# is being written; and the adapter beside the one that it replaces.
-_BYTES_PER_TRAINED = 4 * (3 * (_KEPT_CHECKPOINTS + 1) + 2)
+# is being written; the last and the best adapter, and one that replaces it.
+_BYTES_PER_TRAINED = 4 * (3 * (KEPT_CHECKPOINTS + 1) + 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,6 @@ class TrainJob:
         head: Arguments of the head beside the number of classes.
         seq_length: Longest input in tokens.
         precision: `"float32"` or `"mixed_bfloat16"`.
-        distribution_strategy: See `get_strategy`.
         config: How to train.
     """
 
@@ -60,7 +61,6 @@ class TrainJob:
     head: dict[str, Any] = dataclasses.field(default_factory=dict)
     seq_length: int = 128
     precision: str = "float32"
-    distribution_strategy: str = "one_device"
     config: TrainConfig = TrainConfig()
 
 
@@ -87,11 +87,15 @@ def run_job(
     output_dir: str,
     settings: dict[str, Any],
     overwrite: bool = False,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate and save.
 
-    Writes `settings.json`, checkpoints, TensorBoard logs, `adapter/` and, last
-    of all, `metrics.json` to `output_dir`.
+    Writes `settings.json`, checkpoints, TensorBoard logs, `history.json` and
+    `best_adapter/` (the epoch with the best first dev metric), and at the end
+    `adapter/` (the last epoch) and, last of all, `metrics.json` to `output_dir`.
+    Every worker of a `MultiWorkerMirroredStrategy` calls it, with the same
+    arguments and an `output_dir` that all of them can read; the first one writes.
 
     Args:
         job: What to train.
@@ -99,34 +103,66 @@ def run_job(
         output_dir: See `open_run`.
         settings: Identifies the run: only a run of equal settings is continued.
         overwrite: See `open_run`.
+        strategy: From `get_strategy`; by default one device.
 
     Returns:
         What is in `metrics.json`.
+
+    Raises:
+        UserError: if the directory cannot be used, or training diverges.
+        TryAgain: if the run was stopped from outside, or a worker was lost; the
+            same call goes on from there.
     """
-    with open_run(output_dir, settings, overwrite) as directory:
-        strategy = get_strategy(job.distribution_strategy)
+    strategy = strategy or get_strategy("one_device")
+    chief = is_chief(strategy)
+    with contextlib.ExitStack() as stack:
+        if chief:
+            stack.enter_context(open_run(output_dir, settings, overwrite))
+        else:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(lost_workers_are_named(strategy))
+        # The others look at the directory when the chief has made it what it is.
+        sum_over_workers(strategy, 1.0)
         with strategy.scope():
-            model = build_task_model(job, data)
-            counts = count_parameters(model)
-            print(f"\n{counts.table()}\n", flush=True)
-            require_free_space(directory, _BYTES_PER_TRAINED * counts.trained)
-            train, dev = (
-                prepare(rows, model.preprocessor) for rows in (data.train, data.dev)
-            )
-            _report_rows(train, dev, job.seq_length)
-            evaluator = Evaluator(model, data.task, job.config.eval_batch_size)
-            trainer = AdapterTrainer(model, train.features, job.config)
-            speed, scores = _train(trainer, evaluator, dev, directory)
-        metrics = _metrics(job, data, model, trainer, evaluator, scores, speed)
+            metrics = _run(job, data, Place(Path(output_dir), chief), settings)
+        # Nobody leaves while another still needs it.
+        sum_over_workers(strategy, 1.0)
+    return metrics
+
+
+def _run(
+    job: TrainJob, data: TaskData, place: Place, settings: dict[str, Any]
+) -> dict[str, Any]:
+    model = build_task_model(job, data)
+    counts = count_parameters(model)
+    print(f"\n{counts.table()}\n", flush=True)
+    if place.chief:
+        require_free_space(place.directory, _BYTES_PER_TRAINED * counts.trained)
+    train, dev = (prepare(rows, model.preprocessor) for rows in (data.train, data.dev))
+    _report_rows(train, dev, job.seq_length)
+
+    def save(directory: str, scores: dict[str, float]) -> None:
         adapter = model.get_adapter(
             task=data.task.to_dict(),
-            metrics=metrics["dev"],
+            metrics=scores,
             preset=job.preset,
             seq_length=job.seq_length,
             training=settings,
         )
-        save_adapter(adapter, directory / ADAPTER_DIR, overwrite=True)
-        write_json(directory / METRICS_FILE, metrics)
+        save_adapter(adapter, place.directory / directory, overwrite=True)
+
+    evaluator = Evaluator(model, data.task, job.config.eval_batch_size)
+    trainer = AdapterTrainer(model, train.features, job.config)
+    loop = TrainLoop(
+        trainer, evaluator, dev, place, lambda scores: save(BEST_ADAPTER_DIR, scores)
+    )
+    history = loop.run()
+    metrics = _metrics(job, data, model, evaluator, history)
+    metrics["steps"] = trainer.total_steps
+    metrics["examples_per_second"] = loop.progress.throughput.examples_per_second
+    if place.chief:
+        save(ADAPTER_DIR, metrics["dev"])
+        write_json(place.directory / METRICS_FILE, metrics)
     return metrics
 
 
@@ -134,15 +170,14 @@ def _metrics(
     job: TrainJob,
     data: TaskData,
     model: AdapterModel,
-    trainer: AdapterTrainer,
     evaluator: Evaluator,
-    scores: dict[str, float],
-    speed: float,
+    history: History,
 ) -> dict[str, Any]:
     counts = count_parameters(model)
     metrics = {
         "task": data.task.name,
-        "dev": scores,
+        "dev": history.scores,
+        "best": history.best,
         "majority_baseline": majority_baseline(
             data.task, _references(data.train), _references(data.dev)
         ),
@@ -150,8 +185,7 @@ def _metrics(
         "dev_rows": len(data.dev),
         "trainable_parameters": counts.trained,
         "base_parameters": counts.base,
-        "steps": trainer.total_steps,
-        "examples_per_second": speed,
+        "epochs": job.config.epochs,
         "seed": job.config.seed,
     }
     for name, rows in data.extra_dev.items():
@@ -175,59 +209,3 @@ def _report_rows(train: Prepared, dev: Prepared, seq_length: int) -> None:
             if part.questions.num_unlocated:
                 note += f"; {part.questions.num_unlocated:,} answers in no window"
         print(f"{len(part.examples):,} {name} rows, {note}", flush=True)
-
-
-def _train(
-    trainer: AdapterTrainer, evaluator: Evaluator, dev: Prepared, directory: Path
-) -> tuple[float, dict[str, float]]:
-    """Train to the last step; returns examples/s and the last dev metrics."""
-    config = trainer.config
-    progress = Progress(trainer)
-    checkpoint = trainer.checkpoint()
-    checkpoint.throughput = progress.throughput
-    manager = tf.train.CheckpointManager(
-        checkpoint,
-        str(directory / CHECKPOINT_DIR),
-        max_to_keep=_KEPT_CHECKPOINTS,
-        step_counter=trainer.global_step,
-        checkpoint_interval=config.checkpoint_interval,
-    )
-    _restore(manager)
-    with silent():
-        controller = orbit.Controller(
-            global_step=trainer.global_step,
-            trainer=trainer,
-            steps_per_loop=config.steps_per_loop,
-            checkpoint_manager=manager,
-            summary_dir=str(directory / "tensorboard"),
-            summary_interval=config.steps_per_loop,
-            train_actions=[progress.update],
-        )
-    done = int(trainer.global_step.numpy())
-    if done:
-        print(f"continuing from step {done} of {trainer.total_steps}", flush=True)
-    scores: dict[str, float] = {}
-    for epoch in range(done // trainer.steps_per_epoch, config.epochs):
-        progress.begin(epoch)
-        with silent():
-            controller.train(steps=(epoch + 1) * trainer.steps_per_epoch)
-        scores = evaluator.metrics(dev)
-        progress.end(scores)
-    # A run that was stopped after its last checkpoint has no epoch left.
-    speed = progress.throughput.examples_per_second
-    return speed, scores or evaluator.metrics(dev)
-
-
-def _restore(manager: tf.train.CheckpointManager) -> None:
-    path = manager.latest_checkpoint
-    if path is None:
-        return
-    try:
-        manager.checkpoint.restore(path).assert_consumed()
-    except Exception as error:
-        # TensorFlow raises many types for a truncated or foreign checkpoint.
-        raise UserError(
-            f"The checkpoint {path} cannot be read: {error}\nDelete the files "
-            f"{path}.* and the line that names them in the file `checkpoint` beside "
-            "them to go on from the one before, or give --overwrite to start anew."
-        ) from error

@@ -8,13 +8,18 @@ import tensorflow as tf
 from adapters_tf.data.batches import eval_batches
 from adapters_tf.data.features import Features
 from adapters_tf.models.adapter_model import AdapterModel
+from adapters_tf.training.shares import split_rows
+from adapters_tf.training.strategy import is_tpu, per_replica
+
+_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 
 class Predictor:
     """Runs a model on batches of rows of like length.
 
-    One trace serves every batch shape, and every adapter set with
-    `model.set_adapter`.
+    Make it in the scope of the strategy that the model was made in: each batch is
+    divided among the replicas, and every process gets all outputs. One trace serves
+    every batch shape, and every adapter set with `model.set_adapter`.
 
     Args:
         model: The model.
@@ -23,12 +28,25 @@ class Predictor:
 
     def __init__(self, model: AdapterModel, batch_size: int = 64) -> None:
         self.batch_size = batch_size
+        self._model = model
+        self._strategy = tf.distribute.get_strategy()
+        self._replicas = self._strategy.num_replicas_in_sync
+        self._static = is_tpu(self._strategy)
         inputs = tf.TensorSpec([None, None], tf.int32)
-        names = ("token_ids", "segment_ids", "padding_mask")
-        self._run = tf.function(
-            lambda x: model(x, training=False),
-            input_signature=[{name: inputs for name in names}],
+        signature = [{name: inputs for name in _INPUTS}]
+        self._run: Any = (
+            tf.function(self.replica_step, input_signature=signature)
+            if self._replicas == 1 and not self._static
+            else tf.function(self._on_replicas, reduce_retracing=True)
         )
+
+    def replica_step(self, x: Any) -> Any:
+        """The outputs of one replica's rows."""
+        return self._model(x, training=False)
+
+    def _on_replicas(self, x: Any) -> Any:
+        outputs = self._strategy.run(self.replica_step, args=(x,))
+        return self._strategy.gather(outputs, axis=0)
 
     def __call__(self, features: Features) -> list[Any]:
         """Each row's output.
@@ -39,11 +57,25 @@ class Predictor:
         """
         outputs: list[Any] = [None] * len(features)
         lengths = features.lengths
+        longest = -(-int(lengths.max()) // 8) * 8 if len(lengths) else 0
         for rows in eval_batches(lengths, self.batch_size):
-            values = self._run(features.batch(rows)).numpy()
+            values = self._outputs(features, rows, longest)[: len(rows)]
             for row, value in zip(rows, values, strict=True):
                 outputs[row] = value[: lengths[row]] if value.ndim == 2 else value
         return outputs
+
+    def _outputs(self, features: Features, rows: np.ndarray, longest: int) -> Any:
+        if self._replicas == 1 and not self._static:
+            return self._run(features.batch(rows)).numpy()
+        size = -(-self.batch_size // self._replicas) if self._static else None
+        shares, _ = split_rows(rows, self._replicas, size)
+        length = longest
+        if not self._static:
+            length = -(-int(features.lengths[rows].max()) // 8) * 8
+        x = per_replica(
+            self._strategy, lambda replica: features.batch(shares[replica], 8, length)
+        )
+        return self._run(x).numpy()
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -12,11 +12,15 @@ from typing import Any
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
+from adapters_tf.training.checkpoints import find_checkpoints
 
 SETTINGS_FILE = "settings.json"
 METRICS_FILE = "metrics.json"
 ADAPTER_DIR = "adapter"
+BEST_ADAPTER_DIR = "best_adapter"
 CHECKPOINT_DIR = "checkpoints"
+TENSORBOARD_DIR = "tensorboard"
+HISTORY_FILE = "history.json"
 _LOCK_FILE = ".lock"
 
 
@@ -153,7 +157,7 @@ def check_run(
             f"output_dir {str(path)!r} holds a finished run. Choose another "
             "output_dir, or give --overwrite to replace it."
         )
-    if not (path / CHECKPOINT_DIR / "checkpoint").is_file():
+    if not find_checkpoints(path / CHECKPOINT_DIR):
         return
     old = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
     changed = [
@@ -170,7 +174,7 @@ def check_run(
 
 
 def _remove_run(path: Path) -> None:
-    for name in (METRICS_FILE, SETTINGS_FILE):
+    for name in (METRICS_FILE, SETTINGS_FILE, HISTORY_FILE):
         (path / name).unlink(missing_ok=True)
-    for name in (ADAPTER_DIR, CHECKPOINT_DIR, "tensorboard"):
+    for name in (ADAPTER_DIR, BEST_ADAPTER_DIR, CHECKPOINT_DIR, TENSORBOARD_DIR):
         shutil.rmtree(path / name, ignore_errors=True)

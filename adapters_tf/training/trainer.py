@@ -14,6 +14,11 @@ from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
 from adapters_tf.models.train_step import train_step
 from adapters_tf.training.config import TrainConfig
+from adapters_tf.training.shares import split_rows
+from adapters_tf.training.strategy import is_tpu
+
+_XLA_MULTIPLE = 32  # of tokens: few shapes to compile
+_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 
 class LossIsNotFinite(UserError):
@@ -23,14 +28,20 @@ class LossIsNotFinite(UserError):
 class AdapterTrainer(orbit.StandardTrainer):
     """Trains `model.trainable_variables` on `features`.
 
-    The data order is a pure function of (seed, step) and the dropout of (seed,
-    step, row), so a trainer that is made anew, with its variables restored,
-    goes on as if it had never stopped.
+    Make it in the scope of the strategy that the model was made in. The data order
+    is a pure function of (seed, step) and the dropout of (seed, step, row), so any
+    number of replicas trains to the same weights, and a trainer that is made anew,
+    with its variables restored, goes on as if it had never stopped.
 
     Args:
         model: The model; this compiles it with the reference's optimizer.
-        features: Tokenised, labelled training rows.
+        features: Tokenised, labelled training rows; the same in every process.
         config: The run's settings.
+
+    Attributes:
+        strategy: The strategy that it was made in.
+        steps_per_epoch: Steps of an epoch.
+        total_steps: Steps of the run.
     """
 
     def __init__(
@@ -39,24 +50,28 @@ class AdapterTrainer(orbit.StandardTrainer):
         self.steps_per_epoch = steps_per_epoch(len(features), config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
         warmup_steps = round(self.total_steps * config.warmup_proportion)
-        schedule = LinearWarmupDecay(
+        self._schedule = LinearWarmupDecay(
             config.learning_rate, self.total_steps, warmup_steps
         )
-        model.compile(
-            create_optimizer(model.trainable_variables, schedule, config.weight_decay),
-            seed=config.seed,
-            clip_norm=config.clip_norm,
+        optimizer = create_optimizer(
+            model.trainable_variables, self._schedule, config.weight_decay
         )
+        model.compile(optimizer, seed=config.seed, clip_norm=config.clip_norm)
         self.model = model
         self.features = features
         self.config = config
         self.global_step = model.optimizer.iterations.value
-        self._strategy = tf.distribute.get_strategy()
+        self.strategy = tf.distribute.get_strategy()
+        # A TPU takes one shape, and compiles the whole step by itself.
+        self._static = is_tpu(self.strategy)
+        self._jit_compile = config.jit_compile and not self._static
         self._loss_sum = tf.Variable(0.0, trainable=False)
         self._weight_sum = tf.Variable(0.0, trainable=False)
+        self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
+        self._weights_are_finite = tf.function(self._check_weights)
         self._last_step = 0
         self._start_step: int | None = None
-        super().__init__(self._dataset())
+        super().__init__(self.strategy.distribute_datasets_from_function(self._dataset))
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """Exactly what training changes: trained variables and optimizer."""
@@ -67,28 +82,65 @@ class AdapterTrainer(orbit.StandardTrainer):
             },
         )
 
-    def _dataset(self) -> tf.data.Dataset:
-        y = self.features.labels
-        inputs = tf.TensorSpec([None, None], tf.int32)
-        names = ("token_ids", "segment_ids", "padding_mask")
-        spec = (
-            {name: inputs for name in names},
-            tf.TensorSpec([None, *y.shape[1:]], y.dtype),
-        )
-        data = tf.data.Dataset.from_generator(self._batches, output_signature=spec)
-        return data.prefetch(4)
+    # === Batches ===
 
-    def _batches(self) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    def _dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """The shares of this process's replicas, one replica after another."""
+        replicas = context.num_replicas_in_sync
+        local = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        y = self.features.labels
+        shape = [None, None]
+        if self._static:
+            rows = -(-self.config.batch_size // replicas)
+            shape = [rows, self._longest()]
+        inputs = tf.TensorSpec(shape, tf.int32)
+        spec = (
+            {name: inputs for name in _INPUTS},
+            tf.TensorSpec([shape[0], *y.shape[1:]], y.dtype),
+            tf.TensorSpec(shape[:1], tf.float32),
+        )
+        data = tf.data.Dataset.from_generator(
+            lambda: self._shares(replicas, range(first, first + local)),
+            output_signature=spec,
+        )
+        return data.prefetch(4 * local)
+
+    def _shares(self, replicas: int, mine: range) -> Iterator[tuple[Any, ...]]:
+        size = None
+        if self._static or self._jit_compile:
+            size = -(-self.config.batch_size // replicas)
+        for rows in self._batches():
+            length = self._padded_length(rows)
+            shares, weights = split_rows(rows, replicas, size)
+            for replica in mine:
+                share = shares[replica]
+                x = self.features.batch(share, length=length)
+                yield x, self.features.labels[share], weights[replica]
+
+    def _batches(self) -> Iterator[np.ndarray]:
         # tf.data calls this from a thread of its own while the first step is
         # already running, so it must not read the step's variable.
+        assert self._start_step is not None
         epoch, done = divmod(self._start_step, self.steps_per_epoch)
         while epoch < self.config.epochs:
             batches = train_batches(
                 self.features.lengths, self.config.batch_size, self.config.seed, epoch
             )
-            for rows in batches[done:]:
-                yield self.features.batch(rows), self.features.labels[rows]
+            yield from batches[done:]
             epoch, done = epoch + 1, 0
+
+    def _padded_length(self, rows: np.ndarray) -> int:
+        """That of the global batch, whatever a share's own longest row is."""
+        if self._static:
+            return self._longest()
+        multiple = _XLA_MULTIPLE if self._jit_compile else 8
+        return -(-int(self.features.lengths[rows].max()) // multiple) * multiple
+
+    def _longest(self) -> int:
+        return -(-int(self.features.lengths.max()) // 8) * 8
+
+    # === Steps ===
 
     def train_loop_begin(self) -> None:
         self._last_step = int(self.global_step.numpy())
@@ -97,33 +149,55 @@ class AdapterTrainer(orbit.StandardTrainer):
         self._loss_sum.assign(0.0)
         self._weight_sum.assign(0.0)
 
-    def train_step(self, iterator: Any) -> None:
-        def replica_step(x: Any, y: Any) -> tuple[Any, Any]:
-            return train_step(
-                self.model,
-                x,
-                y,
-                None,
-                seed=self.config.seed,
-                step=self.global_step,
-                clip_norm=self.config.clip_norm,
-            )[1:]
+    def replica_step(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+        """One step of one replica; see `train_step` of the models."""
+        return train_step(
+            self.model,
+            x,
+            y,
+            weight,
+            seed=self.config.seed,
+            step=self.global_step,
+            clip_norm=self.config.clip_norm,
+            jit_compile=self._jit_compile,
+        )[1:]
 
-        sums = self._strategy.run(replica_step, args=next(iterator))
+    def train_step(self, iterator: Any) -> None:
+        sums = self.strategy.run(self.replica_step, args=next(iterator))
         loss_sum, weight_sum = (
-            self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+            self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
             for value in sums
         )
         self._loss_sum.assign_add(loss_sum)
         self._weight_sum.assign_add(weight_sum)
+        step = tf.cast(self.global_step, tf.int64)
+        first = tf.logical_and(self._bad_step < 0, ~tf.math.is_finite(loss_sum))
+        self._bad_step.assign(tf.where(first, step, self._bad_step))
 
     def train_loop_end(self) -> dict[str, float]:
-        loss = float(self._loss_sum / self._weight_sum)
-        if not np.isfinite(loss):
+        step = int(self.global_step.numpy())
+        bad = int(self._bad_step.numpy())
+        if bad < 0 and not bool(self._weights_are_finite()):
+            # The gradients of the last step; its loss was from before.
+            bad = step
+        if bad >= 0:
             raise LossIsNotFinite(
-                "The training loss must stay finite. Received: loss="
-                f"{loss} between steps {self._last_step + 1} and "
-                f"{int(self.global_step.numpy())} of {self.total_steps}. A lower "
-                f"--learning_rate than {self.config.learning_rate} may help."
+                "The training loss and the weights must stay finite. Received: NaN or "
+                f"infinity at step {bad} of {self.total_steps}. The checkpoints are "
+                "from before. A lower --learning_rate than "
+                f"{self.config.learning_rate} may help."
             )
-        return {"loss": loss, "examples": float(self._weight_sum)}
+        examples = float(self._weight_sum.numpy())
+        return {
+            "loss": float(self._loss_sum.numpy()) / examples,
+            "examples": examples,
+            "learning_rate": float(self._schedule(step - 1)),
+        }
+
+    def _check_weights(self) -> tf.Tensor:
+        return tf.reduce_all(
+            [
+                tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v.value)))
+                for v in self.model.trainable_variables
+            ]
+        )

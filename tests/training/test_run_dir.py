@@ -80,7 +80,7 @@ def test_settings_that_differ_are_named_once_there_is_a_checkpoint(tmp_path):
         with open_run(tmp_path / "run", {"seed": 0, "epochs": epochs}, False) as path:
             pass
     (path / "checkpoints").mkdir()
-    (path / "checkpoints" / "checkpoint").write_text("")
+    (path / "checkpoints" / "ckpt-7.index").write_text("")
     with pytest.raises(UserError, match=r"epochs was 3 and is 4\)"):
         with open_run(tmp_path / "run", {"seed": 0, "epochs": 4}, overwrite=False):
             pass

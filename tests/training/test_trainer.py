@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from adapters_tf.data.batches import train_batches
 from adapters_tf.data.examples import Examples
-from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
 from adapters_tf.tasks.task import Task, TaskData
@@ -14,7 +13,6 @@ from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.job import TrainJob, build_task_model
 from adapters_tf.training.predict import Predictor
-from adapters_tf.training.strategy import get_strategy
 from adapters_tf.training.trainer import AdapterTrainer
 
 TEXTS = ["the film was good", "a bad plot", "so very fine and lovely", "sad actor"] * 5
@@ -140,13 +138,6 @@ def test_mixed_bfloat16_trains_and_keeps_float32_variables(make_model):
         not np.array_equal(a, b) for a, b in zip(before, weights(model), strict=True)
     ]
     assert all(changed)
-
-
-def test_strategies_that_nobody_ran_are_refused():
-    assert get_strategy("one_device").num_replicas_in_sync == 1
-    assert get_strategy("off").num_replicas_in_sync == 1
-    with pytest.raises(UserError, match="must be one of off, one_device"):
-        get_strategy("mirrored")
 
 
 @pytest.mark.parametrize(

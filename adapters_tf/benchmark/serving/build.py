@@ -76,7 +76,9 @@ def build_servable(
     token_paths = directory / "token_paths"
     save_token_paths(base, list(tasks.values()), token_paths)
     total = sum(bytes_of(task) for task in tasks.values())
-    return Built(servable, mixed_only, token_paths, tuple(names), total / count, writing)
+    return Built(
+        servable, mixed_only, token_paths, tuple(names), total / count, writing
+    )
 
 
 def bytes_of(task: ExportedTask) -> int:

@@ -1,0 +1,1 @@
+"""Whether a run that is killed ends as one that is not."""

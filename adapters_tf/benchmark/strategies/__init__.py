@@ -1,0 +1,1 @@
+"""Whether every distribution strategy trains to the same weights."""

@@ -1,0 +1,101 @@
+"""A run's checkpoints: written whole, and restored from the newest that is whole."""
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+from adapters_tf.errors import UserError
+
+KEPT_CHECKPOINTS = 2
+_NAME = re.compile(r"ckpt-(\d+)\.index")
+
+
+def find_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
+    """The checkpoints of a directory by step, ascending, as TensorFlow names them.
+
+    By their own files, since a process that is killed may leave the file
+    `checkpoint`, which lists them, a step behind.
+    """
+    path = Path(directory)
+    if not path.is_dir():
+        return []
+    found = [(_NAME.fullmatch(entry.name), entry) for entry in path.iterdir()]
+    steps = sorted((int(m[1]), str(e).removesuffix(".index")) for m, e in found if m)
+    return [prefix for _, prefix in steps]
+
+
+def restore_newest(
+    checkpoint: tf.train.Checkpoint, directory: str | os.PathLike[str]
+) -> str | None:
+    """Restore the newest checkpoint that can be read.
+
+    TensorFlow compares a checksum of each tensor. A checkpoint that is truncated or
+    damaged is named on stderr, and the one before is taken: a run that goes on from
+    an earlier step ends in the same weights.
+
+    Args:
+        checkpoint: What to restore.
+        directory: Where the checkpoints lie.
+
+    Returns:
+        The one that was restored; `None` if there are none.
+
+    Raises:
+        UserError: if there are checkpoints, and none can be read.
+    """
+    found = find_checkpoints(directory)
+    reason = ""
+    for path in reversed(found):
+        try:
+            checkpoint.restore(path).assert_consumed()
+        except Exception as error:
+            # TensorFlow raises many types for a truncated or foreign checkpoint.
+            reason = str(error).strip().split("\n")[0]
+            print(
+                f"The checkpoint {path} cannot be read and is passed over: {reason}",
+                file=sys.stderr,
+                flush=True,
+            )
+        else:
+            return path
+    if found:
+        raise UserError(
+            f"No checkpoint in {os.fspath(directory)!r} can be read; the oldest is "
+            f"{found[0]}: {reason}\nGive --overwrite to start anew."
+        )
+    return None
+
+
+def checkpoint_manager(
+    checkpoint: tf.train.Checkpoint,
+    directory: str | os.PathLike[str],
+    step: tf.Variable,
+    interval: int,
+) -> tf.train.CheckpointManager:
+    """A manager that also knows the checkpoints which the last process did not list.
+
+    Args:
+        checkpoint: What to save.
+        directory: Where to.
+        step: The global step.
+        interval: Steps between two checkpoints.
+    """
+    path = Path(directory)
+    path.mkdir(parents=True, exist_ok=True)
+    for left in path.glob("*_temp"):
+        # Of a process that was killed while it wrote.
+        shutil.rmtree(left, ignore_errors=True)
+    found = find_checkpoints(path)
+    if found:
+        tf.compat.v1.train.update_checkpoint_state(str(path), found[-1], found)
+    return tf.train.CheckpointManager(
+        checkpoint,
+        str(path),
+        max_to_keep=KEPT_CHECKPOINTS,
+        step_counter=step,
+        checkpoint_interval=interval,
+    )
