@@ -10,6 +10,7 @@ import tensorflow as tf
 from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.arrays import in_memory, shuffled_dataset, split_rows
+from adapters_tf.models.keras_distribution import check_distribution, first_share
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.train_step import example_weights, train_step
@@ -130,7 +131,9 @@ class AdapterModel(keras_hub.models.Task):
             x = preprocess_texts(self.preprocessor, x)
             rows = tf.cast(x["padding_mask"], tf.int32)
             longest = tf.reduce_max(tf.reduce_sum(rows, axis=-1))
-            x = {name: value[..., :longest] for name, value in x.items()}
+            # As integers: Keras adds up a batch of each replica to learn its form,
+            # and there is no sum of booleans.
+            x = {n: tf.cast(v[..., :longest], tf.int32) for n, v in x.items()}
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
@@ -155,7 +158,11 @@ class AdapterModel(keras_hub.models.Task):
 
         Rows in memory are shuffled in each epoch, in an order that follows from
         the seed of `compile`; datasets are taken as they come.
+
+        Raises:
+            ValueError: as `check_distribution`.
         """
+        check_distribution(self)
         if in_memory(x):
             if validation_split:
                 rows = (x, y, sample_weight)
@@ -187,11 +194,25 @@ class AdapterModel(keras_hub.models.Task):
         **kwargs: Any,
     ) -> Any:
         """As `keras.Model.evaluate`, on strings or tensors in memory or a dataset."""
+        check_distribution(self)
         if in_memory(x):
             x, y, sample_weight = self.expand_rows(x, y, sample_weight)
         return super().evaluate(
             x=x, y=y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
         )
+
+    def predict(self, x: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`, on strings or tensors in memory or a dataset."""
+        check_distribution(self)
+        return super().predict(x, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None):
+        # Keras's own adds up the replicas' shares of a batch to learn its form,
+        # which fails where one has fewer rows.
+        strategy = self.distribute_strategy
+        if iterator is not None and strategy.num_replicas_in_sync > 1:
+            iterator, data_batch = None, first_share(strategy, iterator)
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)

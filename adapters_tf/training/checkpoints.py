@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import tensorflow as tf
@@ -76,7 +77,7 @@ def checkpoint_manager(
     step: tf.Variable,
     interval: int,
 ) -> tf.train.CheckpointManager:
-    """A manager that also knows the checkpoints which the last process did not list.
+    """A manager of a directory in which a process may have been killed.
 
     Args:
         checkpoint: What to save.
@@ -87,15 +88,29 @@ def checkpoint_manager(
     path = Path(directory)
     path.mkdir(parents=True, exist_ok=True)
     for left in path.glob("*_temp"):
-        # Of a process that was killed while it wrote.
         shutil.rmtree(left, ignore_errors=True)
-    found = find_checkpoints(path)
-    if found:
-        tf.compat.v1.train.update_checkpoint_state(str(path), found[-1], found)
-    return tf.train.CheckpointManager(
+    manager = tf.train.CheckpointManager(
         checkpoint,
         str(path),
         max_to_keep=KEPT_CHECKPOINTS,
         step_counter=step,
         checkpoint_interval=interval,
     )
+    remove_unlisted(manager, keep=find_checkpoints(path)[-KEPT_CHECKPOINTS:])
+    return manager
+
+
+def remove_unlisted(
+    manager: tf.train.CheckpointManager, keep: Collection[str] = ()
+) -> None:
+    """Remove checkpoints of processes that were killed before they listed them.
+
+    Args:
+        manager: What it lists stays.
+        keep: What stays too.
+    """
+    listed = {os.path.basename(name) for name in [*manager.checkpoints, *keep]}
+    for name in find_checkpoints(manager.directory):
+        if os.path.basename(name) not in listed:
+            for file in Path(name).parent.glob(f"{os.path.basename(name)}.*"):
+                file.unlink(missing_ok=True)

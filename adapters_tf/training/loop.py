@@ -8,7 +8,11 @@ from pathlib import Path
 import orbit
 
 from adapters_tf.errors import UserError
-from adapters_tf.training.checkpoints import checkpoint_manager, restore_newest
+from adapters_tf.training.checkpoints import (
+    checkpoint_manager,
+    remove_unlisted,
+    restore_newest,
+)
 from adapters_tf.training.evaluate import Evaluator, Prepared
 from adapters_tf.training.history import History
 from adapters_tf.training.progress import Progress, silent
@@ -108,8 +112,9 @@ class TrainLoop:
                 self._measure(history, controller, epoch)
         except Stopped:
             if int(trainer.global_step.numpy()) != _step_of(manager.latest_checkpoint):
-                manager.save(checkpoint_number=trainer.global_step.numpy())
+                manager.save(trainer.global_step.numpy(), check_interval=False)
             raise
+        remove_unlisted(manager)
         return history
 
     def _measure(
