@@ -7,7 +7,10 @@ import tensorflow as tf
 from adapters_tf.data.batches import train_batches
 from adapters_tf.data.examples import Examples
 from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.features import Features
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
+from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.tasks.task import Task, TaskData
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.evaluate import prepare
@@ -100,6 +103,26 @@ def test_checkpoint_holds_only_what_is_trained(make_model, tmp_path):
     # Weights and two slots, and a few scalars.
     held = sum(int(np.prod(shape)) for shape in saved.values())
     assert 3 * trained <= held < 3 * trained + 10
+
+
+def test_checkpoint_of_bert_base_is_under_40_megabytes(tmp_path):
+    # Sizes that nothing trained depends on are small here.
+    backbone = BertAdapterBackbone(
+        vocabulary_size=10,
+        num_layers=12,
+        num_heads=12,
+        hidden_dim=768,
+        intermediate_dim=8,
+        max_sequence_length=8,
+        adapter=AdapterConfig(64),
+    )
+    model = AdapterTextClassifier(backbone, num_classes=2)
+    one = np.arange(2)
+    features = Features(one[:1], one[:1], one, np.zeros(1, np.int32))
+    AdapterTrainer(model, features, CONFIG).checkpoint().save(str(tmp_path / "c"))
+    trained = 24 * (2 * 768 * 64 + 64 + 768) + 25 * 2 * 768 + 2 * 769
+    size = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert 3 * 4 * trained < size < 30e6
 
 
 def test_loss_of_a_loop_is_the_mean_over_its_examples(make_model):
