@@ -118,7 +118,8 @@ def test_readme_states_the_commands():
     assert lines.count("<!-- test command -->") == 1
     # No extra can name it: see export/deployment/serving_api.py.
     protos = 'install -q --no-deps "tensorflow-serving-api>=2.21,<2.22"'
-    assert start + f'".[test]" && .venv/bin/pip {protos} && .venv/bin/pytest' in lines
+    tests = ".venv/bin/pytest -n 2 --dist=loadfile"
+    assert start + f'".[test]" && .venv/bin/pip {protos} && {tests}' in lines
     assert f"pip {protos}" in lines
 
 

@@ -93,11 +93,13 @@ class TrainLoop:
                 global_step=trainer.global_step,
                 trainer=trainer,
                 steps_per_loop=config.steps_per_loop,
-                checkpoint_manager=manager,
                 summary_dir=logs,
                 summary_interval=config.steps_per_loop if logs else None,
                 train_actions=[self.progress.update, lambda _: self._stop_if_asked()],
             )
+            # Not given above: orbit would restore the newest that is listed, which
+            # may be the one that was passed over.
+            controller.checkpoint_manager = manager
         if restored:
             print(f"continuing from step {done} of {trainer.total_steps}", flush=True)
         history = History(place.directory, place.chief, done // spe)
