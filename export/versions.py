@@ -192,8 +192,8 @@ def read_about(version_dir: Path) -> dict[str, Any]:
         version = about["format_version"]
         if version == FORMAT_VERSION:
             about["tasks"] = _in_order(about["tasks"])
-            bool(about["task_signatures"])
             str(about["base_shard_sha256"])
+            bool(about["task_signatures"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is missing or corrupt: {error!r}") from error
     if version != FORMAT_VERSION:

@@ -201,10 +201,10 @@ class AdapterModel(keras_hub.models.Task):
             x=x, y=y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
         )
 
-    def predict(self, x: Any, **kwargs: Any) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
         """As `keras.Model.predict`, on strings or tensors in memory or a dataset."""
         check_distribution(self)
-        return super().predict(x, **kwargs)
+        return super().predict(x, batch_size=batch_size, **kwargs)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None):
         # Keras's own adds up the replicas' shares of a batch to learn its form,

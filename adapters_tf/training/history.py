@@ -24,10 +24,10 @@ class History:
         if self._path.is_file():
             try:
                 known = json.loads(self._path.read_text(encoding="utf-8"))["epochs"]
+                self.epochs = known[:epochs]
             except (OSError, ValueError, KeyError, TypeError):
-                # Whole or old, as it is renamed into place; else measured anew.
-                known = []
-            self.epochs = known[:epochs]
+                # Not ours, as ours is renamed into place; measured anew.
+                self.epochs = []
 
     @property
     def scores(self) -> dict[str, float]:
