@@ -30,3 +30,18 @@ class DataError(UserError):
 
 class AdapterFileError(UserError):
     """An adapter directory is missing, corrupt, or made for another model."""
+
+
+def check_counts(options: object, *names: str) -> None:
+    """Refuse counts under 1.
+
+    Args:
+        options: What has the counts.
+        *names: Its attributes that are counts.
+
+    Raises:
+        UserError: naming the first that is none.
+    """
+    for name in names:
+        if (value := getattr(options, name)) < 1:
+            raise UserError(f"{name} must be 1 or more. Received: {name}={value}")

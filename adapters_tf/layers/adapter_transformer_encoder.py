@@ -1,5 +1,6 @@
 """keras-hub's encoder block with an adapter after each sub-layer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import keras_hub
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.layers.bottleneck_adapter import BottleneckAdapter
 from adapters_tf.layers.dropout import Dropout
+from adapters_tf.layers.gelu import frugal
 from adapters_tf.layers.rebind import Overlay, rebind
 from adapters_tf.layers.task_scope import LayerNormalization, task_functions
 
@@ -57,7 +59,14 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
             `None`.
         feed_forward_adapter: The one after the feed-forward sub-layer, or
             `None`.
+        fixed: Compute as in inference, in training too.
+        on_symbolic_call: Told each output of a call on Keras tensors, or `None`. A
+            block whose weights are shared is called several times, and its `output`
+            is that of the first call alone.
     """
+
+    fixed = False
+    on_symbolic_call: Callable[[keras.KerasTensor], None] | None = None
 
     def __init__(
         self,
@@ -69,20 +78,33 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         if isinstance(adapter, dict):
             adapter = AdapterConfig.from_dict(adapter)
         self.adapter = adapter
-        self.attention_adapter = None
-        self.feed_forward_adapter = None
+        self.attention_adapter: BottleneckAdapter | None = None
+        self.feed_forward_adapter: BottleneckAdapter | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        outputs = super().__call__(*args, **kwargs)
+        if self.on_symbolic_call and isinstance(outputs, keras.KerasTensor):
+            self.on_symbolic_call(outputs)
+        return outputs
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         build = rebind(
             keras_hub.layers.TransformerEncoder.build, keras=KERAS_WITH_OUR_LAYERS
         )
         build(self, inputs_shape)
+        dense = self._feedforward_intermediate_dense
+        dense.activation = frugal(dense.activation)
         if self.adapter is None:
             return
+        if self.adapter.reads_layer_norm and self.normalize_first:
+            raise ValueError(
+                "reads_layer_norm=True is for blocks whose LayerNorms come last. "
+                "Received: normalize_first=True"
+            )
         for sublayer in self.adapter.sublayers:
             layer = BottleneckAdapter(
                 **self.adapter.bottleneck_kwargs(),
-                residual=not self.adapter.parallel,
+                residual=not (self.adapter.parallel or self.adapter.reads_layer_norm),
                 dtype=self.dtype_policy,
                 name=f"{sublayer}_adapter",
             )
@@ -111,6 +133,8 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
             A tensor of the inputs' shape.
         """
         scores = None
+        if self.fixed:
+            training = False
 
         def attend(x: Any) -> Any:
             nonlocal scores
@@ -159,9 +183,11 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         x = function(x)
         if task is not None:
             x = task.adapter(f"{self.path}/{name}_adapter", x)
-        elif adapter is not None:
+        elif adapter is not None and self.adapter is not None:
             if self.adapter.parallel:
                 x = x + adapter(sublayer_input, training=training)
+            elif self.adapter.reads_layer_norm:
+                x = x + adapter(layer_norm(x + residual), training=training)
             else:
                 x = adapter(x, training=training)
         x = x + residual

@@ -1,11 +1,11 @@
 """The bottleneck adapter of Houlsby et al. 2019, figure 2 (right)."""
 
-import functools
-from typing import Any
+from typing import Any, cast
 
 import keras
 
 from adapters_tf.layers.dropout import Dropout
+from adapters_tf.layers.gelu import frugal, gelu_tanh
 
 
 def get_activation(name: str) -> Any:
@@ -17,8 +17,8 @@ def get_activation(name: str) -> Any:
             `keras.activations.get` knows.
     """
     if name == "gelu_tanh":
-        return functools.partial(keras.activations.gelu, approximate=True)
-    return keras.activations.get(name)
+        return gelu_tanh
+    return frugal(keras.activations.get(name))
 
 
 def _positive_integer(name: str, value: Any) -> int:
@@ -83,7 +83,7 @@ class BottleneckAdapter(keras.layers.Layer):
             )
         if bottleneck_dim is not None:
             _positive_integer("bottleneck_dim", bottleneck_dim)
-        elif not reduction_factor > 0:
+        if reduction_factor is not None and not reduction_factor > 0:
             raise ValueError(
                 "reduction_factor must be positive. Received: "
                 f"reduction_factor={reduction_factor}"
@@ -108,8 +108,10 @@ class BottleneckAdapter(keras.layers.Layer):
         self._activation = get_activation(activation)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        hidden_dim = input_shape[-1]
-        units = self.bottleneck_dim or max(1, int(hidden_dim // self.reduction_factor))
+        hidden_dim = cast(int, input_shape[-1])
+        # One of the two sizes is given.
+        factor = cast(float, self.reduction_factor)
+        units = self.bottleneck_dim or max(1, int(hidden_dim // factor))
         bottleneck_shape = (*input_shape[:-1], units)
 
         def dense(units: int, name: str, zeros: bool = False) -> keras.layers.Dense:

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from adapters_tf.backends import require_tensorflow_backend
+
 _PHILOX = 1  # tf.random.Algorithm.PHILOX
 _BYTES_PER_BLOCK = 16  # one Philox counter value yields four 32-bit words
 
@@ -38,7 +40,11 @@ def dropout_scope(seed: Any, step: Any, first_row: Any = 0) -> Iterator[None]:
         step: The training step; Python integer or scalar integer tensor.
         first_row: Position in the global batch of the first row that this
             replica computes; integer or scalar integer tensor.
+
+    Raises:
+        UserError: on another backend.
     """
+    require_tensorflow_backend("dropout_scope")
     token = _scope.set(_Scope(seed, step, first_row))
     try:
         yield
@@ -91,10 +97,17 @@ class Dropout(keras.layers.Dropout):
     batch and the place of this call among the model's dropout calls, and on
     nothing else. Rates are rounded to a multiple of 1/256 where that is within
     2% of the rate (0.1 becomes 26/256 = 0.1016), else of 1/65536; kept units
-    are scaled by the rounded rate, so the expectation is exact.
+    are scaled by the rounded rate, so the expectation is exact in float32. In bfloat16
+    the scale itself is rounded (0.1: by 0.2%), as Keras's own is.
+
+    Attributes:
+        fixed: Compute as in inference, in training too.
     """
 
+    fixed = False
+
     def call(self, inputs: Any, training: bool = False) -> Any:
+        training = training and not self.fixed
         scope = _scope.get()
         if not training or self.rate in (0, 1) or scope is None:
             return super().call(inputs, training=training)

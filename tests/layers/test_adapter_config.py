@@ -32,8 +32,10 @@ def test_default_is_the_papers():
         "layer_norm": False,
         "depth": 1,
         "parallel": False,
+        "reads_layer_norm": False,
         "sublayers": ("attention", "feed_forward"),
         "layers": None,
+        "layer_norm_layers": None,
     }
 
 
@@ -42,6 +44,12 @@ def test_round_trip_through_json(config):
     read = AdapterConfig.from_dict(json.loads(json.dumps(config.to_dict())))
     assert read == config
     assert hash(read) == hash(config)
+
+
+def test_a_factor_takes_the_place_of_the_default_size():
+    config = AdapterConfig(reduction_factor=16)
+    assert (config.bottleneck_dim, config.reduction_factor) == (None, 16)
+    assert AdapterConfig(None) == AdapterConfig(64)
 
 
 def test_lists_are_the_same_as_tuples():
@@ -56,13 +64,15 @@ def test_lists_are_the_same_as_tuples():
         ({"sublayers": ("attentoin",)}, r"one or both .* sublayers=\('attentoin',\)"),
         ({"sublayers": "attention"}, "one or both .* sublayers=attention"),
         ({"sublayers": ("attention", "attention")}, "one or both .* Received: subl"),
+        (
+            {"parallel": True, "reads_layer_norm": True},
+            "one input: parallel=True or reads_layer_norm=True, not both",
+        ),
         ({"layers": ()}, r"non-empty tuple of block indices .* Received: layers=\(\)"),
-        ({"layers": (0, -1)}, r"block indices from 0. Received: layers=\(0, -1\)"),
         # What the layer checks is checked when the configuration is made.
         ({"bottleneck_dim": -4}, "positive integer. Received: bottleneck_dim=-4"),
-        ({"reduction_factor": 2}, "exactly one of bottleneck_dim and reduction_factor"),
         (
-            {"bottleneck_dim": None},
+            {"bottleneck_dim": 8, "reduction_factor": 2},
             "exactly one of bottleneck_dim and reduction_factor",
         ),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\). Received: dropout=1.0"),
@@ -77,3 +87,15 @@ def test_bad_values(arguments, message):
 def test_unknown_field():
     with pytest.raises(ValueError, match=r"Unknown .* field\(s\): \['bottelneck'\]"):
         AdapterConfig.from_dict({"bottelneck": 8})
+
+
+def test_layers_that_count_from_the_top():
+    config = AdapterConfig(layers=(-1, 0, -2))
+    assert config.for_blocks(12).layers == (0, 10, 11)
+    assert config.for_blocks(2).layers == (0, 1)
+    assert AdapterConfig().for_blocks(3) == AdapterConfig()
+    message = r"from 0 to 2, or from -3 to -1 from the top. Received: layers=\(-4,\)"
+    with pytest.raises(ValueError, match=message):
+        AdapterConfig(layers=(-4,)).for_blocks(3)
+    with pytest.raises(ValueError, match=r"from 0 to 2, .* Received: layers=\(3,\)"):
+        AdapterConfig(layers=(3,)).for_blocks(3)

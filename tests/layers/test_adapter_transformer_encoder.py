@@ -130,12 +130,13 @@ def gelu_tanh(x):
 
 
 class NumpyBlock:
-    def __init__(self, block, parallel=False, normalize_first=False):
+    def __init__(self, block, parallel=False, normalize_first=False, pfeiffer=False):
         self.w = {
             v.path.removeprefix("block/"): v.numpy().astype(np.float64)
             for v in block.weights
         }
         self.parallel = parallel
+        self.pfeiffer = pfeiffer
         self.normalize_first = normalize_first
 
     def dense(self, name, x):
@@ -170,6 +171,9 @@ class NumpyBlock:
         norm = self.w[f"{norm}/gamma"], self.w[f"{norm}/beta"]
         source = layer_norm(x, *norm) if self.normalize_first else x
         output = function(source)
+        if self.pfeiffer:  # AdapterHub's pre_forward, forward and post_forward
+            normalized = layer_norm(output + x, *norm)
+            return layer_norm(self.adapter(adapter, normalized) + output + x, *norm)
         output = output + self.adapter(adapter, source if self.parallel else output)
         return x + output if self.normalize_first else layer_norm(x + output, *norm)
 
@@ -201,6 +205,27 @@ def test_block_agrees_with_numpy(parallel, normalize_first, sublayers):
     # And that is not what the block without its adapters gives.
     plain = make_block(normalize_first=normalize_first)
     assert np.abs(plain(inputs(), PADDING_MASK, ATTENTION_MASK) - output).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "sublayers", [("attention", "feed_forward"), ("feed_forward",)]
+)
+def test_block_whose_adapters_read_the_layer_norm_agrees_with_numpy(sublayers):
+    adapter = AdapterConfig(4, reads_layer_norm=True, sublayers=sublayers)
+    block = make_block(adapter=adapter)
+    mask = PADDING_MASK[:, None, :] & ATTENTION_MASK
+    output = block(inputs(), PADDING_MASK, ATTENTION_MASK)
+    expected = NumpyBlock(block, pfeiffer=True)(inputs(), mask)
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5)
+    serial = make_block(adapter=AdapterConfig(4, sublayers=sublayers))
+    assert [v.path for v in serial.weights] == [v.path for v in block.weights]
+    assert np.abs(serial(inputs(), PADDING_MASK, ATTENTION_MASK) - output).max() > 0.1
+
+
+def test_adapters_that_read_the_layer_norm_need_one_that_comes_last():
+    adapter = AdapterConfig(4, reads_layer_norm=True)
+    with pytest.raises(ValueError, match="LayerNorms come last. Received: normalize_f"):
+        make_block(adapter=adapter, normalize_first=True)
 
 
 def test_one_sublayer_only():
