@@ -10,6 +10,9 @@ from adapters_tf.models.adapter_file import save_adapter as save_adapter
 from adapters_tf.models.adapter_model import AdapterModel as AdapterModel
 from adapters_tf.models.build import build_model as build_model
 from adapters_tf.models.build import load_model as load_model
+from adapters_tf.models.multi_label_classifier import (
+    AdapterMultiLabelClassifier as AdapterMultiLabelClassifier,
+)
 from adapters_tf.models.optimizer import LinearWarmupDecay as LinearWarmupDecay
 from adapters_tf.models.optimizer import create_optimizer as create_optimizer
 from adapters_tf.models.parameter_table import count_parameters as count_parameters
@@ -23,6 +26,9 @@ from adapters_tf.models.text_classifier import (
 )
 from adapters_tf.models.text_regressor import (
     AdapterTextRegressor as AdapterTextRegressor,
+)
+from adapters_tf.models.token_classifier import (
+    AdapterTokenClassifier as AdapterTokenClassifier,
 )
 from adapters_tf.models.trainable_set import Tuning as Tuning
 from adapters_tf.models.trainable_set import trainable_set as trainable_set

@@ -7,6 +7,7 @@ import numpy as np
 
 from adapters_tf.errors import AdapterFileError
 from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.fingerprint import BERT
 from adapters_tf.models.trainable_set import Tuning
 
 
@@ -17,7 +18,8 @@ class Adapter:
     Attributes:
         tensors: Variable path -> float32 array: the task's trainable set
             (adapters, LayerNorms and head, for `tuning="adapters"`).
-        kind: `"classification"`, `"regression"` or `"question_answering"`.
+        kind: `"classification"`, `"regression"`, `"question_answering"`,
+            `"multi_label"` or `"token_classification"`.
         adapter: Configuration of the adapters, or `None` for a baseline.
         tuning: How it was trained.
         head: Constructor arguments of the head.
@@ -28,6 +30,7 @@ class Adapter:
         seq_length: Longest input it was trained on, in tokens.
         training: The run's settings, for the record.
         versions: Versions of the libraries that wrote it.
+        backbone: Name of the base's keras-hub class.
     """
 
     tensors: dict[str, np.ndarray]
@@ -42,6 +45,7 @@ class Adapter:
     seq_length: int = 128
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    backbone: str = BERT
 
     def to_dict(self) -> dict[str, Any]:
         """All fields but the tensors, as plain JSON values."""
@@ -52,6 +56,9 @@ class Adapter:
         }
         config["adapter"] = None if self.adapter is None else self.adapter.to_dict()
         config["tuning"] = dataclasses.asdict(self.tuning)
+        # Files and SavedModels of adapters for BERT are as they were before this field.
+        if self.backbone == BERT:
+            del config["backbone"]
         return config
 
     def check_fits(self, expected: dict[str, Any]) -> None:
@@ -67,6 +74,13 @@ class Adapter:
             own = getattr(self, field)
             if own == value:
                 continue
+            if field == "backbone":
+                raise AdapterFileError(
+                    "An adapter works only on the base it was trained on. This one "
+                    f"was trained on a {own}"
+                    f"{f' ({self.preset})' if self.preset else ''}; the model has a "
+                    f"{value}. Load that base, or train an adapter for this one."
+                )
             if field == "base_fingerprint":
                 raise AdapterFileError(
                     "An adapter works only on the base it was trained on. This one "

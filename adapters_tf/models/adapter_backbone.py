@@ -1,6 +1,6 @@
 """keras-hub backbones whose encoder blocks carry adapters."""
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import keras_hub
@@ -11,11 +11,33 @@ from adapters_tf.layers.adapter_transformer_encoder import (
     KERAS_WITH_OUR_LAYERS,
     AdapterTransformerEncoder,
 )
+from adapters_tf.layers.dropout import Dropout
 from adapters_tf.layers.rebind import rebind
+from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
 from adapters_tf.models.fingerprint import base_fingerprint
 
 
-class AdapterBackbone:
+def named_outputs(outputs: Any) -> dict[str, Any]:
+    """A backbone's outputs by name, whether its class names them or not.
+
+    Args:
+        outputs: What an `AdapterBackbone` returns.
+
+    Returns:
+        `sequence_output` `[batch, length, d]`, and `pooled_output` `[batch, d]` where
+        the backbone has a pooler.
+    """
+    return outputs if isinstance(outputs, dict) else {"sequence_output": outputs}
+
+
+# To type checkers the mixin has what it is mixed into.
+if TYPE_CHECKING:
+    from keras_hub.models import Backbone as _Backbone
+else:
+    _Backbone = object
+
+
+class AdapterBackbone(_Backbone):
     """Mixin: the keras-hub backbone that follows it in the bases, with adapters.
 
     ```python
@@ -35,8 +57,19 @@ class AdapterBackbone:
             came from, where known; kept through save and load.
         **kwargs: As the keras-hub backbone.
 
+    A block that the keras-hub class calls several times, as ALBERT's, is one block,
+    with one pair of adapters that all its calls share.
+
+    Attributes:
+        encoder_blocks: The blocks, the lowest first.
+        calls: For each call of a block, in the order of computation, the block's
+            index and the output `[batch, length, d]`, a Keras tensor.
+        num_fixed_blocks: How many of them compute as in inference, in training
+            too; see `fix_blocks`.
+
     Raises:
-        ValueError: if `adapter.layers` names a block that is not there.
+        ValueError: if `adapter.layers` names a block that is not there, or counts
+            from the top; see `AdapterConfig.for_blocks`.
     """
 
     def __init__(
@@ -49,14 +82,18 @@ class AdapterBackbone:
         if isinstance(adapter, dict):
             adapter = AdapterConfig.from_dict(adapter)
         blocks: list[AdapterTransformerEncoder] = []
+        calls: list[tuple[int, keras.KerasTensor]] = []
 
         def make_block(*args: Any, **kwargs: Any) -> AdapterTransformerEncoder:
             adapted = adapter is not None and (
                 adapter.layers is None or len(blocks) in adapter.layers
             )
             kwargs["adapter"] = adapter if adapted else None
-            blocks.append(AdapterTransformerEncoder(*args, **kwargs))
-            return blocks[-1]
+            block = AdapterTransformerEncoder(*args, **kwargs)
+            index = len(blocks)
+            block.on_symbolic_call = lambda output: calls.append((index, output))
+            blocks.append(block)
+            return block
 
         init = rebind(
             self.plain_class().__init__,
@@ -64,16 +101,20 @@ class AdapterBackbone:
             keras=KERAS_WITH_OUR_LAYERS,
         )
         init(self, *args, **kwargs)
-        if adapter is not None and adapter.layers is not None:
-            missing = sorted(set(adapter.layers) - set(range(len(blocks))))
-            if missing:
+        for block in blocks:
+            block.on_symbolic_call = None
+        for name in ("layers", "layer_norm_layers"):
+            layers = getattr(adapter, name, None) or ()
+            if set(layers) - set(range(len(blocks))):
                 raise ValueError(
-                    "layers must be indices of encoder blocks, from 0 to "
-                    f"{len(blocks) - 1}. Received: layers={adapter.layers}"
+                    f"{name} must be indices of encoder blocks, from 0 to "
+                    f"{len(blocks) - 1}. Received: {name}={layers}"
                 )
         self.adapter = adapter
         self.fingerprint = fingerprint
         self.encoder_blocks = blocks
+        self.calls = tuple(calls)
+        self.num_fixed_blocks = 0
 
     @classmethod
     def plain_class(cls) -> type[keras_hub.models.Backbone]:
@@ -109,6 +150,11 @@ class AdapterBackbone:
                 f"{cls.__name__} is made from a {plain.__name__}. Received: "
                 f"{type(backbone).__name__}"
             )
+        if adapter is not None:
+            # ALBERT's `num_layers` counts the calls of its shared blocks.
+            block = keras_hub.layers.TransformerEncoder
+            blocks = sum(isinstance(layer, block) for layer in backbone.layers)
+            adapter = adapter.for_blocks(blocks)
         config = backbone.get_config()
         if dtype is not None:
             config["dtype"] = dtype
@@ -175,6 +221,8 @@ class AdapterBackbone:
                 configuration.
         """
         if isinstance(loaded, cls):
+            if adapter is not None:
+                adapter = adapter.for_blocks(len(loaded.encoder_blocks))
             if loaded.adapter is None:
                 # Perhaps fully fine-tuned: a base, with a fingerprint, of its own.
                 loaded = loaded.to_plain()
@@ -198,15 +246,44 @@ class AdapterBackbone:
             variable.assign(source[variable.path])
         return plain
 
-    def adapter_variables(self) -> list[keras.Variable]:
-        """The variables of all adapters, in the order of the blocks."""
+    def adapter_layers(self) -> list[keras.layers.Layer]:
+        """All adapters, in the order of the blocks."""
         return [
-            variable
+            layer
             for block in self.encoder_blocks
             for layer in (block.attention_adapter, block.feed_forward_adapter)
             if layer is not None
-            for variable in layer.weights
         ]
+
+    def adapter_variables(self) -> list[keras.Variable]:
+        """The variables of all adapters, in the order of the blocks."""
+        return [v for layer in self.adapter_layers() for v in layer.weights]
+
+    def fix_blocks(self, num_blocks: int) -> None:
+        """Make the lowest blocks compute as in inference, in training too.
+
+        Args:
+            num_blocks: How many; with one or more, the embeddings too.
+        """
+        self.num_fixed_blocks = num_blocks
+        for i, block in enumerate(self.encoder_blocks):
+            block.fixed = i < num_blocks
+        for layer in self.layers:
+            if isinstance(layer, Dropout):  # of the embeddings
+                layer.fixed = num_blocks > 0
+
+    def calls_below(self, num_blocks: int) -> int | None:
+        """How many calls the lowest blocks have, if all of these come first.
+
+        Args:
+            num_blocks: How many blocks.
+
+        Returns:
+            The number, or `None` where a block above is called before one of them
+            is called for the last time.
+        """
+        below = [index < num_blocks for index, _ in self.calls]
+        return sum(below) if below == sorted(below, reverse=True) else None
 
     def base_variables(self) -> list[keras.Variable]:
         """The variables that the plain backbone has too."""
@@ -223,3 +300,8 @@ class AdapterBackbone:
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class BertAdapterBackbone(AdapterBackbone, keras_hub.models.BertBackbone):
     """`keras_hub.models.BertBackbone` with adapters; see `AdapterBackbone`."""
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class ExactGeluBertAdapterBackbone(AdapterBackbone, ExactGeluBertBackbone):
+    """`ExactGeluBertBackbone` with adapters; see `AdapterBackbone`."""

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -18,12 +19,14 @@ import safetensors.numpy
 from adapters_tf.errors import AdapterFileError
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter import Adapter
+from adapters_tf.models.model_card import model_card
 from adapters_tf.models.trainable_set import Tuning
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter.safetensors"
-_LIBRARIES = ("adapters-tf", "tensorflow", "keras", "keras-hub")
+MODEL_CARD_FILE = "README.md"
+_LIBRARIES = ("adapters-tf", "keras", "keras-hub")
 
 
 def save_adapter(
@@ -33,7 +36,8 @@ def save_adapter(
 
     `adapter.safetensors` holds the tensors by variable path,
     `adapter_config.json` all other fields of `Adapter`, the format version and
-    the SHA-256 of the tensors' file.
+    the SHA-256 of the tensors' file. `README.md` is a model card for people, which
+    nothing reads.
 
     Args:
         adapter: From `AdapterModel.get_adapter`.
@@ -56,10 +60,11 @@ def save_adapter(
             f"Received: {str(path)!r}, which is no adapter directory; choose another "
             "one or remove it."
         )
+    # Keras's backends have their libraries' names.
+    libraries = (*_LIBRARIES, keras.config.backend())
+    versions = {name: importlib.metadata.version(name) for name in libraries}
+    adapter = dataclasses.replace(adapter, versions=versions | adapter.versions)
     config = adapter.to_dict()
-    config["versions"] = {
-        name: importlib.metadata.version(name) for name in _LIBRARIES
-    } | adapter.versions
     # safetensors writes the memory of a transposed array in the wrong order.
     weights = safetensors.numpy.save(
         {path: np.ascontiguousarray(value) for path, value in adapter.tensors.items()}
@@ -67,11 +72,16 @@ def save_adapter(
     config["format_version"] = FORMAT_VERSION
     config["weights_sha256"] = hashlib.sha256(weights).hexdigest()
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    files = {
+        WEIGHTS_FILE: weights,
+        CONFIG_FILE: text.encode(),
+        MODEL_CARD_FILE: model_card(adapter).encode(),
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
-            for name, data in ((WEIGHTS_FILE, weights), (CONFIG_FILE, text.encode())):
+            for name, data in files.items():
                 with open(temporary / name, "wb") as f:
                     f.write(data)
                     f.flush()
@@ -175,10 +185,12 @@ def _parse_config(data: bytes, path: Path) -> dict[str, Any]:
         )
     known = {f.name for f in dataclasses.fields(Adapter)} - {"tensors"}
     known |= {"weights_sha256"}
-    if set(config) != known:
+    # Written for other bases than BERT alone.
+    optional = {"backbone"} - set(config)
+    if set(config) != known - optional:
         raise AdapterFileError(
             f"{path} must have exactly the fields of format {FORMAT_VERSION}. "
-            f"Missing: {sorted(known - set(config))}; "
+            f"Missing: {sorted(known - optional - set(config))}; "
             f"unknown: {sorted(set(config) - known)}"
         )
     return config

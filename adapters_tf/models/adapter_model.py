@@ -1,23 +1,24 @@
-"""What the task models share: freezing, the train step, swapping adapters."""
+"""What the task models share: freezing, the loss, swapping adapters."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import keras_hub
-import tensorflow as tf
+from keras import ops
 
+from adapters_tf.errors import DataError
 from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.arrays import in_memory, shuffled_dataset, split_rows
-from adapters_tf.models.keras_distribution import check_distribution, first_share
+from adapters_tf.models.arrays import in_memory, split_rows
+from adapters_tf.models.backend_task import BackendTask
+from adapters_tf.models.fingerprint import backbone_name
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.presets import preprocess_texts
-from adapters_tf.models.train_step import example_weights, train_step
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
 
-class AdapterModel(keras_hub.models.Task):
+class AdapterModel(BackendTask):
     """A backbone with adapters and a head; base of the task models.
 
     A `keras_hub.models.Task`: `fit`, `evaluate` and `predict` take strings
@@ -27,6 +28,7 @@ class AdapterModel(keras_hub.models.Task):
 
     Args:
         inputs: The functional model's inputs.
+        encoded: The backbone's outputs for them.
         outputs: Its outputs.
         backbone: The `AdapterBackbone`.
         head: The head's layers that have variables.
@@ -37,11 +39,12 @@ class AdapterModel(keras_hub.models.Task):
     """
 
     kind: str
-    default_loss: type[keras.losses.Loss]
+    default_loss: Callable[[], keras.losses.Loss]
 
     def __init__(
         self,
         inputs: Any,
+        encoded: dict[str, Any],
         outputs: Any,
         *,
         backbone: AdapterBackbone,
@@ -57,6 +60,7 @@ class AdapterModel(keras_hub.models.Task):
         super().__init__(inputs=inputs, outputs=outputs, compile=False, **kwargs)
         self.tuning = tuning
         self.reads_pooler = reads_pooler
+        self.encoded = encoded
         self._head = head
         apply_trainable_set(self, tuning)
         self.compile()
@@ -64,6 +68,10 @@ class AdapterModel(keras_hub.models.Task):
     def head_variables(self) -> list[keras.Variable]:
         """The variables of the head."""
         return [v for layer in self._head for v in layer.weights]
+
+    def task_layers(self) -> list[keras.layers.Layer]:
+        """What a task adds to the base: the adapters, then the head's layers."""
+        return [*self.backbone.adapter_layers(), *self._head]
 
     def compile(
         self,
@@ -86,7 +94,7 @@ class AdapterModel(keras_hub.models.Task):
             seed: Seed of the dropout masks in `fit`.
             clip_norm: Clip the gradients' global norm to this, or `None`.
             **kwargs: As `keras.Model.compile`. `jit_compile` is off by
-                default: lengths differ from batch to batch.
+                default on TensorFlow, where lengths differ from batch to batch.
         """
         if optimizer == "auto":
             optimizer = create_optimizer(self.trainable_variables, 1e-3)
@@ -94,7 +102,7 @@ class AdapterModel(keras_hub.models.Task):
             loss = self.default_loss()
         if metrics == "auto":
             metrics = self.default_metrics()
-        kwargs.setdefault("jit_compile", False)
+        kwargs.setdefault("jit_compile", self.jit_default)
         loss = keras.losses.get(loss)
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
@@ -120,21 +128,39 @@ class AdapterModel(keras_hub.models.Task):
 
     def example_losses(self, y: Any, outputs: Any) -> Any:
         """`[batch]` float32 losses, one for each example."""
-        losses = tf.cast(self.example_loss.call(y, outputs), tf.float32)
-        return tf.reduce_mean(tf.reshape(losses, [tf.shape(losses)[0], -1]), axis=1)
+        losses = ops.cast(self.example_loss.call(y, outputs), "float32")
+        return ops.mean(ops.reshape(losses, (ops.shape(losses)[0], -1)), axis=1)
 
-    def preprocess_samples(self, x: Any, y: Any = None, sample_weight: Any = None):
+    def update_loss(self, loss_sum: Any, weight_sum: Any) -> None:
+        """Add a batch to the mean loss that Keras reports.
+
+        Args:
+            loss_sum: Float32 sum of the examples' losses, each times its weight.
+            weight_sum: Float32 sum of the weights.
+        """
+        for metric in self.metrics:
+            if metric.name == "loss":
+                mean = ops.divide_no_nan(loss_sum, weight_sum)
+                metric.update_state(mean, sample_weight=weight_sum)
+
+    def preprocess_samples(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> Any:
         """Strings to tensors, padded to the batch's longest; tensors unchanged."""
         if isinstance(x, dict) and "token_ids" in x:
+            self._check_inputs(x)
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         if self.preprocessor is not None:
-            x = preprocess_texts(self.preprocessor, x)
-            rows = tf.cast(x["padding_mask"], tf.int32)
-            longest = tf.reduce_max(tf.reduce_sum(rows, axis=-1))
-            # As integers: Keras adds up a batch of each replica to learn its form,
-            # and there is no sum of booleans.
-            x = {n: tf.cast(v[..., :longest], tf.int32) for n, v in x.items()}
+            x = self.without_padding(preprocess_texts(self.preprocessor, x))
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def _check_inputs(self, x: dict[str, Any]) -> None:
+        # Keras warns of another dictionary, and takes its values in their order.
+        if set(x) != set(self.input):
+            raise DataError(
+                f"The base reads {', '.join(sorted(self.input))}. Received: tensors "
+                f"{', '.join(sorted(x))}"
+            )
 
     def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Rows in memory as the rows that batches are made of: the same ones.
@@ -160,9 +186,10 @@ class AdapterModel(keras_hub.models.Task):
         the seed of `compile`; datasets are taken as they come.
 
         Raises:
-            ValueError: as `check_distribution`.
+            ValueError: where Keras is wrong on several devices; see
+                `check_distribution`.
         """
-        check_distribution(self)
+        self.get_ready()
         if in_memory(x):
             if validation_split:
                 rows = (x, y, sample_weight)
@@ -170,7 +197,7 @@ class AdapterModel(keras_hub.models.Task):
                 x, y, sample_weight = rows
             x, y, sample_weight = self.expand_rows(x, y, sample_weight)
             if shuffle:
-                x = shuffled_dataset((x, y, sample_weight), batch_size, self.seed)
+                x = self.shuffled((x, y, sample_weight), batch_size)
                 y = batch_size = sample_weight = None
         if in_memory(validation_data):
             rows = keras.utils.unpack_x_y_sample_weight(validation_data)
@@ -194,7 +221,7 @@ class AdapterModel(keras_hub.models.Task):
         **kwargs: Any,
     ) -> Any:
         """As `keras.Model.evaluate`, on strings or tensors in memory or a dataset."""
-        check_distribution(self)
+        self.get_ready()
         if in_memory(x):
             x, y, sample_weight = self.expand_rows(x, y, sample_weight)
         return super().evaluate(
@@ -203,44 +230,8 @@ class AdapterModel(keras_hub.models.Task):
 
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
         """As `keras.Model.predict`, on strings or tensors in memory or a dataset."""
-        check_distribution(self)
+        self.get_ready()
         return super().predict(x, batch_size=batch_size, **kwargs)
-
-    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None):
-        # Keras's own adds up the replicas' shares of a batch to learn its form,
-        # which fails where one has fewer rows.
-        strategy = self.distribute_strategy
-        if iterator is not None and strategy.num_replicas_in_sync > 1:
-            iterator, data_batch = None, first_share(strategy, iterator)
-        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        outputs, loss_sum, weight_sum = train_step(
-            self,
-            x,
-            y,
-            weight,
-            seed=self.seed,
-            step=self.optimizer.iterations.value,
-            clip_norm=self.clip_norm,
-        )
-        self._update_loss(loss_sum, weight_sum)
-        return self.compute_metrics(x, y, outputs, sample_weight=weight)
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        outputs = self(x, training=False)
-        losses = self.example_losses(y, outputs)
-        weights = example_weights(weight, tf.shape(losses)[0])
-        self._update_loss(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
-        return self.compute_metrics(x, y, outputs, sample_weight=weight)
-
-    def _update_loss(self, loss_sum: Any, weight_sum: Any) -> None:
-        for metric in self.metrics:
-            if metric.name == "loss":
-                mean = tf.math.divide_no_nan(loss_sum, weight_sum)
-                metric.update_state(mean, sample_weight=weight_sum)
 
     def get_adapter(self, **about: Any) -> Adapter:
         """A copy of what this task trained, apart from the base.
@@ -258,6 +249,7 @@ class AdapterModel(keras_hub.models.Task):
             tuning=self.tuning,
             head=self.head_config(),
             base_fingerprint=self.backbone.fingerprint,
+            backbone=backbone_name(self.backbone),
             **about,
         )
 
@@ -287,6 +279,7 @@ class AdapterModel(keras_hub.models.Task):
     def get_config_of_adapter(self) -> dict[str, Any]:
         """What an adapter must have been made with to fit this model."""
         return {
+            "backbone": backbone_name(self.backbone),
             "kind": self.kind,
             "adapter": self.backbone.adapter,
             "tuning": self.tuning,
@@ -301,37 +294,3 @@ class AdapterModel(keras_hub.models.Task):
     def get_config(self) -> dict[str, Any]:
         tuning = dataclasses.asdict(self.tuning)
         return {**super().get_config(), **self.head_config(), "tuning": tuning}
-
-
-@keras.saving.register_keras_serializable(package="adapters_tf")
-class FixedFeatures(keras.layers.Layer):
-    """A backbone that computes as in inference, in training too.
-
-    A layer of its own, since a functional model passes its own `training` on to
-    its layers, over what they were connected with.
-
-    Args:
-        backbone: The backbone.
-        **kwargs: As `keras.layers.Layer`.
-    """
-
-    def __init__(self, backbone: AdapterBackbone, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.backbone = backbone
-
-    def call(self, inputs: Any) -> Any:
-        return self.backbone(inputs, training=False)
-
-    def compute_output_spec(self, inputs: Any) -> Any:
-        return self.backbone.compute_output_spec(inputs)
-
-
-def encode(backbone: AdapterBackbone, inputs: Any, tuning: Tuning) -> dict[str, Any]:
-    """The backbone's outputs, as the tuning method reads them.
-
-    Feature-based transfer (`"head"`) reads fixed features: without dropout
-    below the head, in training too.
-    """
-    if tuning.method == "head":
-        return FixedFeatures(backbone, dtype=backbone.dtype_policy)(inputs)
-    return backbone(inputs)

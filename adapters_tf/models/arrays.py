@@ -1,28 +1,60 @@
-"""Rows in memory, as `fit` takes them: split and shuffled."""
+"""Rows in memory, as `fit` takes them."""
 
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 
 def in_memory(x: Any) -> bool:
     """Whether this is rows in memory, not a dataset or `None`."""
-    return isinstance(x, list | tuple | dict | np.ndarray | tf.Tensor)
+    return isinstance(x, list | tuple | dict) or _is_column(x)
 
 
-def _map(rows: Any, function: Any) -> Any:
-    """Apply to each column; a list is one column, as in `tf.data`."""
+def _is_column(x: Any) -> bool:
+    # Ragged tensors, which have no len, are not split or shuffled here.
+    return isinstance(x, list | np.ndarray) or (
+        keras.ops.is_tensor(x) and hasattr(x, "__len__")
+    )
+
+
+def map_columns(rows: Any, function: Any) -> Any:
+    """Apply to each column; a list is one column, as in `tf.data`.
+
+    Args:
+        rows: Tuples and dictionaries of columns, `None` where absent.
+        function: Takes a column.
+    """
     if isinstance(rows, tuple):
-        return tuple(_map(column, function) for column in rows)
+        return tuple(map_columns(column, function) for column in rows)
     if isinstance(rows, dict):
-        return {name: _map(column, function) for name, column in rows.items()}
+        return {name: map_columns(column, function) for name, column in rows.items()}
     return None if rows is None else function(rows)
 
 
 def _columns(rows: Any) -> Any:
-    plain = (list, np.ndarray, tf.Tensor)
-    return _map(rows, lambda c: c if isinstance(c, plain) else np.asarray(c))
+    return map_columns(rows, lambda c: c if _is_column(c) else np.asarray(c))
+
+
+def num_rows(rows: Any) -> int:
+    """How many rows the columns have, which is that of the first.
+
+    Args:
+        rows: As for `map_columns`.
+    """
+    return keras.tree.flatten(map_columns(rows, lambda c: np.zeros(len(c))))[0].size
+
+
+def plain_columns(rows: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The columns as lists, arrays and tensors, without absent ones at the end.
+
+    Args:
+        rows: `(x, y, sample_weight)` of columns in memory, `None` where absent.
+    """
+    columns = _columns(rows)
+    while columns[-1] is None:
+        columns = columns[:-1]
+    return columns
 
 
 def split_rows(rows: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
@@ -36,32 +68,13 @@ def split_rows(rows: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
         ValueError: if a part would be empty.
     """
     rows = _columns(rows)
-    total = len(tf.nest.flatten(_map(rows, lambda c: np.zeros(len(c))))[0])
+    total = num_rows(rows)
     first = int(total * (1 - fraction))
     if not 0 < first < total:
         raise ValueError(
             f"validation_split must leave rows in both parts of the {total}. "
             f"Received: validation_split={fraction}"
         )
-    return _map(rows, lambda c: c[:first]), _map(rows, lambda c: c[first:])
-
-
-def shuffled_dataset(
-    rows: tuple[Any, ...], batch_size: int | None, seed: int
-) -> tf.data.Dataset:
-    """Batches of the rows in another order in each epoch.
-
-    keras-hub batches rows before it shuffles, which it then cannot do; it
-    trains on them in the order of the file, with a warning.
-
-    Args:
-        rows: `(x, y, sample_weight)` of columns in memory, `None` where absent.
-        batch_size: Rows of a batch; 32 by default.
-        seed: Seed of the order.
-    """
-    columns = _columns(rows)
-    while columns[-1] is None:
-        columns = columns[:-1]
-    total = len(tf.nest.flatten(_map(columns, lambda c: np.zeros(len(c))))[0])
-    data = tf.data.Dataset.from_tensor_slices(columns)
-    return data.shuffle(total, seed=seed).batch(batch_size or 32)
+    parts = (slice(first), slice(first, None))
+    head, tail = (map_columns(rows, lambda c, p=p: c[p]) for p in parts)
+    return head, tail

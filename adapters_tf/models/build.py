@@ -7,15 +7,24 @@ from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
+from adapters_tf.models.multi_label_classifier import AdapterMultiLabelClassifier
 from adapters_tf.models.presets import load_backbone, load_preprocessor
 from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
 from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.text_regressor import AdapterTextRegressor
+from adapters_tf.models.token_classifier import AdapterTokenClassifier
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.models.word_tokens import check_word_pieces
 
 _MODELS: dict[str, type[AdapterModel]] = {
     model.kind: model
-    for model in (AdapterTextClassifier, AdapterTextRegressor, AdapterQuestionAnswerer)
+    for model in (
+        AdapterTextClassifier,
+        AdapterTextRegressor,
+        AdapterQuestionAnswerer,
+        AdapterMultiLabelClassifier,
+        AdapterTokenClassifier,
+    )
 }
 
 
@@ -31,25 +40,28 @@ def build_model(
     """A model on a pretrained base, ready to train.
 
     Args:
-        kind: `"classification"`, `"regression"` or `"question_answering"`.
+        kind: `"classification"`, `"regression"`, `"question_answering"`,
+            `"multi_label"` or `"token_classification"`.
         preset: See `load_backbone`.
         adapter: The adapters; by default those that the preset was saved with,
-            or else the paper's where `tuning` is `"adapters"` and none elsewhere.
+            or else the paper's where `tuning` trains adapters and none elsewhere.
         tuning: What is trained.
         seq_length: Longest input in tokens.
-        head: Arguments of the head: `num_classes`, `head_input`, `dropout`.
+        head: Arguments of the head: `num_classes`, `head_input`, `dropout`,
+            `hidden_layer`.
         **kwargs: As `load_backbone`: `dtype`.
 
     Raises:
         UserError: if the kind is not known, or the preset cannot be loaded, or
-            has fewer positions than `seq_length`.
+            has fewer positions than `seq_length`, or a pooler or tokenizer that the
+            head needs is not there.
     """
     if kind not in _MODELS:
         raise UserError(
             f"kind must be one of {', '.join(_MODELS)}. Received: kind={kind!r}"
         )
     tuning = Tuning.of(tuning)
-    default = AdapterConfig() if tuning.method == "adapters" else None
+    default = AdapterConfig() if tuning.has_adapters else None
     backbone = load_backbone(preset, adapter, default_adapter=default, **kwargs)
     longest = getattr(backbone, "max_sequence_length", None)
     if longest is not None and seq_length > longest:
@@ -58,6 +70,9 @@ def build_model(
             f"base. Received: seq_length={seq_length}"
         )
     preprocessor = load_preprocessor(preset, seq_length)
+    if kind in (AdapterQuestionAnswerer.kind, AdapterTokenClassifier.kind):
+        what = kind.replace("_", " ").capitalize()
+        check_word_pieces(preprocessor.tokenizer, what)
     return _MODELS[kind](
         backbone, preprocessor=preprocessor, tuning=tuning, **(head or {})
     )

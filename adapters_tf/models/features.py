@@ -1,8 +1,28 @@
 """Tokenised rows, kept without padding."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+INPUTS = ("token_ids", "segment_ids", "padding_mask")
+
+
+def padded_length(
+    lengths: np.ndarray, multiple: int = 8, most: int | None = None
+) -> int:
+    """What rows of these lengths are padded to: few shapes, and so few traces.
+
+    Args:
+        lengths: `[N]`, N above 0.
+        multiple: Round the longest up to a multiple of this.
+        most: But not above this, the base's number of positions; `None` for any.
+    """
+    length = -(-int(lengths.max()) // multiple) * multiple
+    return length if most is None else min(length, most)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,14 +32,14 @@ class Features:
     Attributes:
         token_ids: `[total tokens]` int32, special tokens included.
         segment_ids: `[total tokens]` int32: 0 for the first text, 1 for the
-            second.
+            second. `None` where the base reads none.
         offsets: `[N + 1]` int64: row `i` is `offsets[i]:offsets[i + 1]`.
         labels: `[N, ...]` labels, or `None`.
         num_truncated: Rows whose texts did not fit and were cut.
     """
 
     token_ids: np.ndarray
-    segment_ids: np.ndarray
+    segment_ids: np.ndarray | None
     offsets: np.ndarray
     labels: np.ndarray | None = None
     num_truncated: int = 0
@@ -32,6 +52,13 @@ class Features:
         """`[N]` numbers of tokens."""
         return np.diff(self.offsets)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the model's inputs."""
+        if self.segment_ids is not None:
+            return INPUTS
+        return tuple(name for name in INPUTS if name != "segment_ids")
+
     def batch(
         self, rows: np.ndarray, multiple: int = 8, length: int | None = None
     ) -> dict[str, np.ndarray]:
@@ -43,21 +70,31 @@ class Features:
             length: Pad to this instead.
 
         Returns:
-            `token_ids`, `segment_ids`, `padding_mask`: `[rows, length]` int32.
+            `token_ids`, `segment_ids` if there are any, `padding_mask`: `[rows,
+            length]` int32.
         """
         if length is None:
-            length = -(-int(self.lengths[rows].max()) // multiple) * multiple
+            length = padded_length(self.lengths[rows], multiple)
         shape = (len(rows), length)
-        token_ids, segment_ids = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-        padding_mask = np.zeros(shape, np.int32)
+        x = {name: np.zeros(shape, np.int32) for name in self.inputs}
         for i, row in enumerate(rows):
             piece = slice(self.offsets[row], self.offsets[row + 1])
             n = piece.stop - piece.start
-            token_ids[i, :n] = self.token_ids[piece]
-            segment_ids[i, :n] = self.segment_ids[piece]
-            padding_mask[i, :n] = 1
-        return {
-            "token_ids": token_ids,
-            "segment_ids": segment_ids,
-            "padding_mask": padding_mask,
-        }
+            x["token_ids"][i, :n] = self.token_ids[piece]
+            if self.segment_ids is not None:
+                x["segment_ids"][i, :n] = self.segment_ids[piece]
+            x["padding_mask"][i, :n] = 1
+        return x
+
+    def specs(
+        self, rows: int | None = None, length: int | None = None
+    ) -> "dict[str, tf.TensorSpec]":
+        """The form of a batch, for functions of TensorFlow.
+
+        Args:
+            rows: Rows of every batch, where they are as many in all.
+            length: Their padded length, likewise.
+        """
+        import tensorflow as tf
+
+        return {name: tf.TensorSpec([rows, length], tf.int32) for name in self.inputs}

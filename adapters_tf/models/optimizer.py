@@ -9,6 +9,26 @@ from keras import ops
 _NOT_DECAYED = re.compile(r"(bias|gamma|beta)$")
 
 
+def linear_warmup_decay(
+    step: Any, peak: Any, total_steps: Any, warmup_steps: Any
+) -> Any:
+    """The rate of the update numbered `step` from 0; see `LinearWarmupDecay`.
+
+    Args:
+        step: Number or scalar tensor, as are the others.
+        peak: Rate at the end of the warm-up.
+        total_steps: Steps of the run.
+        warmup_steps: Steps of the warm-up.
+    """
+    # That update is the (step + 1)th: the first one already learns, the last one has
+    # the smallest rate above zero.
+    done = ops.cast(step, "float32")
+    total, warmup = ops.cast(total_steps, "float32"), ops.cast(warmup_steps, "float32")
+    rising = (done + 1.0) / ops.maximum(1.0, warmup)
+    falling = (total - done) / ops.maximum(1.0, total - warmup)
+    return peak * ops.maximum(0.0, ops.minimum(1.0, ops.minimum(rising, falling)))
+
+
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Linear from 0 over the warm-up, then linear to 0 at the last step.
@@ -34,15 +54,7 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
 
     def __call__(self, step: Any) -> Any:
-        # The update numbered `step` from 0 is the (step + 1)th: the first one
-        # already learns, the last one has the smallest rate above zero.
-        done = ops.cast(step, "float32")
-        warmup = (done + 1.0) / max(1, self.warmup_steps)
-        decay_steps = max(1, self.total_steps - self.warmup_steps)
-        decay = (self.total_steps - done) / decay_steps
-        return self.peak * ops.maximum(
-            0.0, ops.minimum(1.0, ops.minimum(warmup, decay))
-        )
+        return linear_warmup_decay(step, self.peak, self.total_steps, self.warmup_steps)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -93,3 +105,17 @@ def create_optimizer(
     )
     optimizer.build(variables)
     return optimizer
+
+
+def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuse an optimizer that the train steps do not know how to use.
+
+    Raises:
+        ValueError: if it scales the loss, as Keras's does under `mixed_float16`.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise ValueError(
+            "Training with mixed precision needs dtype='mixed_bfloat16'. Received: a "
+            "model that Keras trains with a LossScaleOptimizer, such as one of "
+            "dtype='mixed_float16'"
+        )

@@ -1,7 +1,9 @@
 """Loading a base and its preprocessor with keras-hub's own loaders."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,12 +12,10 @@ from keras_hub.src.utils import preset_utils
 
 from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
-from adapters_tf.models.adapter_backbone import AdapterBackbone, BertAdapterBackbone
-
-# Plain keras-hub class -> the class with adapters.
-BACKBONES: dict[type, type[AdapterBackbone]] = {
-    keras_hub.models.BertBackbone: BertAdapterBackbone,
-}
+from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.backbones import BACKBONES
+from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
+from adapters_tf.models.sentence_piece import keep_sentence_piece
 
 
 def load_backbone(
@@ -29,6 +29,10 @@ def load_backbone(
 
     A preset that was saved from an adapted backbone brings its own adapters.
 
+    A Hugging Face directory computes the tanh form of GELU, whatever its `hidden_act`
+    says, as keras-hub loads it: adapters were trained on such bases. The exact form is
+    in the preset that `adapters_tf.convert.convert_huggingface` makes of it.
+
     Args:
         preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
             Hugging Face directory, or a directory saved by `save_to_preset`.
@@ -41,22 +45,18 @@ def load_backbone(
             that has no adapter backbone here, or has adapters of its own and
             `adapter` is another configuration.
     """
+    _check_hidden_act(preset)
+    _check_class(preset)
     loaded = _load(keras_hub.models.Backbone, preset, **kwargs)
     adapted = isinstance(loaded, AdapterBackbone)
-    cls = type(loaded) if adapted else BACKBONES.get(type(loaded))
-    if cls is None:
-        known = ", ".join(sorted(c.__name__ for c in BACKBONES))
-        raise UserError(
-            f"The preset must be one of these architectures: {known}. "
-            f"Received: {preset!r}, a {type(loaded).__name__}"
-        )
+    cls = type(loaded) if adapted else BACKBONES[type(loaded)]
     return cls.from_loaded(loaded, preset, adapter, default_adapter)
 
 
 def load_preprocessor(
     preset: str, sequence_length: int = 128
 ) -> keras_hub.models.TextClassifierPreprocessor:
-    """keras-hub's preprocessor of the preset, for one text or a pair.
+    """keras-hub's preprocessor of the preset, for one text or more.
 
     An uncased vocabulary has no accented letters. keras-hub keeps accents
     unless told otherwise, which turns every accented word into `[UNK]`; so
@@ -68,6 +68,12 @@ def load_preprocessor(
         sequence_length: Longest packed input, in tokens; longer texts are cut.
     """
     tokenizer = _load(keras_hub.models.Tokenizer, preset)
+    if isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer):
+        # Outside of a graph keras-hub 0.32 merges over the borders of words, other
+        # than in a graph and other than the model was pretrained with.
+        graph = {"_allow_python_workflow": False}
+        tokenizer = _load(keras_hub.models.Tokenizer, preset, **graph)
+    keep_sentence_piece(tokenizer)
     config = tokenizer.get_config()
     if config.get("lowercase") and config.get("strip_accents") is False:
         if _own_strip_accents(preset) is not False:
@@ -81,21 +87,49 @@ def load_preprocessor(
 
 
 def preprocess_texts(preprocessor: Any, texts: Any) -> dict[str, Any]:
-    """Tokenise and pack unlabelled texts, or pairs of texts.
+    """Tokenise and pack unlabelled texts, pairs of texts, or more of them.
+
+    `[CLS] first [SEP]`, `[CLS] first [SEP] second [SEP]`, and so on. The first text has
+    segment 0, all others segment 1, as BERT has no more; the [SEP] tells them apart.
+    What does not fit is cut fairly: places are given out one at a time, in turns, to
+    the texts that still need some, so a short text stays whole beside a long one.
 
     keras-hub reads a lone tuple as `(x, y)`, so a pair of texts without labels
     would lose its second text; a label that is thrown away prevents that.
 
     Args:
         preprocessor: From `load_preprocessor`.
-        texts: A `[batch]` string tensor, or a tuple of two.
+        texts: A `[batch]` string tensor, or a tuple of two or more.
 
     Returns:
         `token_ids`, `segment_ids`, `padding_mask`.
     """
     if isinstance(texts, tuple):
-        return preprocessor(texts, y=keras.ops.zeros(()))[0]
+        packed = preprocessor(texts, y=keras.ops.zeros(()))[0]
+        if len(texts) > 2 and "segment_ids" in packed:
+            # min(segment, 1), of tensors of whatever backend: rounded up.
+            packed["segment_ids"] = -(-packed["segment_ids"] // len(texts))
+        return packed
     return preprocessor(texts)
+
+
+def _check_class(preset: str) -> None:
+    """Refuse an architecture without adapters here, before its weights are loaded.
+
+    Raises:
+        UserError: naming those with.
+    """
+    _check_directory(preset)
+    with _readable_errors(preset):
+        loader = preset_utils.get_preset_loader(preset)
+        backbone = loader.check_backbone_class()
+    if backbone not in BACKBONES and not issubclass(backbone, AdapterBackbone):
+        known = ", ".join(sorted(c.__name__ for c in BACKBONES))
+        raise UserError(
+            f"The preset must be one of these architectures: {known}. Received: "
+            f"{preset!r}, a {backbone.__name__}. Adapters go into encoders that are "
+            "made of keras_hub.layers.TransformerEncoder blocks"
+        )
 
 
 def _own_strip_accents(preset: str) -> bool | None:
@@ -106,7 +140,35 @@ def _own_strip_accents(preset: str) -> bool | None:
         return json.load(f).get("strip_accents")
 
 
+def _check_hidden_act(preset: str) -> None:
+    """Refuse a Hugging Face directory that keras-hub would load as something else.
+
+    Raises:
+        UserError: if its activation is no form of GELU.
+    """
+    path = os.path.join(preset, "config.json")
+    try:
+        with open(path, encoding="utf-8") as f:
+            config = json.load(f)
+    except (OSError, ValueError):
+        return  # what is wrong with it, or that it is no directory, `_load` says
+    config = config if isinstance(config, dict) else {}
+    # DistilBERT's name for it is "activation".
+    activation = config.get("hidden_act", config.get("activation"))
+    if activation is not None and "gelu" not in str(activation):
+        raise UserError(
+            "hidden_act must be a form of GELU, which is all that the bases compute "
+            f"here. Received: hidden_act={activation!r} in {path!r}"
+        )
+
+
 def _load(cls: Any, preset: str, **kwargs: Any) -> Any:
+    _check_directory(preset)
+    with _readable_errors(preset):
+        return _from_preset(cls, preset, kwargs)
+
+
+def _check_directory(preset: str) -> None:
     if os.path.isdir(preset) and not os.path.isfile(
         os.path.join(preset, "config.json")
     ):
@@ -115,8 +177,12 @@ def _load(cls: Any, preset: str, **kwargs: Any) -> Any:
             f"format). Received: {preset!r}, which holds "
             f"{sorted(os.listdir(preset))[:10]}"
         )
+
+
+@contextlib.contextmanager
+def _readable_errors(preset: str) -> Iterator[None]:
     try:
-        return _from_preset(cls, preset, kwargs)
+        yield
     except Exception as error:
         # keras-hub raises many types here: a missing file, an unreachable
         # host, a truncated tensor file, an unknown architecture.
@@ -129,16 +195,20 @@ def _load(cls: Any, preset: str, **kwargs: Any) -> Any:
 
 
 def _from_preset(cls: Any, preset: str, kwargs: dict[str, Any]) -> Any:
-    """`cls.from_preset`, also of a preset saved from an adapted backbone.
+    """`cls.from_preset`, also of a preset saved from a backbone of this library.
 
     keras-hub takes the tokenizer and the preprocessor that name the preset's
-    backbone class as theirs. They name plain classes only.
+    backbone class as theirs. They name keras-hub's own classes only.
     """
     loader = preset_utils.get_preset_loader(preset)
     backbone = loader.check_backbone_class()
-    if cls is keras_hub.models.Backbone or not issubclass(backbone, AdapterBackbone):
+    own = issubclass(backbone, (AdapterBackbone, ExactGeluBertBackbone))
+    if cls is keras_hub.models.Backbone or not own:
         return cls.from_preset(preset, **kwargs)
-    cls = preset_utils.find_subclass(preset, cls, backbone.plain_class())
+    library_class = next(
+        base for base in backbone.__mro__ if base.__module__.startswith("keras_hub.")
+    )
+    cls = preset_utils.find_subclass(preset, cls, library_class)
     if issubclass(cls, keras_hub.models.Tokenizer):
         return loader.load_tokenizer(cls, **kwargs)
     return loader.load_preprocessor(cls, **kwargs)

@@ -4,14 +4,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import logging
 from keras import ops
 
 from adapters_tf.errors import DataError
-from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.adapter_model import AdapterModel, encode
+from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
+from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.arrays import in_memory
+from adapters_tf.models.backend_task import without_autograph
 from adapters_tf.models.losses import SpanLoss
 from adapters_tf.models.question_texts import (
     read_answers,
@@ -78,29 +78,33 @@ class AdapterQuestionAnswerer(AdapterModel):
 
         # === Functional Model ===
         inputs = backbone.input
-        tuning = Tuning.of(tuning)
-        sequence = encode(backbone, inputs, tuning)["sequence_output"]
-        outputs = mask(logits(sequence), inputs["padding_mask"])
+        encoded = named_outputs(backbone(inputs))
+        outputs = mask(logits(encoded["sequence_output"]), inputs["padding_mask"])
         super().__init__(
             inputs,
+            encoded,
             outputs,
             backbone=backbone,
             head=[logits],
             preprocessor=preprocessor,
-            tuning=tuning,
+            tuning=Tuning.of(tuning),
             reads_pooler=False,
             **kwargs,
         )
 
     # Of what fails in a converted function, AutoGraph keeps the text alone.
-    @tf.autograph.experimental.do_not_convert
-    def preprocess_samples(self, x: Any, y: Any = None, sample_weight: Any = None):
+    @without_autograph
+    def preprocess_samples(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> Any:
         """Questions, contexts and answers in memory to windows; tensors unchanged."""
         if not _is_windows(x):
             windows, contexts = self._windows(x, y)
             x, y = _tensors(windows), windows.features.labels
             if sample_weight is not None:
                 sample_weight = _expand(sample_weight, windows.rows, len(contexts))
+        else:
+            self._check_inputs(x)
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
@@ -114,7 +118,9 @@ class AdapterQuestionAnswerer(AdapterModel):
             self.preprocess_samples(x, y, sample_weight)
         )
 
-    def predict(self, x: Any = None, batch_size: int | None = None, **kwargs: Any):
+    def predict(
+        self, x: Any = None, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
         """As `keras.Model.predict` on windows; on texts, the answers.
 
         Args:

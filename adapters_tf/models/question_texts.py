@@ -4,8 +4,8 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from adapters_tf.errors import DataError
 
@@ -130,14 +130,14 @@ def check_answer_positions(answers: Iterable[tuple[str, str, str, int]]) -> None
 
 
 def _texts(column: Any) -> list[Any]:
-    if isinstance(column, tf.Tensor):
-        if not hasattr(column, "numpy"):
-            # The map of a tf.data pipeline, where every row must stay one row.
-            raise DataError(
-                "Questions must be in memory, as one becomes several windows where its "
-                "context is long. Received: a dataset of texts. Give (questions, "
-                "contexts), or a dataset of windows with token_ids"
-            )
+    if hasattr(column, "numpy"):
         column = column.numpy()
+    elif keras.config.backend() == "tensorflow" and keras.ops.is_tensor(column):
+        # The map of a tf.data pipeline, where every row must stay one row.
+        raise DataError(
+            "Questions must be in memory, as one becomes several windows where its "
+            "context is long. Received: a dataset of texts. Give (questions, "
+            "contexts), or a dataset of windows with token_ids"
+        )
     texts = column.tolist() if isinstance(column, np.ndarray) else list(column)
     return [text.decode() if isinstance(text, bytes) else text for text in texts]

@@ -9,6 +9,8 @@ import numpy as np
 
 from adapters_tf.errors import UserError
 from adapters_tf.models.features import Features
+from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.models.word_tokens import check_word_pieces
 
 # Pieces in which no tokenizer of ours joins characters across the border, so
 # that a token belongs to one stretch of the original text. Combining accents
@@ -125,9 +127,11 @@ def question_windows(
         doc_stride: Tokens between the starts of two windows.
 
     Raises:
-        UserError: if a window has no room for a context beside its question.
+        UserError: if a window has no room for a context beside its question, or as
+            `check_word_pieces`.
     """
     tokenizer, size = preprocessor.tokenizer, preprocessor.sequence_length
+    check_word_pieces(tokenizer, "Question answering")
     if size < MIN_WINDOW_TOKENS:
         raise UserError(
             f"sequence_length must be {MIN_WINDOW_TOKENS} or more, for a question and "
@@ -164,7 +168,9 @@ def question_windows(
     lengths = [len(ids) for ids, _ in windows]
     features = Features(
         token_ids=np.concatenate([w[0] for w in windows]).astype(np.int32),
-        segment_ids=np.concatenate([w[1] for w in windows]).astype(np.int32),
+        segment_ids=np.concatenate([w[1] for w in windows]).astype(np.int32)
+        if "segment_ids" in preprocess_texts(preprocessor, np.array([""]))
+        else None,
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
         labels=None if answers is None else np.array(labels, np.int32),
         num_truncated=int(num_cut),

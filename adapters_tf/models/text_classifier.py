@@ -25,9 +25,15 @@ class AdapterTextClassifier(TextModel):
             the reference code; `"mean"`: the mean over the tokens.
         dropout: Dropout rate on the head's input.
         tuning: See `Tuning`.
+        hidden_layer: A dense layer with tanh before the linear one, as in the default
+            head of AdapterHub.
+
+    Attributes:
+        min_classes: The fewest classes that make sense.
     """
 
     kind = "classification"
+    min_classes = 2
     default_loss = staticmethod(
         lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
@@ -40,14 +46,23 @@ class AdapterTextClassifier(TextModel):
         head_input: str = "cls",
         dropout: float = 0.1,
         tuning: Tuning | str | dict[str, Any] = "adapters",
+        hidden_layer: bool = False,
         **kwargs: Any,
     ) -> None:
-        if num_classes < 2:
+        if num_classes < self.min_classes:
             raise ValueError(
-                f"num_classes must be 2 or more. Received: num_classes={num_classes}"
+                f"num_classes must be {self.min_classes} or more. Received: "
+                f"num_classes={num_classes}"
             )
         super().__init__(
-            backbone, num_classes, preprocessor, head_input, dropout, tuning, **kwargs
+            backbone,
+            num_classes,
+            preprocessor,
+            head_input,
+            dropout,
+            tuning,
+            hidden_layer=hidden_layer,
+            **kwargs,
         )
         self.num_classes = num_classes
 
@@ -55,8 +70,4 @@ class AdapterTextClassifier(TextModel):
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def head_config(self) -> dict[str, Any]:
-        return {
-            "num_classes": self.output_shape[-1],
-            "head_input": self.head_input,
-            "dropout": self.dropout,
-        }
+        return {"num_classes": self.output_shape[-1], **super().head_config()}

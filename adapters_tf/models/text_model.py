@@ -5,9 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from adapters_tf.errors import UserError
 from adapters_tf.layers.dropout import Dropout
-from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.adapter_model import AdapterModel, encode
+from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
+from adapters_tf.models.adapter_model import AdapterModel
+from adapters_tf.models.fingerprint import backbone_name
 from adapters_tf.models.trainable_set import Tuning
 
 HEAD_INPUTS = ("cls", "pooled", "mean")
@@ -34,6 +36,7 @@ class TextModel(AdapterModel):
         head_input: str = "cls",
         dropout: float = 0.1,
         tuning: Tuning | str | dict[str, Any] = "adapters",
+        hidden_layer: bool = False,
         squeeze: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -41,6 +44,13 @@ class TextModel(AdapterModel):
             raise ValueError(
                 f"head_input must be one of {', '.join(HEAD_INPUTS)}. "
                 f"Received: head_input={head_input!r}"
+            )
+        if head_input == "pooled" and not hasattr(backbone, "pooled_dense"):
+            raise UserError(
+                "head_input must be cls or mean on a base without a pooler. Received: "
+                f"head_input='pooled' on a {backbone_name(backbone)}. What keras-hub's "
+                "classifier has there is hidden_layer=True: a dense layer with tanh, "
+                "which the task trains"
             )
         # === Layers ===
         dtype = backbone.dtype_policy
@@ -52,11 +62,21 @@ class TextModel(AdapterModel):
             dtype="float32",
             name="logits",
         )
+        head = [logits]
+        if hidden_layer:
+            hidden = keras.layers.Dense(
+                backbone.hidden_dim,
+                activation="tanh",
+                kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+                dtype=dtype,
+                name="head_hidden",
+            )
+            hidden_dropout = Dropout(dropout, dtype=dtype, name="head_hidden_dropout")
+            head = [hidden, logits]
 
         # === Functional Model ===
         inputs = backbone.input
-        tuning = Tuning.of(tuning)
-        encoded = encode(backbone, inputs, tuning)
+        encoded = named_outputs(backbone(inputs))
         if head_input == "pooled":
             features = encoded["pooled_output"]
         elif head_input == "mean":
@@ -64,18 +84,28 @@ class TextModel(AdapterModel):
             features = mean(encoded["sequence_output"], inputs["padding_mask"])
         else:
             features = encoded["sequence_output"][:, 0, :]
-        outputs = logits(head_dropout(features))
+        features = head_dropout(features)
+        if hidden_layer:
+            features = hidden_dropout(hidden(features))
+        outputs = logits(features)
         if squeeze:
             outputs = ops.squeeze(outputs, axis=-1)
         self.head_input = head_input
         self.dropout = dropout
+        self.hidden_layer = hidden_layer
         super().__init__(
             inputs,
+            encoded,
             outputs,
             backbone=backbone,
-            head=[logits],
+            head=head,
             preprocessor=preprocessor,
-            tuning=tuning,
+            tuning=Tuning.of(tuning),
             reads_pooler=head_input == "pooled",
             **kwargs,
         )
+
+    def head_config(self) -> dict[str, Any]:
+        config = {"head_input": self.head_input, "dropout": self.dropout}
+        # Only where there is one: files of adapters compare equal to this.
+        return config | ({"hidden_layer": True} if self.hidden_layer else {})

@@ -27,6 +27,7 @@ class AdapterTextRegressor(TextModel):
         head_input: str = "cls",
         dropout: float = 0.1,
         tuning: Tuning | str | dict[str, Any] = "adapters",
+        hidden_layer: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -36,6 +37,7 @@ class AdapterTextRegressor(TextModel):
             head_input,
             dropout,
             tuning,
+            hidden_layer=hidden_layer,
             squeeze=True,
             **kwargs,
         )
@@ -43,6 +45,3 @@ class AdapterTextRegressor(TextModel):
     def example_losses(self, y: Any, outputs: Any) -> Any:
         # Two [batch] vectors: the loss's own mean would join the examples.
         return super().example_losses(y[:, None], outputs[:, None])
-
-    def head_config(self) -> dict[str, Any]:
-        return {"head_input": self.head_input, "dropout": self.dropout}

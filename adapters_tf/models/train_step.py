@@ -1,11 +1,14 @@
-"""The one train step, of `model.fit` and of the distributed trainer alike."""
+"""The one train step on TensorFlow, of `model.fit` and of the trainer alike."""
 
+from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from adapters_tf.layers.dropout import dropout_scope
+from adapters_tf.layers.gelu import recompute_gelu
+from adapters_tf.models.losses import example_weights
+from adapters_tf.models.optimizer import check_optimizer
 
 
 def _place_in_global_batch(rows: Any, weight_sum: Any) -> tuple[Any, Any]:
@@ -26,13 +29,6 @@ def _place_in_global_batch(rows: Any, weight_sum: Any) -> tuple[Any, Any]:
     return tf.cast(first_row, tf.int32), weight_sum
 
 
-def example_weights(weight: Any, rows: Any) -> Any:
-    """`[rows]` float32 weights of `[rows]` or `[rows, 1]` ones, or of `None`."""
-    if weight is None:
-        return tf.ones([rows])
-    return tf.reshape(tf.cast(weight, tf.float32), [rows])
-
-
 def train_step(
     model: Any,
     x: Any,
@@ -43,6 +39,7 @@ def train_step(
     step: Any,
     clip_norm: float | None = None,
     jit_compile: bool = False,
+    forward: Callable[..., Any] | None = None,
 ) -> tuple[Any, Any, Any]:
     """Forward, backward and update, in a replica's context.
 
@@ -62,6 +59,9 @@ def train_step(
         clip_norm: Clip the global norm of the summed gradients to this.
         jit_compile: Compile forward and backward with XLA, anew for each shape. The
             update stays outside, where several replicas can exchange gradients.
+        forward: Computes the outputs of `x`, as `forward(x, training=True)`, with the
+            model's variables; by default the model. For a part of it, see
+            `FrozenPrefix`.
 
     Returns:
         `(outputs, loss_sum, weight_sum)` of this replica's rows: the model's
@@ -69,15 +69,9 @@ def train_step(
         weights, both float32.
 
     Raises:
-        ValueError: if the optimizer scales the loss, as Keras's does under
-            `mixed_float16`.
+        ValueError: as `check_optimizer`.
     """
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        raise ValueError(
-            "Training with mixed precision needs dtype='mixed_bfloat16'. Received: a "
-            "model that Keras trains with a LossScaleOptimizer, such as one of "
-            "dtype='mixed_float16'"
-        )
+    check_optimizer(model.optimizer)
     variables = [v.value for v in model.trainable_variables]
     rows = tf.shape(tf.nest.flatten(x)[0])[0]
     weight = example_weights(weight, rows)
@@ -85,8 +79,12 @@ def train_step(
     first_row, global_sum = _place_in_global_batch(rows, weight_sum)
 
     def forward_backward(x, y, weight, step, first_row, global_sum):  # type: ignore[no-untyped-def]
-        with dropout_scope(seed, step, first_row), tf.GradientTape() as tape:
-            outputs = model(x, training=True)
+        with (
+            dropout_scope(seed, step, first_row),
+            recompute_gelu(),
+            tf.GradientTape() as tape,
+        ):
+            outputs = (forward or model)(x, training=True)
             loss_sum = tf.reduce_sum(model.example_losses(y, outputs) * weight)
             loss = tf.math.divide_no_nan(loss_sum, global_sum)
         gradients = [

@@ -5,20 +5,24 @@ from typing import Any
 
 import keras
 
-METHODS = ("adapters", "full", "top_n", "layer_norm", "head")
+PAPER_METHODS = ("adapters", "full", "top_n", "layer_norm", "head")
+METHODS = (*PAPER_METHODS, "adapters_only")
 
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """A tuning method of the paper.
+    """A tuning method: one of the paper, or AdapterHub's.
 
     Attributes:
-        method: `"adapters"`: adapters, every LayerNorm (that of the embeddings
-            too) and the head (section 2.1 and `optimization.py` of the
-            reference code). `"full"`: everything. `"top_n"`: the last `n`
-            encoder blocks, the pooler and the head (variable fine-tuning,
-            section 3.3). `"layer_norm"`: LayerNorms and head (section 3.4).
-            `"head"`: the head on fixed features (section 1).
+        method: `"adapters"`: adapters, the LayerNorms of the blocks that have
+            one (and that of the embeddings, where the first block has) and the
+            head; with adapters in all blocks, every LayerNorm (section 2.1 and
+            `optimization.py` of the reference code). `"full"`: everything.
+            `"top_n"`: the last `n` encoder blocks, the pooler and the head (variable
+            fine-tuning, section 3.3). `"layer_norm"`: LayerNorms and head (section
+            3.4).
+            `"head"`: the head on fixed features (section 1). `"adapters_only"`:
+            adapters and the head, with the base's LayerNorms, as AdapterHub trains.
         top_n: Number of blocks, for `"top_n"` only.
     """
 
@@ -35,6 +39,11 @@ class Tuning:
                 "top_n, a number of encoder blocks, goes with tuning='top_n' and "
                 f"only with it. Received: tuning={self.method!r}, top_n={self.top_n}"
             )
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether it trains adapters."""
+        return self.method in ("adapters", "adapters_only")
 
     @classmethod
     def of(cls, value: "Tuning | str | dict[str, Any]") -> "Tuning":
@@ -54,6 +63,60 @@ def layer_norm_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     ]
 
 
+def trained_in_backbone(
+    backbone: Any, tuning: Tuning, reads_pooler: bool = False
+) -> list[keras.Variable]:
+    """The variables of a backbone that this method trains; see `trainable_set`.
+
+    Args:
+        backbone: An `AdapterBackbone`.
+        tuning: The method.
+        reads_pooler: Whether the head reads the pooled output.
+    """
+    if tuning.has_adapters and not backbone.adapter_variables():
+        raise ValueError(
+            f"tuning={tuning.method!r} needs a backbone with adapters: give it an "
+            "AdapterConfig. Received: a backbone with adapter=None"
+        )
+    if not tuning.has_adapters and backbone.adapter_variables():
+        raise ValueError(
+            f"tuning={tuning.method!r} is a baseline without adapters: build the "
+            "backbone with adapter=None. Received: a backbone with "
+            f"{backbone.adapter}"
+        )
+    blocks = backbone.encoder_blocks
+    pooler = getattr(backbone, "pooled_dense", None)
+    pooler_variables = pooler.weights if pooler and reads_pooler else []
+    if tuning.method == "adapters":
+        # A block without adapters is the base's own, and stays so.
+        own = backbone.adapter.layer_norm_layers
+        if own is None:
+            own = [i for i, block in enumerate(blocks) if block.adapter is not None]
+        norms = [v for i in own for v in layer_norm_variables(blocks[i])]
+        if 0 in own:
+            for layer in backbone.layers:
+                if isinstance(layer, keras.layers.LayerNormalization):
+                    norms += layer.weights
+        return backbone.adapter_variables() + norms
+    if tuning.method == "adapters_only":
+        return backbone.adapter_variables()
+    if tuning.method == "layer_norm":
+        return layer_norm_variables(backbone)
+    if tuning.top_n is not None:  # of the method "top_n" only
+        if not 1 <= tuning.top_n <= len(blocks):
+            raise ValueError(
+                f"top_n must be from 1 to the number of encoder blocks, "
+                f"{len(blocks)}. Received: top_n={tuning.top_n}"
+            )
+        top = [v for block in blocks[-tuning.top_n :] for v in block.weights]
+        return top + pooler_variables
+    if tuning.method == "full":
+        unread = [] if pooler_variables or not pooler else pooler.weights
+        skip = {id(v) for v in unread}
+        return [v for v in backbone.weights if id(v) not in skip]
+    return []
+
+
 def trainable_set(model: Any, tuning: Tuning) -> list[keras.Variable]:
     """The variables of `model` that this method trains.
 
@@ -71,45 +134,47 @@ def trainable_set(model: Any, tuning: Tuning) -> list[keras.Variable]:
         ValueError: if the method does not fit the model: adapters where there
             are none, or a `top_n` that is not from 1 to the number of blocks.
     """
-    backbone = model.backbone
-    if tuning.method == "adapters" and not backbone.adapter_variables():
-        raise ValueError(
-            "tuning='adapters' needs a backbone with adapters: give it an "
-            "AdapterConfig. Received: a backbone with adapter=None"
-        )
-    if tuning.method != "adapters" and backbone.adapter_variables():
-        raise ValueError(
-            f"tuning={tuning.method!r} is a baseline without adapters: build the "
-            "backbone with adapter=None. Received: a backbone with "
-            f"{backbone.adapter}"
-        )
-    chosen = list(model.head_variables())
-    pooler = getattr(backbone, "pooled_dense", None)
-    pooler_variables = pooler.weights if pooler and model.reads_pooler else []
-    if tuning.method == "adapters":
-        chosen += backbone.adapter_variables() + layer_norm_variables(backbone)
-    elif tuning.method == "layer_norm":
-        chosen += layer_norm_variables(backbone)
-    elif tuning.method == "top_n":
-        blocks = backbone.encoder_blocks
-        if not 1 <= tuning.top_n <= len(blocks):
-            raise ValueError(
-                f"top_n must be from 1 to the number of encoder blocks, "
-                f"{len(blocks)}. Received: top_n={tuning.top_n}"
-            )
-        for block in blocks[-tuning.top_n :]:
-            chosen += block.weights
-        chosen += pooler_variables
-    elif tuning.method == "full":
-        unread = [] if pooler_variables or not pooler else pooler.weights
-        skip = {id(v) for v in unread}
-        chosen += [v for v in backbone.weights if id(v) not in skip]
-    ids = {id(v) for v in chosen}
+    chosen = trained_in_backbone(model.backbone, tuning, model.reads_pooler)
+    ids = {id(v) for v in [*chosen, *model.head_variables()]}
     return [v for v in model.weights if id(v) in ids]
 
 
+def num_frozen_blocks(backbone: Any, tuning: Tuning) -> int:
+    """How many of the lowest blocks lie below everything that is trained.
+
+    What they compute for a row never changes, so it can be computed once and kept.
+
+    Args:
+        backbone: An `AdapterBackbone`.
+        tuning: The method.
+
+    Returns:
+        From 0, where the embeddings or the first block have something that is
+        trained, to the number of blocks.
+    """
+    trained = {id(v) for v in trained_in_backbone(backbone, tuning)}
+    blocks = backbone.encoder_blocks
+    pooler = getattr(backbone, "pooled_dense", None)
+    for i, block in enumerate(blocks):
+        if any(id(v) in trained for v in block.weights):
+            num_frozen = i
+            break
+    else:
+        num_frozen = len(blocks)
+    # Of shared blocks only those count that nothing trained is computed between.
+    while backbone.calls_below(num_frozen) is None:
+        num_frozen -= 1
+    in_blocks = {id(v) for layer in (*blocks, pooler) if layer for v in layer.weights}
+    return 0 if trained - in_blocks else num_frozen
+
+
 def apply_trainable_set(model: Any, tuning: Tuning) -> None:
-    """Freeze all of `model` but `trainable_set(model, tuning)`."""
+    """Freeze all of `model` but `trainable_set(model, tuning)`.
+
+    The blocks below all that is trained then compute as in inference in training
+    too, without dropout: as fixed features, the same in every step.
+    """
     ids = {id(v) for v in trainable_set(model, tuning)}
     for variable in model.weights:
         variable.trainable = id(variable) in ids
+    model.backbone.fix_blocks(num_frozen_blocks(model.backbone, tuning))

@@ -88,10 +88,15 @@ def test_round_trip_of_a_baseline(tmp_path):
 
 
 def test_what_is_in_the_directory(saved):
-    assert sorted(contents(saved)) == ["adapter.safetensors", "adapter_config.json"]
+    assert sorted(contents(saved)) == [
+        "README.md",
+        "adapter.safetensors",
+        "adapter_config.json",
+    ]
     config = json.loads((saved / "adapter_config.json").read_text())
     assert config["format_version"] == 1
-    fields = {f.name for f in dataclasses.fields(Adapter)} - {"tensors"}
+    # A base of another class than BERT's is named too.
+    fields = {f.name for f in dataclasses.fields(Adapter)} - {"tensors", "backbone"}
     assert set(config) == fields | {"format_version", "weights_sha256"}
     tensors = safetensors.numpy.load_file(saved / "adapter.safetensors")
     assert set(tensors) == set(ADAPTER.tensors)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from adapters_tf.models.arrays import shuffled_dataset, split_rows
+from adapters_tf.models.arrays import split_rows
+from adapters_tf.models.tensorflow_task import shuffled_dataset
 
 TEXTS = [f"text {i}" for i in range(20)]
 LABELS = list(range(20))

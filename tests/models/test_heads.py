@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf.errors import AdapterFileError
 from adapters_tf.models.losses import SpanLoss
+from adapters_tf.models.multi_label_classifier import AdapterMultiLabelClassifier
 from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
 from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.text_regressor import AdapterTextRegressor
@@ -111,6 +113,22 @@ def test_classification_loss_and_accuracy(classifier, inputs):
     np.testing.assert_allclose(model.example_losses(y, logits), losses, rtol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_multi_label_loss_and_accuracy(adapted, randomize, inputs, classes):
+    model, x = AdapterMultiLabelClassifier(adapted(), classes), inputs(8)
+    randomize(model.get_layer("logits"), scale=1.0, seed=4)
+    model.compile(run_eagerly=True)
+    y = np.random.default_rng(3).integers(2, size=(8, classes)).astype("float32")
+    logits = model.predict(x, verbose=0).astype(np.float64)
+    p = 1 / (1 + np.exp(-logits))
+    losses = -np.where(y == 1, np.log(p), np.log(1 - p)).mean(axis=1)
+    result = model.evaluate(x, y, batch_size=3, verbose=0, return_dict=True)
+    assert result["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+    assert result["binary_accuracy"] == pytest.approx(((p >= 0.5) == y).mean())
+    np.testing.assert_allclose(model.example_losses(y, logits), losses, rtol=1e-5)
+    assert model.head_config()["num_classes"] == classes
+
+
 @pytest.mark.parametrize("shape", [(8,), (8, 1)])
 def test_sample_weight(classifier, regressor, inputs, shape):
     x, y, weights = inputs(8), np.arange(8) % 3, np.arange(8.0)
@@ -209,3 +227,29 @@ def test_loss_must_have_a_value_per_example(adapted):
     model.compile(loss=keras.losses.MeanAbsoluteError())
     losses = model.example_losses(np.float32([1, 2]), np.float32([1, 5]))
     np.testing.assert_array_equal(losses, [0, 3])
+
+
+def test_hidden_layer(adapted, randomize, inputs, tmp_path):
+    x = inputs()
+    for make in (AdapterTextClassifier, AdapterTextRegressor):
+        kwargs = {"num_classes": 3} if make is AdapterTextClassifier else {}
+        model = make(adapted(), hidden_layer=True, **kwargs)
+        hidden, logits = (model.get_layer(n) for n in ("head_hidden", "logits"))
+        randomize(hidden, seed=5), randomize(logits, seed=6)
+        features = features_in_numpy(model.backbone(x), x["padding_mask"], "cls")
+        features = np.tanh(features @ hidden.kernel.numpy() + hidden.bias.numpy())
+        expected = features @ logits.kernel.numpy() + logits.bias.numpy()
+        expected = expected if kwargs else expected[:, 0]
+        np.testing.assert_allclose(model(x), expected, atol=1e-5)
+        assert model.head_config()["hidden_layer"] is True
+        # It is trained, and saved with the task.
+        paths = {v.path for v in model.trainable_variables}
+        assert {"head_hidden/kernel", "head_hidden/bias", "logits/kernel"} <= paths
+        assert set(model.get_adapter().tensors) == paths
+        model.save(tmp_path / "model.keras")
+        read = keras.saving.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(read(x), model(x))
+        plain = make(adapted(), **kwargs)
+        assert "hidden_layer" not in plain.head_config()
+        with pytest.raises(AdapterFileError, match="head must be the model's"):
+            plain.set_adapter(model.get_adapter())

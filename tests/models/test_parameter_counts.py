@@ -4,6 +4,7 @@ import math
 
 import keras
 import pytest
+from keras.src.backend.common import global_state
 
 from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
@@ -29,8 +30,9 @@ def unallocated_backbone(shape, adapter):
             adapter=adapter,
             **sizes,
         )
-    # Else Keras would allocate the gigabytes when some later scope ends.
-    keras.utils.clear_session()
+    # Else Keras would allocate the gigabytes when some later scope ends. Its public
+    # clear_session would also take the tokenizers of other tests away.
+    global_state.set_global_attribute("uninitialized_variables", [])
     return backbone
 
 

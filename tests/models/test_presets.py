@@ -207,14 +207,6 @@ def test_unknown_hugging_face_architecture(tmp_path):
         load_backbone(str(tmp_path))
 
 
-def test_architecture_without_adapters(sizes, tmp_path):
-    keras_hub.models.RobertaBackbone(**sizes).save_to_preset(str(tmp_path / "p"))
-    with pytest.raises(
-        UserError, match="architectures: BertBackbone. Received: .*, a RobertaBackbone"
-    ):
-        load_backbone(str(tmp_path / "p"))
-
-
 def test_truncated_weights(hugging_face_directory):
     path = hugging_face_directory()
     tensors = Path(path) / "model.safetensors"
@@ -238,3 +230,33 @@ def test_weights_of_another_shape(hugging_face_directory):
     path.write_text(json.dumps(config))
     with pytest.raises(UserError, match="could not be loaded: "):
         load_backbone(str(path.parent))
+
+
+def test_an_activation_that_would_be_taken_for_gelu(hugging_face_directory):
+    path = hugging_face_directory()
+    config = Path(path) / "config.json"
+    text = config.read_text()
+    config.write_text(text.replace('"hidden_act": "gelu"', '"hidden_act": "relu"'))
+    with pytest.raises(UserError, match="form of GELU.*Received: hidden_act='relu'"):
+        load_backbone(path)
+
+
+def three_texts(preprocessor, *texts):
+    """The packed tokens as one text, and their segments."""
+    packed = preprocess_texts(preprocessor, tuple(np.array([t]) for t in texts))
+    ids = np.asarray(packed["token_ids"])[0]
+    words = [preprocessor.tokenizer.id_to_token(int(i)) for i in ids]
+    return " ".join(words), np.asarray(packed["segment_ids"])[0].tolist()
+
+
+def test_three_texts_in_two_segments(preprocessor):
+    words, segments = three_texts(preprocessor, "good film", "the plot", "bad")
+    assert words == "[CLS] good film [SEP] the plot [SEP] bad [SEP] [PAD] [PAD] [PAD]"
+    assert segments == [0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0]
+
+
+def test_the_longest_of_three_texts_is_cut(preprocessor):
+    # 12 places without [CLS] and three [SEP]: 8 tokens, of which 3 are for the others.
+    texts = "good film", "the plot was so very a it", "bad"
+    words, _ = three_texts(preprocessor, *texts)
+    assert words == "[CLS] good film [SEP] the plot was so very [SEP] bad [SEP]"

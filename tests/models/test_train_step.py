@@ -87,3 +87,41 @@ def test_frozen_variables_get_no_slots(adapted):
     model = AdapterTextClassifier(adapted(), num_classes=2)
     slots = len(model.optimizer.variables) - 2  # iterations and learning rate
     assert slots == 2 * len(model.trainable_variables)
+
+
+def needed(graph):
+    """The operations of a function that it runs: the others are pruned."""
+    wanted = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
+    found = set()
+    while wanted:
+        op = wanted.pop()
+        if op not in found:
+            found.add(op)
+            wanted += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
+    return found
+
+
+def test_no_gradient_of_a_frozen_kernel_is_computed(adapted, inputs):
+    x = inputs(8)
+
+    def products(tuning):
+        # Without adapters, so that both compute the same but for the gradients.
+        model = AdapterTextClassifier(adapted(None), num_classes=2, tuning=tuning)
+
+        @tf.function(autograph=False)
+        def step(x, y, weight):
+            return train_step(model, x, y, weight, seed=0, step=0, clip_norm=1.0)
+
+        y = tf.constant(LABELS, tf.float32)
+        graph = step.get_concrete_function(x, y, tf.ones_like(y)).graph
+        kinds = ("MatMul", "BatchMatMulV2", "Einsum")
+        ops = sum(op.type in kinds for op in needed(graph))
+        trained = {v.path for v in model.trainable_variables}
+        return ops, {v.path for v in model.weights if "kernel" in v.path}, trained
+
+    ops, kernels, trained = products("layer_norm")
+    all_ops, _, all_trained = products("full")
+    frozen = (kernels - trained) & all_trained
+    # Of two blocks: query, key, value, output, and both of the feed-forward part.
+    assert len(frozen) == 12
+    assert all_ops - ops == len(frozen)

@@ -7,7 +7,12 @@ from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
 from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.models.trainable_set import Tuning, apply_trainable_set, trainable_set
+from adapters_tf.models.trainable_set import (
+    Tuning,
+    apply_trainable_set,
+    num_frozen_blocks,
+    trainable_set,
+)
 
 LAYERS = 3
 HEAD = {"logits/kernel", "logits/bias"}
@@ -55,6 +60,21 @@ def paths(variables):
 
 CASES = [
     (Tuning("adapters"), AdapterConfig(4), ADAPTERS | LAYER_NORMS | HEAD),
+    (
+        Tuning("adapters"),
+        AdapterConfig(4, layers=(2,), layer_norm_layers=(0, 1, 2)),
+        {p for p in ADAPTERS if p.startswith("transformer_layer_2/")}
+        | LAYER_NORMS
+        | HEAD,
+    ),
+    (
+        Tuning("adapters"),
+        AdapterConfig(4, layers=(0,), layer_norm_layers=(1,)),
+        {p for p in ADAPTERS if p.startswith("transformer_layer_0/")}
+        | {p for p in LAYER_NORMS if p.startswith("transformer_layer_1/")}
+        | HEAD,
+    ),
+    (Tuning("adapters_only"), AdapterConfig(4), ADAPTERS | HEAD),
     (Tuning("layer_norm"), None, LAYER_NORMS | HEAD),
     (Tuning("head"), None, HEAD),
     (Tuning("top_n", 1), None, block(2) | HEAD),
@@ -98,10 +118,59 @@ def test_layer_norms_inside_adapters_are_counted_once(sizes):
     assert paths(model.trainable_variables) == expected
 
 
-def test_adapters_in_some_blocks_still_train_every_layer_norm(sizes):
-    model = make_model(sizes, "adapters", AdapterConfig(4, layers=(1,)))
-    adapters = {path for path in ADAPTERS if path.startswith("transformer_layer_1/")}
-    assert paths(model.trainable_variables) == adapters | LAYER_NORMS | HEAD
+@pytest.mark.parametrize("layers", [(1,), (2, 1), (0, 2), (0, 1, 2)])
+def test_a_block_without_adapters_is_the_base_s_own(sizes, layers):
+    model = make_model(sizes, "adapters", AdapterConfig(4, layers=layers))
+    names = tuple(f"transformer_layer_{i}/" for i in layers)
+    # The embeddings' LayerNorm goes with the first block's.
+    names += ("embeddings_layer_norm/",) if 0 in layers else ()
+    expected = {p for p in ADAPTERS | LAYER_NORMS if p.startswith(names)} | HEAD
+    assert paths(model.trainable_variables) == expected
+
+
+@pytest.mark.parametrize(
+    ("tuning", "layers", "expected"),
+    [
+        ("adapters", None, 0),
+        ("adapters", (0, 2), 0),
+        ("adapters", (2, 1), 1),
+        ("adapters", (2,), 2),
+        (Tuning("top_n", 1), (), 2),
+        (Tuning("top_n", 2), (), 1),
+        # Its embeddings are frozen, and no block is.
+        (Tuning("top_n", 3), (), 0),
+        ("layer_norm", (), 0),
+        ("full", (), 0),
+        ("head", (), 3),
+    ],
+)
+def test_blocks_below_all_that_is_trained(sizes, tuning, layers, expected):
+    adapter = None if layers == () else AdapterConfig(4, layers=layers)
+    model = make_model(sizes, tuning, adapter, head_input="pooled")
+    assert num_frozen_blocks(model.backbone, Tuning.of(tuning)) == expected
+    backbone = model.backbone
+    assert backbone.num_fixed_blocks == expected
+    fixed = [block.fixed for block in backbone.encoder_blocks]
+    assert fixed == [i < expected for i in range(LAYERS)]
+    assert backbone.embeddings_dropout.fixed == (expected > 0)
+
+
+@pytest.mark.parametrize("field", ["layers", "layer_norm_layers"])
+def test_blocks_that_are_not_there(sizes, field):
+    config = AdapterConfig(4, **{field: (1, LAYERS)})
+    with pytest.raises(ValueError, match=f"{field} must be indices of encoder blocks"):
+        make_model(sizes, "adapters", config)
+    with pytest.raises(ValueError, match=f"Received: {field}="):
+        config.for_blocks(LAYERS)
+    resolved = AdapterConfig(4, **{field: (-1, 0)}).for_blocks(LAYERS)
+    assert getattr(resolved, field) == (0, LAYERS - 1)
+
+
+def test_another_method_fixes_other_blocks(sizes):
+    model = make_model(sizes, "head")
+    apply_trainable_set(model, Tuning("full"))
+    assert model.backbone.num_fixed_blocks == 0
+    assert not any(block.fixed for block in model.backbone.encoder_blocks)
 
 
 def test_question_answerer(sizes):

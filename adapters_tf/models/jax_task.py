@@ -1,0 +1,143 @@
+"""The base of the task models on JAX, where TensorFlow may be absent."""
+
+import importlib.util
+from typing import Any
+
+import jax
+import keras
+import keras_hub
+import numpy as np
+from keras import ops
+
+from adapters_tf.errors import UserError
+from adapters_tf.models.arrays import map_columns, num_rows, plain_columns
+from adapters_tf.models.features import padded_length
+from adapters_tf.models.losses import example_weights
+from adapters_tf.models.optimizer import check_optimizer
+from adapters_tf.models.presets import preprocess_texts
+
+# XLA compiles a step for each length anew, so that there should be few of them.
+_LENGTH_MULTIPLE = 32
+
+
+def without_autograph(function: Any) -> Any:
+    """The function itself: JAX has no AutoGraph."""
+    return function
+
+
+class JaxTask(keras_hub.models.Task):
+    """What `AdapterModel` does with JAX itself; of the same form as `TensorFlowTask`.
+
+    The train step computes what the one of TensorFlow does, but for the random
+    numbers of dropout: the mean over the examples by their weights, the gradients
+    clipped by their global norm. Several devices are Keras's affair
+    (`keras.distribution`); nothing here was run on more than one.
+
+    Attributes:
+        jit_default: What `compile` takes for `jit_compile`.
+    """
+
+    jit_default = True
+
+    def get_ready(self) -> None:
+        """Before `fit`, `evaluate` and `predict`: is there what rows are read with?
+
+        Raises:
+            UserError: if it is not installed.
+        """
+        if importlib.util.find_spec("grain") is None:
+            raise UserError(
+                "fit, evaluate and predict on Keras's JAX backend need the package "
+                "grain. Received: an environment without it. pip install grain; or "
+                "call the model on preprocessed tensors"
+            )
+        if self.preprocessor is not None:
+            # keras-hub makes its parts in the first call, which is wrong in several
+            # threads at once, as Grain has.
+            preprocess_texts(self.preprocessor, ["a"])
+
+    def without_padding(self, x: dict[str, Any]) -> dict[str, Any]:
+        """A batch of the preprocessor, cut to its longest row, rounded up."""
+        arrays = {name: np.asarray(value, np.int32) for name, value in x.items()}
+        mask = arrays["padding_mask"]
+        lengths = mask.sum(axis=-1)
+        length = padded_length(lengths, _LENGTH_MULTIPLE, most=mask.shape[-1])
+        return {name: value[..., :length] for name, value in arrays.items()}
+
+    def shuffled(self, rows: tuple[Any, ...], batch_size: int | None) -> Any:
+        """Batches of the rows in another order in each epoch, as a Grain dataset.
+
+        Args:
+            rows: `(x, y, sample_weight)` of columns in memory, `None` where absent.
+            batch_size: Rows of a batch; 32 by default.
+        """
+        import grain
+
+        columns = map_columns(plain_columns(rows), np.asarray)
+        data = grain.MapDataset.range(num_rows(columns)).shuffle(seed=self.seed)
+        data = data.map(lambda row: map_columns(columns, lambda c: c[row]))
+        return data.batch(batch_size or 32)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.compile`; the dropout masks follow from the seed."""
+        super().compile(*args, **kwargs)
+        generators = [
+            layer.seed_generator
+            for layer in self._flatten_layers()
+            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0
+        ]
+        for number, generator in enumerate(generators):
+            generator.state.assign([self.seed % 2**32, number << 24])
+
+    def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        check_optimizer(self.optimizer)
+        trainable, fixed, optimizer_state, metrics_state = state
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+
+        def loss(trainable: Any, fixed: Any) -> tuple[Any, Any]:
+            outputs, fixed = self.stateless_call(trainable, fixed, x, training=True)
+            loss_sum, weight_sum = self._loss_and_weight(y, outputs, weight)
+            mean = ops.divide_no_nan(loss_sum, weight_sum)
+            return mean, (outputs, fixed, loss_sum, weight_sum)
+
+        gradients_of = jax.grad(loss, has_aux=True)
+        gradients, (outputs, fixed, *sums) = gradients_of(trainable, fixed)
+        if self.clip_norm is not None:
+            gradients = _clipped(gradients, self.clip_norm)
+        trainable, optimizer_state = self.optimizer.stateless_apply(
+            optimizer_state, gradients, trainable
+        )
+        logs, metrics_state = self._logs(metrics_state, x, y, outputs, weight, sums)
+        return logs, (trainable, fixed, optimizer_state, metrics_state)
+
+    def test_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        trainable, fixed, metrics_state = state
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        outputs, fixed = self.stateless_call(trainable, fixed, x, training=False)
+        sums = self._loss_and_weight(y, outputs, weight)
+        logs, metrics_state = self._logs(metrics_state, x, y, outputs, weight, sums)
+        return logs, (trainable, fixed, metrics_state)
+
+    def _loss_and_weight(self, y: Any, outputs: Any, weight: Any) -> tuple[Any, Any]:
+        losses = self.example_losses(y, outputs)
+        weights = example_weights(weight, losses.shape[0])
+        return ops.sum(losses * weights), ops.sum(weights)
+
+    def _logs(
+        self, state: Any, x: Any, y: Any, outputs: Any, weight: Any, sums: Any
+    ) -> tuple[dict[str, Any], list[Any]]:
+        """The metrics with a batch added, and their variables' new values."""
+        variables = self.metrics_variables
+        with keras.StatelessScope(
+            state_mapping=list(zip(variables, state, strict=True))
+        ) as scope:
+            self.update_loss(*sums)
+            logs = self.compute_metrics(x, y, outputs, sample_weight=weight)
+        return logs, [scope.get_current_value(variable) for variable in variables]
+
+
+def _clipped(gradients: list[Any], norm: float) -> list[Any]:
+    """Scaled so that their global norm is at most `norm`."""
+    total = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
+    scale = norm / ops.maximum(total, norm)
+    return [g * scale for g in gradients]

@@ -1,0 +1,177 @@
+"""The model card of an adapter: its directory described for people."""
+
+import dataclasses
+import json
+from typing import Any
+
+from adapters_tf.models.adapter import Adapter
+from adapters_tf.models.card_commands import (
+    evaluate_command,
+    export_command,
+    predict_command,
+)
+
+_PIPELINE_TAGS = {
+    "classification": "text-classification",
+    "multi_label": "text-classification",
+    "question_answering": "question-answering",
+    "token_classification": "token-classification",
+}
+_LONG_TEXTS = "What is beyond {} tokens is not read."
+_LONG_INPUTS = {
+    "question_answering": "Longer contexts are read in windows of {} tokens.",
+    "token_classification": "Words beyond {} tokens are not read; they count as O.",
+}
+_ANSWER = "one of its labels on any text"
+_ANSWERS = {
+    "multi_label": "the labels that it gives a probability of 0.5 or more on any text",
+    "token_classification": "one of its tags for each word of any text",
+}
+
+
+def model_card(adapter: Adapter) -> str:
+    """Markdown in the form of Hugging Face's model cards.
+
+    Everything in it is from the adapter's own record: nothing is said of data or
+    licences that the record does not know.
+
+    Args:
+        adapter: What is saved.
+
+    Returns:
+        A header in YAML, then the task, the results, the commands that use it, how it
+        was trained, and limits.
+    """
+    task = adapter.task
+    name = _one_line(task.get("name") or "unnamed task")
+    base = f"`{_one_line(adapter.preset)}`" if adapter.preset else "its base"
+    parameters = sum(tensor.size for tensor in adapter.tensors.values())
+    parts = [
+        f"# Adapter for {name}",
+        f"What one task adds to the base {base}: {parameters:,} parameters, trained "
+        f"with tuning `{adapter.tuning.method}` and saved by adapters-tf. The base is "
+        "not in this directory.",
+        "## Task",
+        _table(_about_task(adapter)),
+        "## Results",
+        _results(adapter),
+        "## Use",
+        _use(adapter),
+        "## Training",
+        _training(adapter),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in _limits(adapter)),
+    ]
+    return _header(adapter) + "\n" + "\n\n".join(parts) + "\n"
+
+
+def _header(adapter: Adapter) -> str:
+    header: dict[str, Any] = {
+        "library_name": "adapters-tf",
+        "tags": ["adapters", "keras", "tensorflow"],
+    }
+    if adapter.kind in _PIPELINE_TAGS:
+        header["pipeline_tag"] = _PIPELINE_TAGS[adapter.kind]
+    # The hub knows its own names only; a path would be an error there.
+    if adapter.preset and adapter.preset.startswith("hf://"):
+        header["base_model"] = adapter.preset.removeprefix("hf://")
+    if adapter.metrics:
+        header["metrics"] = sorted(adapter.metrics)
+    # JSON's values are YAML's.
+    lines = [f"{key}: {json.dumps(value)}" for key, value in header.items()]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def _about_task(adapter: Adapter) -> dict[str, Any]:
+    task = adapter.task
+    rows: dict[str, Any] = {"kind": adapter.kind.replace("_", " ")}
+    for key, title in (("text_columns", "text columns"), ("labels", "labels")):
+        if task.get(key):
+            rows[title] = ", ".join(f"`{_one_line(v)}`" for v in task[key])
+    rows["longest input"] = f"{adapter.seq_length} tokens"
+    if adapter.adapter is not None:
+        rows["bottleneck size"] = adapter.adapter.bottleneck_dim or (
+            f"the base's width / {adapter.adapter.reduction_factor}"
+        )
+    if adapter.base_fingerprint:
+        rows["base's fingerprint"] = f"`{adapter.base_fingerprint}`"
+    return rows
+
+
+def _results(adapter: Adapter) -> str:
+    if not adapter.metrics:
+        return "None is recorded."
+    scores = {name: f"{value:.4f}" for name, value in sorted(adapter.metrics.items())}
+    count = adapter.training.get("dev_rows")
+    rows = f"{count:,} dev rows" if isinstance(count, int) else "dev rows"
+    return f"On the run's {rows}, as fractions:\n\n{_table(scores)}"
+
+
+def _use(adapter: Adapter) -> str:
+    commands = [
+        predict_command(adapter, "DIR"),
+        evaluate_command(adapter, "DIR"),
+        export_command(adapter, "DIR"),
+    ]
+    lines = "\n".join(line for line in commands if line is not None)
+    where = "With this directory as `DIR`"
+    if "--data_dir=DATA" in lines:
+        where += " and the folder of the task's public files as `DATA`"
+    return f"{where}:\n\n{_fenced('sh', lines)}\n\n" + _fenced(
+        "python", 'import adapters_tf\n\nmodel = adapters_tf.load_model("DIR")'
+    )
+
+
+def _training(adapter: Adapter) -> str:
+    # What the adapter is, whatever is known of the run that made it.
+    form = {
+        "tuning": dataclasses.asdict(adapter.tuning),
+        "adapter": adapter.adapter and adapter.adapter.to_dict(),
+        "head": adapter.head,
+    }
+    rows = {name: _code(value) for name, value in form.items() if value}
+    known = sorted(adapter.training.items())
+    rows |= {f"`{name}`": _code(value) for name, value in known if value is not None}
+    rows |= {f"{name}, version": v for name, v in sorted(adapter.versions.items())}
+    text = _table(rows)
+    return text if known else f"{text}\n\nNothing is recorded of the run."
+
+
+def _limits(adapter: Adapter) -> list[str]:
+    limits = [
+        "It works on the base with the fingerprint above only; another one is refused.",
+        _LONG_INPUTS.get(adapter.kind, _LONG_TEXTS).format(adapter.seq_length),
+    ]
+    if adapter.task.get("labels"):
+        answer = _ANSWERS.get(adapter.kind, _ANSWER)
+        limits.append(f"It answers with {answer}, however unlike those of training.")
+    limits.append(
+        "The terms of the base and of the training data apply; they are not recorded."
+    )
+    return limits
+
+
+def _table(rows: dict[str, Any]) -> str:
+    lines = [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _fenced(language: str, text: str) -> str:
+    """A code block, which nothing in the text can end."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _code(value: Any) -> str:
+    """A JSON value as a code span; of a dictionary what is not null."""
+    if isinstance(value, dict):
+        # Sorted as in the file, so that an adapter that was read has the same card.
+        value = {k: v for k, v in sorted(value.items()) if v is not None}
+    return f"`{_one_line(json.dumps(value))}`"
+
+
+def _one_line(text: Any) -> str:
+    """A person's text, which must not end a table's cell or a code span."""
+    return " ".join(str(text).replace("`", "'").replace("|", "\\|").split())

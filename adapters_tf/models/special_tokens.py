@@ -1,0 +1,47 @@
+"""The special tokens around the texts of a base's inputs."""
+
+import functools
+from typing import Any, NamedTuple
+
+import keras_hub
+from keras_hub.src.utils import preset_utils
+
+
+class SpecialTokens(NamedTuple):
+    """Ids of a row `start text separator... text end`, and of what pads it.
+
+    Attributes:
+        start: Before the first text, such as `[CLS]`.
+        separators: Between two texts: `[SEP]`, or RoBERTa's `</s></s>`.
+        end: After the last text.
+        pad: After the row.
+    """
+
+    start: int
+    separators: tuple[int, ...]
+    end: int
+    pad: int
+
+    def count(self, num_texts: int) -> int:
+        """How many of them a row of so many texts has."""
+        return 2 + len(self.separators) * (num_texts - 1)
+
+
+def special_tokens(tokenizer: Any) -> SpecialTokens:
+    """What keras-hub's preprocessor puts around the texts of this tokenizer.
+
+    Args:
+        tokenizer: A keras-hub tokenizer of an encoder in `BACKBONES`.
+    """
+    preprocessor = _preprocessor_class(type(tokenizer).backbone_cls)(tokenizer)
+    preprocessor.build(None)
+    packer = preprocessor.packer
+    (start,), (end,) = packer.start_value, packer.end_value
+    return SpecialTokens(start, tuple(packer.sep_value), end, packer.pad_value)
+
+
+@functools.cache
+def _preprocessor_class(backbone: type) -> Any:
+    return preset_utils.find_subclass(
+        "", keras_hub.models.TextClassifierPreprocessor, backbone
+    )

@@ -1,0 +1,97 @@
+"""The base of the task models on TensorFlow: `fit` on one or several devices."""
+
+from typing import Any
+
+import keras
+import keras_hub
+import tensorflow as tf
+
+from adapters_tf.models.arrays import num_rows, plain_columns
+from adapters_tf.models.keras_distribution import check_distribution, first_share
+from adapters_tf.models.losses import example_weights
+from adapters_tf.models.sentence_piece import restore_sentence_piece
+from adapters_tf.models.train_step import train_step
+
+without_autograph = tf.autograph.experimental.do_not_convert
+
+
+class TensorFlowTask(keras_hub.models.Task):
+    """What `AdapterModel` does with TensorFlow itself; of the same form as `JaxTask`.
+
+    Attributes:
+        jit_default: What `compile` takes for `jit_compile`: off, as lengths differ
+            from batch to batch.
+    """
+
+    jit_default = False
+
+    def get_ready(self) -> None:
+        """Before `fit`, `evaluate` and `predict`: can they be right, and read texts?
+
+        Raises:
+            ValueError: see `check_distribution`.
+        """
+        check_distribution(self)
+        restore_sentence_piece(getattr(self.preprocessor, "tokenizer", None))
+
+    def without_padding(self, x: dict[str, Any]) -> dict[str, Any]:
+        """A batch of the preprocessor, cut to its longest row."""
+        rows = tf.cast(x["padding_mask"], tf.int32)
+        longest = tf.reduce_max(tf.reduce_sum(rows, axis=-1))
+        # As integers: Keras adds up a batch of each replica to learn its form,
+        # and there is no sum of booleans.
+        return {n: tf.cast(v[..., :longest], tf.int32) for n, v in x.items()}
+
+    def shuffled(self, rows: tuple[Any, ...], batch_size: int | None) -> Any:
+        """A dataset of the rows; see `shuffled_dataset`."""
+        return shuffled_dataset(rows, batch_size, self.seed)
+
+    def _maybe_symbolic_build(
+        self, iterator: Any = None, data_batch: Any = None
+    ) -> None:
+        # Keras's own adds up the replicas' shares of a batch to learn its form,
+        # which fails where one has fewer rows.
+        strategy = self.distribute_strategy
+        if iterator is not None and strategy.num_replicas_in_sync > 1:
+            iterator, data_batch = None, first_share(strategy, iterator)
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        outputs, loss_sum, weight_sum = train_step(
+            self,
+            x,
+            y,
+            weight,
+            seed=self.seed,
+            step=self.optimizer.iterations.value,
+            clip_norm=self.clip_norm,
+        )
+        self.update_loss(loss_sum, weight_sum)
+        return self.compute_metrics(x, y, outputs, sample_weight=weight)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        outputs = self(x, training=False)
+        losses = self.example_losses(y, outputs)
+        weights = example_weights(weight, tf.shape(losses)[0])
+        self.update_loss(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+        return self.compute_metrics(x, y, outputs, sample_weight=weight)
+
+
+def shuffled_dataset(
+    rows: tuple[Any, ...], batch_size: int | None, seed: int
+) -> tf.data.Dataset:
+    """Batches of the rows in another order in each epoch.
+
+    keras-hub batches rows before it shuffles, which it then cannot do; it
+    trains on them in the order of the file, with a warning.
+
+    Args:
+        rows: `(x, y, sample_weight)` of columns in memory, `None` where absent.
+        batch_size: Rows of a batch; 32 by default.
+        seed: Seed of the order.
+    """
+    columns = plain_columns(rows)
+    data = tf.data.Dataset.from_tensor_slices(columns)
+    return data.shuffle(num_rows(columns), seed=seed).batch(batch_size or 32)
