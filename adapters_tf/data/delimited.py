@@ -4,12 +4,11 @@ import csv
 import dataclasses
 import difflib
 import io
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from adapters_tf.errors import DataError
-
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,23 +46,52 @@ def read_rows(
     Raises:
         DataError: There are no rows, no such columns, or a row cannot be read.
     """
-    records = list(_records(text, dialect, path))
-    first = records[0][1]
-    if dialect.header:
-        records = records[1:]
-    if not records:
+    skipped = 0
+
+    def skip() -> None:
+        nonlocal skipped
+        skipped += 1
+
+    # newline="" ends lines at a CR alone too and keeps quoted line ends.
+    lines = io.StringIO(text, newline="")
+    # Not a list of all records: a file of a gigabyte has many columns not asked for.
+    rows = list(iterate_rows(lines, columns, dialect, path, None if strict else skip))
+    return rows, skipped
+
+
+def iterate_rows(
+    lines: Iterable[str],
+    columns: Sequence[str],
+    dialect: Dialect,
+    path: str,
+    skip: Callable[[], None] | None = None,
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows one by one; see `read_rows`.
+
+    Args:
+        lines: The file's lines with their ends, as `open(newline="")` gives them. One
+            of them is not blank.
+        columns: As `read_rows`.
+        dialect: As `read_rows`.
+        path: The file, for messages.
+        skip: Called where a row of another width is left out; `None` to refuse it.
+    """
+    records = _records(lines, dialect, path)
+    head = next(records)
+    first = head[1]
+    top = next(records, None) if dialect.header else head
+    if top is None:
         raise DataError(
             f"A data file must hold rows below its header. Received: {path}, whose "
             f"only row is {_shorten(first)}. Without a header, give --header=false"
         )
     indices = _column_indices(first, columns, dialect, path)
-    rows, skipped = [], 0
-    for line, fields in records:
+    for line, fields in itertools.chain([top], records):
         if not fields and len(first) == 1:
             fields = [""]
         if len(fields) == len(first):
-            rows.append((line, [fields[i] for i in indices]))
-        elif fields and strict:
+            yield line, [fields[i] for i in indices]
+        elif fields and skip is None:
             raise DataError(
                 f"Every row must have {len(first)} columns, as the first has. "
                 f"Received: {path}, line {line}, which has {len(fields)}: "
@@ -71,18 +99,32 @@ def read_rows(
                 f"quoting is {'on' if dialect.quoting else 'off'}: see --delimiter "
                 "and --quoting"
             )
-        elif fields:
-            skipped += 1
-    return rows, skipped
+        elif fields and skip is not None:
+            skip()
 
 
-def _records(text: str, dialect: Dialect, path: str) -> Iterator[tuple[int, list[str]]]:
-    body = text.lstrip("\r\n")
-    line = 1 + len(_LINE_END.findall(text[: len(text) - len(body)]))
-    above = line - 1
+def _without_blank_ends(lines: Iterable[str]) -> Iterator[str]:
+    """The lines without the blank ones below the last that is not."""
+    blank: list[str] = []
+    for line in lines:
+        if line.strip("\r\n"):
+            yield from blank
+            blank = []
+            yield line
+        else:
+            blank.append(line)
+
+
+def _records(
+    lines: Iterable[str], dialect: Dialect, path: str
+) -> Iterator[tuple[int, list[str]]]:
+    lines = iter(lines)
+    above, top = 0, next(lines, "")
+    while top and not top.strip("\r\n"):
+        above, top = above + 1, next(lines, "")
+    line = above + 1
     reader = csv.reader(
-        # newline="" ends lines at a CR alone too and keeps quoted line ends.
-        io.StringIO(body.rstrip("\r\n"), newline=""),
+        _without_blank_ends(itertools.chain([top], lines)),
         delimiter=dialect.delimiter,
         quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
         strict=True,

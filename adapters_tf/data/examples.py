@@ -2,19 +2,21 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Labelled or unlabelled rows of one or two texts.
+    """Labelled or unlabelled rows of one or more texts.
 
     Attributes:
-        texts: One entry per text column (1 or 2); each holds the N texts of
+        texts: One entry per text column; each holds the N texts of
             that column, in the order of the rows.
         labels: `[N]` int32 class indices for classification, `[N]` float32
-            scores for regression, or `None` where the rows carry no label.
+            scores for regression, `[N, classes]` float32 of 0 and 1 for several
+            labels a row, or `None` where the rows carry no label.
     """
 
     texts: tuple[Sequence[str], ...]
@@ -22,6 +24,20 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.texts[0])
+
+    @property
+    def references(self) -> np.ndarray:
+        """What metrics compare predictions with: the labels.
+
+        Raises:
+            ValueError: if the rows carry none.
+        """
+        if self.labels is None:
+            raise ValueError(
+                "Only labelled rows can be trained on or scored. Received: "
+                f"{len(self)} rows without labels"
+            )
+        return self.labels
 
     def take(self, indices: np.ndarray) -> "Examples":
         """The rows with these indices, in this order."""
@@ -55,6 +71,11 @@ class QuestionExamples:
         return len(self.ids)
 
     @property
+    def references(self) -> "QuestionExamples":
+        """What metrics compare predictions with: all of it."""
+        return self
+
+    @property
     def first_answers(self) -> list[tuple[str, int]] | None:
         """Each row's first answer with its start; `None` where a row has none."""
         if not all(self.answers):
@@ -70,3 +91,46 @@ class QuestionExamples:
         return QuestionExamples(
             **{f.name: [getattr(self, f.name)[i] for i in indices] for f in fields}
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class WordExamples:
+    """Sentences of words, tagged or not.
+
+    Attributes:
+        words: The words of each of N sentences, one or more.
+        tags: For each `[words]` int32 indices of the words' tags, or `None`.
+    """
+
+    words: Sequence[tuple[str, ...]]
+    tags: Sequence[np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def references(self) -> "WordExamples":
+        """What metrics compare predictions with: all of it."""
+        return self
+
+    def take(self, indices: np.ndarray) -> "WordExamples":
+        """The rows with these indices, in this order."""
+        tags = None if self.tags is None else [self.tags[i] for i in indices]
+        return WordExamples([self.words[i] for i in indices], tags)
+
+
+Rows = Examples | QuestionExamples | WordExamples
+_Kind = TypeVar("_Kind", Examples, QuestionExamples, WordExamples)
+
+
+def rows_as(kind: type[_Kind], rows: Rows) -> _Kind:
+    """`rows`, for a caller that takes one kind of rows only.
+
+    Raises:
+        TypeError: if they are of another kind.
+    """
+    if not isinstance(rows, kind):
+        raise TypeError(
+            f"Rows must be {kind.__name__} here. Received: {type(rows).__name__}"
+        )
+    return rows

@@ -5,11 +5,12 @@ from typing import Any
 
 import keras_hub
 import numpy as np
-import tensorflow as tf
 
+from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.examples import Examples
 from adapters_tf.models.features import Features as Features
 from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.models.special_tokens import special_tokens
 
 _CHUNK = 1024  # rows tokenised at a time: bounds the padded intermediate
 
@@ -26,7 +27,13 @@ def tokenize(
 
     Returns:
         The rows' features, in their order, with the examples' labels.
+
+    Raises:
+        UserError: where TensorFlow is not Keras's backend.
     """
+    require_tensorflow_backend("tokenize")
+    import tensorflow as tf
+
     token_ids, segment_ids, lengths = [], [], []
     num_truncated = 0
     for columns in _chunks(examples.texts):
@@ -34,13 +41,16 @@ def tokenize(
         packed = preprocess_texts(preprocessor, texts if len(texts) > 1 else texts[0])
         mask = packed["padding_mask"].numpy().astype(bool)
         token_ids.append(packed["token_ids"].numpy()[mask])
-        segment_ids.append(packed["segment_ids"].numpy()[mask])
+        if "segment_ids" in packed:
+            segment_ids.append(packed["segment_ids"].numpy()[mask])
         lengths.append(mask.sum(axis=1))
         full = np.flatnonzero(lengths[-1] >= preprocessor.sequence_length)
         num_truncated += _count_cut(columns, full, preprocessor)
     return Features(
         token_ids=np.concatenate(token_ids).astype(np.int32),
-        segment_ids=np.concatenate(segment_ids).astype(np.int32),
+        segment_ids=np.concatenate(segment_ids).astype(np.int32)
+        if segment_ids
+        else None,
         offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
         labels=examples.labels,
         num_truncated=num_truncated,
@@ -56,7 +66,8 @@ def _count_cut(columns: Any, rows: np.ndarray, preprocessor: Any) -> int:
     """How many of these full rows had more tokens than fit."""
     if not len(rows):
         return 0
-    needed = np.full(len(rows), len(columns) + 1)  # [CLS], a [SEP] after each text
+    special = special_tokens(preprocessor.tokenizer)
+    needed = np.full(len(rows), special.count(len(columns)))
     for column in columns:
         texts = [column[row] for row in rows]
         needed += [len(tokens) for tokens in preprocessor.tokenizer(texts)]

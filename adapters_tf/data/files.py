@@ -5,7 +5,9 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from adapters_tf.data import delimited, json_lines
+from absl import logging
+
+from adapters_tf.data import delimited, json_lines, label_sets
 from adapters_tf.data.text_file import read_text
 from adapters_tf.errors import DataError
 
@@ -18,8 +20,9 @@ class FileFormat:
     """Where in a file the texts and the label are, and how it is written.
 
     Attributes:
-        text_columns: Names of the one or two text columns; without a header,
-            their numbers from 0, as strings.
+        text_columns: Names of the text columns, in the order in which they are
+            packed (see `preprocess_texts`); without a header, their numbers from 0,
+            as strings.
         label_column: Name or number of the label column, or `None` to read
             unlabelled rows.
         delimiter: One character, or `None` to go by the file's suffix: `.csv`
@@ -29,10 +32,14 @@ class FileFormat:
         header: Whether the first row names the columns. Not used for JSON.
         quoting: Whether `"` quotes a field. `None`: no in tab-separated
             files, as in GLUE's, and yes in any others.
+        label_separator: What stands between the labels of a row that may have
+            several, in the label column; see `label_sets`.
+        label_columns: In place of a label column, columns of 0 and 1, one for
+            each label that a row may have.
 
     Raises:
-        DataError: The columns are not one or two, not distinct, or the
-            delimiter is not one character.
+        DataError: The columns are none, not distinct, the delimiter is
+            not one character, or several ways to read the labels are given.
     """
 
     text_columns: tuple[str, ...]
@@ -41,20 +48,27 @@ class FileFormat:
     encoding: str = "utf-8-sig"
     header: bool = True
     quoting: bool | None = None
+    label_separator: str | None = None
+    label_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.text_columns, str) or len(self.text_columns) not in (1, 2):
+        if isinstance(self.text_columns, str) or not self.text_columns:
             raise DataError(
-                "text_columns must be a tuple of one or two names. Received: "
+                "text_columns must be a tuple of one or more names. Received: "
                 f"text_columns={self.text_columns!r}"
             )
         object.__setattr__(self, "text_columns", tuple(self.text_columns))
+        object.__setattr__(self, "label_columns", tuple(self.label_columns))
         if len(set(self.columns)) < len(self.columns):
             raise DataError(
                 "The text and label columns must be different ones. Received: "
                 f"text_columns={self.text_columns!r}, "
                 f"label_column={self.label_column!r}"
+                + (f", label_columns={self.label_columns!r}" * bool(self.label_columns))
             )
+        label_sets.check_format(
+            self.label_column, self.label_separator, self.label_columns
+        )
         if self.delimiter == "\\t":  # A shell passes the two characters.
             object.__setattr__(self, "delimiter", "\t")
         if self.delimiter is not None and (
@@ -67,9 +81,14 @@ class FileFormat:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns to read: the texts', then the label's if there is one."""
+        """The columns to read: the texts', then the labels' if there are any."""
         label = () if self.label_column is None else (self.label_column,)
-        return tuple(self.text_columns) + label
+        return tuple(self.text_columns) + label + self.label_columns
+
+    @property
+    def for_several_labels(self) -> bool:
+        """Whether it says how several labels of a row are written."""
+        return self.label_separator is not None or bool(self.label_columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +101,8 @@ class Table:
         raw_labels: The N labels as written, without surrounding white space,
             or `None` where no label column was asked for.
         lines: The 1-based line at which each of the N rows begins.
+        label_sets: Of a file read with `several_labels`, the labels of each row,
+            none or more, instead of `raw_labels`.
         skipped: Number of malformed rows left out (0 unless `strict=False`).
     """
 
@@ -90,10 +111,15 @@ class Table:
     raw_labels: list[str] | None
     lines: list[int]
     skipped: int = 0
+    label_sets: list[tuple[str, ...]] | None = None
 
 
 def read_columns(
-    path: str | os.PathLike[str], format: FileFormat, *, strict: bool = True
+    path: str | os.PathLike[str],
+    format: FileFormat,
+    *,
+    strict: bool = True,
+    several_labels: bool = False,
 ) -> Table:
     """Reads the text columns and the label column of a file.
 
@@ -106,50 +132,115 @@ def read_columns(
         strict: Whether rows of another width than the header's, and empty
             texts, are errors. With `False` the former are left out and
             counted in `Table.skipped`, the latter kept.
+        several_labels: Whether a row may have several labels, or none; see
+            `label_sets`.
 
     Raises:
         DataError: Anything in the file is not as `format` says; the text names
             the line and what would work.
     """
     path = str(path)
-    suffix = pathlib.Path(path).suffix.lower()
-    delimiter = format.delimiter or _DELIMITERS.get(suffix)
-    if delimiter is None and suffix not in _JSON_SUFFIXES:
-        known = ", ".join([*_DELIMITERS, *_JSON_SUFFIXES])
-        raise DataError(
-            f"Without a delimiter the suffix must be one of {known}. Received: "
-            f"{path}. Give the delimiter, as in --delimiter=,"
-        )
+    dialect = dialect_of(path, format)
     text = read_text(path, format.encoding)
     skipped = 0
-    if delimiter is None:
-        rows = json_lines.read_rows(text, format.columns, path)
+    if dialect is None:
+        lists = (format.label_column,) if several_labels else ()
+        rows = json_lines.read_rows(text, format.columns, path, lists)
     else:
-        quoting = delimiter != "\t" if format.quoting is None else format.quoting
-        dialect = delimited.Dialect(delimiter, quoting, format.header)
         rows, skipped = delimited.read_rows(
             text, format.columns, dialect, path, strict=strict
         )
     if strict:
         for number, name in enumerate(format.text_columns):
-            _refuse_empty(rows, number, f"text column {name!r}", path)
+            _check_empty(rows, number, f"text column {name!r}", path)
+    texts = [[values[i] for _, values in rows] for i in range(len(format.text_columns))]
+    lines = [line for line, _ in rows]
+    if several_labels:
+        cells = [values[len(texts) :] for _, values in rows]
+        sets = label_sets.parse_cells(
+            cells, lines, path, format.label_separator, format.label_columns
+        )
+        return Table(path, tuple(texts), None, lines, skipped, sets)
+    labels = None
     if format.label_column is not None:
         hint = " To read unlabelled rows, give no label column."
         what = f"label column {format.label_column!r}"
-        _refuse_empty(rows, len(format.text_columns), what, path, hint)
-    columns = [[values[i] for _, values in rows] for i in range(len(format.columns))]
-    labels = None
-    if format.label_column is not None:
-        labels = [label.strip() for label in columns.pop()]
-    return Table(path, tuple(columns), labels, [line for line, _ in rows], skipped)
+        _check_empty(rows, len(texts), what, path, hint)
+        labels = [values[len(texts)].strip() for _, values in rows]
+    return Table(path, tuple(texts), labels, lines, skipped)
 
 
-def _refuse_empty(
+def dialect_of(path: str, format: FileFormat) -> delimited.Dialect | None:
+    """How a delimited file is written; `None` for JSON lines.
+
+    Raises:
+        DataError: Neither the format nor the suffix says it.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    delimiter = format.delimiter or _DELIMITERS.get(suffix)
+    if delimiter is None:
+        if suffix in _JSON_SUFFIXES:
+            return None
+        known = ", ".join([*_DELIMITERS, *_JSON_SUFFIXES])
+        raise DataError(
+            f"Without a delimiter the suffix must be one of {known}. Received: "
+            f"{path}. Give the delimiter, as in --delimiter=,"
+        )
+    quoting = delimiter != "\t" if format.quoting is None else format.quoting
+    return delimited.Dialect(delimiter, quoting, format.header)
+
+
+def check_skipped(table: Table, written: str) -> None:
+    """Refuses a file of which many rows were left out; logs the number of a few.
+
+    Args:
+        table: What `read_columns` read with `strict=False`.
+        written: How its columns must be written, such as "separated by commas".
+
+    Raises:
+        DataError: No row is left, or more than 10 and 0.1% were left out.
+    """
+    if not table.skipped:
+        return
+    rows = len(table.lines) + table.skipped
+    if not table.lines or table.skipped > max(10, 0.001 * rows):
+        raise DataError(
+            "Only a handful of the rows may have a wrong number of columns. Received: "
+            f"{table.path}, in which {table.skipped} of {rows} have. Its columns must "
+            f"be {written}"
+        )
+    logging.warning(
+        "%s: left out %d of %d rows, which have a wrong number of columns",
+        table.path,
+        table.skipped,
+        rows,
+    )
+
+
+def _check_empty(
     rows: Sequence[tuple[int, list[str]]], at: int, what: str, path: str, hint: str = ""
 ) -> None:
     lines = [line for line, values in rows if not values[at].strip()]
+    refuse_empty(lines, len(rows), what, path, hint)
+
+
+def refuse_empty(
+    lines: Sequence[int], num_rows: int, what: str, path: str, hint: str = ""
+) -> None:
+    """Raises where there are empty values.
+
+    Args:
+        lines: The lines of the rows whose value is empty.
+        num_rows: Number of all rows.
+        what: The column.
+        path: The file.
+        hint: What else would work.
+
+    Raises:
+        DataError: There is such a line.
+    """
     if lines:
         raise DataError(
             f"No value of the {what} may be empty. Received: {path}, line {lines[0]} "
-            f"({len(lines)} of {len(rows)} rows are). Fill or remove such rows.{hint}"
+            f"({len(lines)} of {num_rows} rows are). Fill or remove such rows.{hint}"
         )

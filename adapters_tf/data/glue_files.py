@@ -3,11 +3,10 @@
 import dataclasses
 import os
 import pathlib
-
-from absl import logging
+from collections.abc import Sequence
 
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.files import FileFormat, Table, read_columns
+from adapters_tf.data.files import FileFormat, check_skipped, read_columns
 from adapters_tf.data.labels import encode_class_labels, encode_scores
 from adapters_tf.errors import DataError
 
@@ -105,7 +104,8 @@ def load_glue_files(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Ex
             are malformed.
     """
     layout = GLUE_LAYOUTS[name]
-    folder = _find_folder(name, pathlib.Path(data_dir))
+    names = ("train.tsv", *(file for _, file in layout.dev_files))
+    folder = find_glue_folder(name, data_dir, names)
     format = FileFormat(
         text_columns=layout.file_texts,
         label_column=layout.file_label,
@@ -116,7 +116,7 @@ def load_glue_files(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Ex
     splits = {}
     for split, file in (("train", "train.tsv"), *layout.dev_files):
         table = read_columns(folder / file, format, strict=False)
-        _check_skipped(table)
+        check_skipped(table, "separated by tabs, without quoting")
         raw, lines, path = table.raw_labels or [], table.lines, table.path
         if layout.labels:
             labels = encode_class_labels(
@@ -128,22 +128,34 @@ def load_glue_files(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Ex
     return splits
 
 
-def _find_folder(name: str, data_dir: pathlib.Path) -> pathlib.Path:
+def find_glue_folder(
+    name: str, data_dir: str | os.PathLike[str], files: Sequence[str]
+) -> pathlib.Path:
+    """The folder of a task that holds the first of these files.
+
+    Args:
+        name: A key of `GLUE_LAYOUTS`.
+        data_dir: As for `load_glue_files`.
+        files: Names of the files that it should hold.
+
+    Raises:
+        DataError: There is none.
+    """
+    root = pathlib.Path(data_dir)
     layout = GLUE_LAYOUTS[name]
     names = dict.fromkeys((layout.folder, layout.folder.lower(), name))
-    tried = [data_dir / folder for folder in names]
-    if data_dir.name not in _folders_of_others(name):
-        tried.append(data_dir)
+    tried = [root / folder for folder in names]
+    if root.name not in _folders_of_others(name):
+        tried.append(root)
     for folder in tried:
-        if (folder / "train.tsv").exists():
+        if (folder / files[0]).exists():
             return folder
+    missing = f"there is no {files[0]}" if root.is_dir() else "there is no folder"
     raise DataError(
-        f"The files of {name} must be train.tsv and "
-        f"{', '.join(file for _, file in layout.dev_files)} in one of "
+        f"The files of {name} must be {' and '.join(files)} in one of "
         f"{', '.join(map(str, tried))}. Received: data_dir={data_dir}, where "
-        f"{'there is no train.tsv' if data_dir.is_dir() else 'there is no folder'}. "
-        "GLUE's download script makes these folders; without a data_dir, "
-        "TensorFlow Datasets downloads the data"
+        f"{missing}. GLUE's download script makes these folders; without a data_dir, "
+        "TensorFlow Datasets has the labelled rows"
     )
 
 
@@ -152,21 +164,3 @@ def _folders_of_others(name: str) -> set[str]:
     others = {key: value for key, value in GLUE_LAYOUTS.items() if key != name}
     folders = {layout.folder for layout in others.values()}
     return folders | {folder.lower() for folder in folders} | set(others)
-
-
-def _check_skipped(table: Table) -> None:
-    if not table.skipped:
-        return
-    rows = len(table.lines) + table.skipped
-    if not table.lines or table.skipped > max(10, 0.001 * rows):
-        raise DataError(
-            "Only a handful of rows of a GLUE file may have a wrong number of columns. "
-            f"Received: {table.path}, in which {table.skipped} of {rows} have. Its "
-            "columns must be separated by tabs, without quoting"
-        )
-    logging.warning(
-        "%s: left out %d of %d rows, which have a wrong number of columns",
-        table.path,
-        table.skipped,
-        rows,
-    )

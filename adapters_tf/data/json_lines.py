@@ -3,15 +3,15 @@
 import difflib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from adapters_tf.errors import DataError
 
 
 def read_rows(
-    text: str, columns: Sequence[str], path: str
-) -> list[tuple[int, list[str]]]:
+    text: str, columns: Sequence[str], path: str, lists: Collection[str | None] = ()
+) -> list[tuple[int, list[Any]]]:
     """The values under the keys `columns` of every object, with its line.
 
     Strings stay as they are, numbers and Booleans become their JSON text,
@@ -21,22 +21,33 @@ def read_rows(
         text: The content of the file.
         columns: The keys to read, each of which every object must have.
         path: The file, for messages.
+        lists: Those of `columns` whose value may be a list of strings and numbers,
+            which becomes a list of strings.
 
     Returns:
         One `(line number from 1, values)` for each object.
 
     Raises:
         DataError: A line is not a JSON object with these keys, or a value is
-            a list or an object.
+            a list or an object where none may be.
     """
-    rows = []
     # newline=None ends lines at CR, LF and CR LF, none of which JSON strings hold.
-    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+    return list(iterate_rows(io.StringIO(text, newline=None), columns, path, lists))
+
+
+def iterate_rows(
+    lines: Iterable[str],
+    columns: Sequence[str],
+    path: str,
+    lists: Collection[str | None] = (),
+) -> Iterator[tuple[int, list[Any]]]:
+    """The rows one by one, of the file's lines; see `read_rows`."""
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             where = f"{path}, line {number}"
             record = _parse(line, where)
-            rows.append((number, [_value(record, name, where) for name in columns]))
-    return rows
+            values = [_value(record, name, where, name in lists) for name in columns]
+            yield number, values
 
 
 def _parse(line: str, where: str) -> dict[str, Any]:
@@ -59,7 +70,7 @@ def _parse(line: str, where: str) -> dict[str, Any]:
     )
 
 
-def _value(record: dict[str, Any], name: str, where: str) -> str:
+def _value(record: dict[str, Any], name: str, where: str, may_be_list: bool) -> Any:
     if name not in record:
         close = difflib.get_close_matches(name, record, n=1)
         hint = f". Did you mean {close[0]!r}?" if close else ""
@@ -68,6 +79,12 @@ def _value(record: dict[str, Any], name: str, where: str) -> str:
             f"are {list(record)}{hint}"
         )
     value = record[name]
+    if may_be_list and isinstance(value, list):
+        return [_text(part, name, where) for part in value]
+    return _text(value, name, where)
+
+
+def _text(value: Any, name: str, where: str) -> str:
     if value is None:
         return ""
     if isinstance(value, (bool, int, float)):
@@ -76,6 +93,8 @@ def _value(record: dict[str, Any], name: str, where: str) -> str:
         raise DataError(
             f"The value under {name!r} must be a string or a number. Received: "
             f"{where}, a JSON {'array' if isinstance(value, list) else 'object'}"
+            + ". A list of labels needs --label_kind=multi"
+            * isinstance(value, list)
         )
     try:
         value.encode()

@@ -1,7 +1,7 @@
 """Labels as they stand in files, turned into class indices and scores."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -35,6 +35,11 @@ def infer_labels(raw: Sequence[str]) -> tuple[str, ...]:
             "--label_kind=number; if this is a column of identifiers or texts, name "
             "another label column"
         )
+    return natural_order(names)
+
+
+def natural_order(names: Collection[str]) -> tuple[str, ...]:
+    """Integers by value; other names by their text, with numbers in it by value."""
     if all(re.fullmatch(r"[+-]?[0-9]+", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names, key=lambda name: (_natural_key(name), name)))
@@ -67,7 +72,7 @@ def encode_class_labels(
         known = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
         raise DataError(
             f"Every label must be one of the {len(labels)} known ones ({known}). "
-            f"Received: {raw[unknown[0]]!r} at {_where(unknown[0], lines, path)} "
+            f"Received: {raw[unknown[0]]!r} at {where(unknown[0], lines, path)} "
             f"({len(unknown)} of {len(raw)} rows have unknown labels)"
         )
     return np.array([index[value] for value in raw], dtype=np.int32)
@@ -98,7 +103,7 @@ def encode_scores(
         if number is None or not abs(number) <= _FLOAT32_MAX:
             raise DataError(
                 "Every score must be a finite number with a decimal point, such as "
-                f"3.5. Received: {value!r} at {_where(i, lines, path)}"
+                f"3.5. Received: {value!r} at {where(i, lines, path)}"
             )
         scores[i] = number
     return scores
@@ -113,7 +118,8 @@ def parse_number(value: str) -> float | None:
         return None
 
 
-def _where(row: int, lines: Sequence[int] | None, path: str | None) -> str:
+def where(row: int, lines: Sequence[int] | None, path: str | None) -> str:
+    """A row's place in a file, for messages."""
     place = f"row {row + 1}" if lines is None else f"line {lines[row]}"
     return place if path is None else f"{path}, {place}"
 

@@ -124,7 +124,9 @@ def _connect() -> _Index:
     if credentials:
         user_and_password = urllib.parse.unquote(credentials).encode()
         authorization = "Basic " + base64.b64encode(user_and_password).decode()
-    handlers = [urllib.request.HTTPSHandler(context=settings.ssl_context())]
+    handlers: list[urllib.request.BaseHandler] = [
+        urllib.request.HTTPSHandler(context=settings.ssl_context())
+    ]
     if settings.proxy:
         proxies = {"http": settings.proxy, "https": settings.proxy}
         handlers.append(urllib.request.ProxyHandler(proxies))

@@ -51,6 +51,22 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> str:
     return text
 
 
+def utf8_or(path: str | os.PathLike[str], other: str) -> str:
+    """`"utf-8-sig"` if all of a file is UTF-8, else `other`.
+
+    A file that cannot be opened is left for `read_text` to complain of.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeError:
+        return other
+    except OSError:
+        pass
+    return "utf-8-sig"
+
+
 def _decode(raw: bytes, encoding: str, path: str) -> str:
     utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:

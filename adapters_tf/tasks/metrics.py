@@ -5,18 +5,21 @@ match lie in [0, 1], correlations in [-1, 1].
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import scipy.stats
+import seqeval.metrics
 import sklearn.metrics
 from absl import logging
 from official.nlp.tools import squad_evaluate_v1_1
 
-from adapters_tf.data.examples import QuestionExamples
+from adapters_tf.data.examples import QuestionExamples, WordExamples
+from adapters_tf.data.tags import OUTSIDE
 from adapters_tf.tasks.task import Task
 
-Predictions = np.ndarray | Sequence[float] | Mapping[str, str]
-References = np.ndarray | Sequence[float] | QuestionExamples
+Predictions = np.ndarray | Sequence[float] | Mapping[str, str] | Sequence[Sequence[str]]
+References = np.ndarray | Sequence[float] | QuestionExamples | WordExamples
 
 
 def compute_metrics(
@@ -27,9 +30,14 @@ def compute_metrics(
     - `accuracy`; `f1` of class 1, for two classes; `f1_macro`, the mean F1 of
       the classes that occur in predictions or references; `matthews`: those
       of scikit-learn, where 0/0 counts as 0.
+    - `f1_micro`, `f1_macro` of several labels a row: those of scikit-learn, over
+      all decisions, and the mean over the labels that occur in predictions or
+      references.
     - `spearman`, `pearson`: those of SciPy. They are 0 where they are not
       defined: for constant predictions or references, fewer than 2 rows, or
       predictions that are not finite.
+    - `entity_f1`, `entity_precision`, `entity_recall`: those of seqeval over whole
+      entities, as conlleval counts them; 0/0 counts as 0.
     - `f1`, `exact_match` of question answering: those of the official SQuAD
       v1.1 script, the best over the answers of each question, as in TensorFlow
       Model Garden.
@@ -37,8 +45,11 @@ def compute_metrics(
     Args:
         task: Names the kind and the metrics.
         predictions: `[N]` class indices for classification, `[N]` scores for
-            regression, the answer text by id for question answering.
-        references: `[N]` class indices, `[N]` scores, or the questions.
+            regression, `[N, classes]` of 0 and 1 for several labels a row, the
+            answer text by id for question answering, the N sentences' tags for
+            words.
+        references: `[N]` class indices, `[N]` scores, `[N, classes]` of 0 and 1,
+            the questions, or the tagged sentences.
 
     Returns:
         The value of each of `task.metrics`, in their order.
@@ -50,13 +61,22 @@ def compute_metrics(
     if task.kind == "question_answering":
         values = _question_metrics(predictions, references)
         return {name: values[_known(name, values)] for name in task.metrics}
+    if task.kind == "token_classification":
+        values = _entity_metrics(task, predictions, references)
+        return {name: values[_known(name, values)] for name in task.metrics}
     predicted, expected = np.asarray(predictions), np.asarray(references)
-    if predicted.shape != expected.shape or predicted.ndim != 1 or not len(predicted):
+    several = task.kind == "multi_label"
+    if (
+        predicted.shape != expected.shape
+        or predicted.ndim != 1 + several
+        or not len(predicted)
+    ):
         raise ValueError(
-            "Predictions and references must have the same shape [N], with N at least "
-            f"1. Received: {predicted.shape} and {expected.shape}"
+            "Predictions and references must have the same shape "
+            f"{'[N, classes]' if several else '[N]'}, with N at least 1. Received: "
+            f"{predicted.shape} and {expected.shape}"
         )
-    functions = _CLASS if task.kind == "classification" else _SCORE
+    functions = {"classification": _CLASS, "multi_label": _SETS}.get(task.kind, _SCORE)
     return {
         name: float(functions[_known(name, functions)](expected, predicted))
         for name in task.metrics
@@ -69,7 +89,8 @@ def majority_baseline(
     """The metrics of the best prediction that ignores the texts.
 
     This is the most frequent class of the training rows (the first of those
-    equally frequent), their mean score, or an empty answer.
+    equally frequent), their mean score, the labels that at least half of them have,
+    an empty answer, or no entity.
 
     Args:
         task: Names the kind and the metrics.
@@ -85,9 +106,15 @@ def majority_baseline(
     """
     if isinstance(dev_labels, QuestionExamples):
         return compute_metrics(task, dict.fromkeys(dev_labels.ids, ""), dev_labels)
+    if isinstance(dev_labels, WordExamples):
+        outside = [[OUTSIDE] * len(words) for words in dev_labels.words]
+        return compute_metrics(task, outside, dev_labels)
     labels = np.asarray(train_labels)
     if task.kind == "classification":
         constant = np.bincount(labels).argmax()
+    elif task.kind == "multi_label":
+        often = labels.mean(axis=0) >= 0.5
+        return compute_metrics(task, np.tile(often, (len(dev_labels), 1)), dev_labels)
     else:
         constant = labels.mean()
     return compute_metrics(task, np.full(len(dev_labels), constant), dev_labels)
@@ -118,11 +145,25 @@ def _f1_macro(expected: np.ndarray, given: np.ndarray) -> float:
     return sklearn.metrics.f1_score(expected, given, average="macro", zero_division=0.0)
 
 
+def _f1_of_sets(expected: np.ndarray, given: np.ndarray, average: str) -> float:
+    expected, given = expected.astype(bool), given.astype(bool)
+    occur = np.flatnonzero((expected | given).any(axis=0))
+    if not len(occur):
+        return 0.0
+    return sklearn.metrics.f1_score(
+        expected[:, occur], given[:, occur], average=average, zero_division=0.0
+    )
+
+
 _CLASS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": sklearn.metrics.accuracy_score,
     "f1": _f1_binary,
     "f1_macro": _f1_macro,
     "matthews": sklearn.metrics.matthews_corrcoef,
+}
+_SETS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "f1_micro": lambda e, g: _f1_of_sets(e, g, "micro"),
+    "f1_macro": lambda e, g: _f1_of_sets(e, g, "macro"),
 }
 _SCORE: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "spearman": lambda e, g: _correlation(scipy.stats.spearmanr, e, g),
@@ -163,6 +204,31 @@ def _question_metrics(
     return {
         "f1": float(scores["final_f1"]),
         "exact_match": float(scores["exact_match"]),
+    }
+
+
+def _entity_metrics(
+    task: Task, predictions: Predictions, references: References
+) -> dict[str, float]:
+    if not isinstance(references, WordExamples) or not references.tags:
+        raise ValueError(
+            "Tags are scored on WordExamples with tags. Received: "
+            f"{type(references).__name__}"
+        )
+    expected = [[task.labels[i] for i in tags] for tags in references.tags]
+    given = [list(tags) for tags in cast(Sequence[Sequence[str]], predictions)]
+    if [len(tags) for tags in given] != [len(tags) for tags in expected]:
+        raise ValueError(
+            "Every word needs a predicted tag. Received: tags of "
+            f"{len(given)} sentences for {len(expected)}, or of another length"
+        )
+    return {
+        f"entity_{name}": float(function(expected, given, zero_division=0))
+        for name, function in (
+            ("f1", seqeval.metrics.f1_score),
+            ("precision", seqeval.metrics.precision_score),
+            ("recall", seqeval.metrics.recall_score),
+        )
     }
 
 

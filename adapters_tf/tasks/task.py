@@ -3,9 +3,15 @@
 import dataclasses
 from typing import Any, Literal
 
-from adapters_tf.data.examples import Examples, QuestionExamples
+from adapters_tf.data.examples import Rows
 
-Kind = Literal["classification", "regression", "question_answering"]
+Kind = Literal[
+    "classification",
+    "regression",
+    "question_answering",
+    "multi_label",
+    "token_classification",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,9 +21,11 @@ class Task:
     Attributes:
         name: Name of the task, as in `--task`, or of the user's file.
         kind: What the head returns.
-        text_columns: Names of the one or two text columns.
+        text_columns: Names of the text columns, in the order in which they are
+            packed; for `"token_classification"`, the number of the words' column.
         labels: Class names in the order of their indices; empty unless
-            `kind == "classification"`.
+            `kind` is `"classification"` or `"multi_label"`, or the tags of
+            `"token_classification"`, `O` first.
         metrics: Names of the metrics (see `adapters_tf.tasks.metrics`); the
             first is the one that selects and is reported.
     """
@@ -31,7 +39,8 @@ class Task:
     @property
     def num_outputs(self) -> int:
         """Width of the head: classes, 1 for a score, 2 for start and end."""
-        return {"classification": len(self.labels), "regression": 1}.get(self.kind, 2)
+        widths = {"regression": 1, "question_answering": 2}
+        return widths.get(self.kind, len(self.labels))
 
     def to_dict(self) -> dict[str, Any]:
         """The task as plain JSON values; `Task.from_dict` reads it back."""
@@ -40,9 +49,10 @@ class Task:
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Task":
         """The task that `to_dict` wrote."""
-        return cls(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-        )
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in config.items()
+        }
+        return cls(**fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +67,6 @@ class TaskData:
     """
 
     task: Task
-    train: Examples | QuestionExamples
-    dev: Examples | QuestionExamples
-    extra_dev: dict[str, Examples | QuestionExamples] = dataclasses.field(
-        default_factory=dict
-    )
+    train: Rows
+    dev: Rows
+    extra_dev: dict[str, Rows] = dataclasses.field(default_factory=dict)

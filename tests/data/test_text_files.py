@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from adapters_tf.data.files import FileFormat, read_columns
-from adapters_tf.data.text_file import read_text
+from adapters_tf.data.files import FileFormat, check_skipped, read_columns
+from adapters_tf.data.text_file import read_text, utf8_or
 from adapters_tf.errors import DataError, UserError
 
 ONE = FileFormat(("text",), "label")
@@ -128,6 +128,35 @@ def test_lenient_reading_counts_and_skips(write):
     assert table.texts == (["a", ""],)
     assert table.skipped == 2
     assert table.lines == [2, 5]
+
+
+def test_only_a_few_rows_may_be_left_out(write):
+    def table(bad):
+        path = write("a.csv", "text,label\n" + "a,x\n" * 9 + "b\n" * bad)
+        return read_columns(path, ONE, strict=False)
+
+    check_skipped(table(10), "right")
+    with pytest.raises(DataError, match="11 of 20 have. Its columns must be right$"):
+        check_skipped(table(11), "right")
+
+
+@pytest.mark.parametrize(
+    "content, encoding",
+    [
+        ("caf\xe9".encode(), "utf-8-sig"),
+        ("\ufeffcaf\xe9".encode(), "utf-8-sig"),
+        (b"caf\xe9", "latin-1"),
+        # A character that stands across the end of the first piece that is read.
+        (b"a" * ((1 << 20) - 1) + "\xe9".encode(), "utf-8-sig"),
+        (b"a" * (1 << 21) + b"\xe9", "latin-1"),
+    ],
+)
+def test_utf8_or_another_encoding(write, content, encoding):
+    assert utf8_or(write("a.txt", content), "latin-1") == encoding
+
+
+def test_encoding_of_a_missing_file_is_left_to_the_reader(tmp_path):
+    assert utf8_or(tmp_path / "none", "latin-1") == "utf-8-sig"
 
 
 # === What is refused ===
@@ -293,9 +322,9 @@ def test_bad_json_line(write, line, match):
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        ({"text_columns": ()}, "one or two names"),
-        ({"text_columns": ("a", "b", "c")}, "one or two names"),
-        ({"text_columns": "text"}, "one or two names.*'text'"),
+        ({"text_columns": ()}, "one or more names"),
+        ({"text_columns": ("a", "b", "a")}, "must be different ones"),
+        ({"text_columns": "text"}, "one or more names.*'text'"),
         ({"text_columns": ("a", "a")}, "different ones"),
         ({"text_columns": ("a",), "label_column": "a"}, "different ones"),
         ({"text_columns": ("a",), "delimiter": "::"}, "one character"),

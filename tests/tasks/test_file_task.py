@@ -100,7 +100,7 @@ def test_kind_can_be_given(write):
     assert data.train.labels.dtype == np.float32
     path = write("b.csv", ["1.0", "2.0", "2.0", "1.0"])
     assert load_file_task(path, path, FORMAT, "class").task.labels == ("1.0", "2.0")
-    with pytest.raises(DataError, match="'auto', 'class' or 'number'.*'float'"):
+    with pytest.raises(DataError, match="one of auto, class, number, .*'float'"):
         load_file_task(path, path, FORMAT, "float")
 
 

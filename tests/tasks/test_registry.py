@@ -12,7 +12,7 @@ from adapters_tf.tasks.registry import TASKS, load_task, task_names
 from adapters_tf.tasks.task import Task
 
 # The metrics of the paper, primary first; the labels of TensorFlow Datasets.
-EXPECTED = {
+BENCHMARKS = {
     "cola": (["unacceptable", "acceptable"], ["matthews"]),
     "sst2": (["negative", "positive"], ["accuracy"]),
     "mrpc": (["not_equivalent", "equivalent"], ["f1", "accuracy"]),
@@ -23,6 +23,28 @@ EXPECTED = {
     "rte": (["entailment", "not_entailment"], ["accuracy"]),
     "wnli": (["not_entailment", "entailment"], ["accuracy"]),
     "squad": ([], ["f1", "exact_match"]),
+}
+# Numbers of classes in the paper's table 3; of TREC, its coarse kinds. The issues of
+# complaints are known from the file only.
+CLASSES = {
+    "20newsgroups": 20,
+    "cf_airline": 3,
+    "cf_corporate_messaging": 4,
+    "cf_disasters": 2,
+    "cf_economic_news": 2,
+    "cf_emotion": 13,
+    "cf_global_warming": 2,
+    "cf_political_audience": 2,
+    "cf_political_bias": 2,
+    "cf_political_message": 9,
+    "cf_primary_emotions": 18,
+    "cf_progressive_opinion": 3,
+    "cf_progressive_stance": 4,
+    "cf_us_economic_performance": 2,
+    "customer_complaints": 0,
+    "news_aggregator": 4,
+    "sms_spam": 2,
+    "trec": 6,
 }
 
 
@@ -35,8 +57,8 @@ def write_rte(folder, label="entailment"):
 
 
 def test_names_labels_and_metrics():
-    assert task_names() == tuple(EXPECTED)
-    for name, (labels, metrics) in EXPECTED.items():
+    assert task_names() == (*BENCHMARKS, *CLASSES)
+    for name, (labels, metrics) in BENCHMARKS.items():
         task = TASKS[name].task
         assert task.name == name
         assert list(task.labels) == labels
@@ -44,9 +66,9 @@ def test_names_labels_and_metrics():
 
 
 def test_kinds_and_outputs():
-    outputs = {name: TASKS[name].task.num_outputs for name in task_names()}
+    outputs = {name: TASKS[name].task.num_outputs for name in BENCHMARKS}
     assert outputs == {
-        **dict.fromkeys(task_names(), 2),
+        **dict.fromkeys(BENCHMARKS, 2),
         "mnli": 3,
         "stsb": 1,
     }
@@ -55,7 +77,18 @@ def test_kinds_and_outputs():
     assert TASKS["cola"].task.text_columns == ("sentence",)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", CLASSES)
+def test_text_tasks(name):
+    task = TASKS[name].task
+    assert (task.name, task.kind) == (name, "classification")
+    assert task.text_columns == ("text",)
+    assert task.metrics == ("accuracy", "f1_macro")
+    assert len(task.labels) == len(set(task.labels)) == CLASSES[name]
+    if name != "cf_progressive_opinion":
+        assert list(task.labels) == sorted(task.labels)
+
+
+@pytest.mark.parametrize("name", (*BENCHMARKS, *CLASSES))
 def test_tasks_survive_json(name):
     task = TASKS[name].task
     assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
@@ -68,6 +101,35 @@ def test_local_files(tmp_path):
     assert data.train.texts == (["P train.tsv"], ["H"])
     assert data.dev.texts == (["P dev.tsv"], ["H"])
     assert data.extra_dev == {}
+
+
+def test_text_task_from_files(tmp_path):
+    rows = "".join(f"ham\ttext {i}\n" for i in range(10))
+    (tmp_path / "SMSSpamCollection").write_text(rows)
+    data = load_task("sms_spam", tmp_path)
+    assert data.task is TASKS["sms_spam"].task
+    assert (len(data.train), len(data.dev)) == (8, 1)
+    assert {name: len(rows) for name, rows in data.extra_dev.items()} == {"test": 1}
+
+
+def test_labels_that_only_the_file_knows(tmp_path):
+    rows = "".join(f"{i % 2} fee,story {i}\n" for i in range(20))
+    path = tmp_path / "customer_complaints" / "complaints.csv"
+    path.parent.mkdir()
+    path.write_text("Issue,Consumer complaint narrative\n" + rows)
+    data = load_task("customer_complaints", tmp_path)
+    assert data.task.labels == ("0 fee", "1 fee")
+    assert data.task.num_outputs == 2
+    assert np.bincount(data.train.labels).tolist() == [8, 8]
+    assert TASKS["customer_complaints"].task.labels == ()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_text_tasks_need_a_folder(name, tmp_path):
+    with pytest.raises(UserError, match=f"rows of {name} are read from.*--data_dir"):
+        load_task(name)
+    with pytest.raises(DataError, match=f"data of {name} must be .*{tmp_path}/{name}"):
+        load_task(name, tmp_path)
 
 
 def test_local_squad(tmp_path):
@@ -121,5 +183,5 @@ def test_squad_from_tfds(monkeypatch):
 def test_unknown_name():
     with pytest.raises(UserError, match="one of cola, sst2.*'SST-2'.*mean 'sst2'"):
         load_task("SST-2")
-    with pytest.raises(UserError, match="wnli, squad. Received: 'xyz'$"):
+    with pytest.raises(UserError, match="sms_spam, trec. Received: 'xyz'$"):
         load_task("xyz")

@@ -1,0 +1,103 @@
+"""The texts of a file of any size, some rows at a time."""
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from adapters_tf.data import delimited, json_lines
+from adapters_tf.data.examples import Examples, Rows
+from adapters_tf.data.files import FileFormat, dialect_of, refuse_empty
+from adapters_tf.data.text_file import read_text
+
+
+class RowStream:
+    """Unlabelled rows of a delimited or JSON-lines file, in their order.
+
+    Holds one row at a time, and of the whole file the lines of empty texts. It is read
+    once to check it, so that a fault on the last line is known before the first row is
+    used, and once more for each call of `windows`.
+
+    Args:
+        path: The file.
+        format: Its columns and how it is written; a label column is not read.
+
+    Attributes:
+        num_rows: Number of rows.
+
+    Raises:
+        DataError: As `read_columns` with `strict`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], format: FileFormat) -> None:
+        self._path = str(path)
+        self._format = format
+        self._dialect = dialect_of(self._path, format)
+        columns = format.text_columns
+        empty: list[list[int]] = [[] for _ in columns]
+        self.num_rows = 0
+        for line, values in self._rows():
+            self.num_rows += 1
+            for lines, value in zip(empty, values, strict=True):
+                if not value.strip():
+                    lines.append(line)
+        for name, lines in zip(columns, empty, strict=True):
+            refuse_empty(lines, self.num_rows, f"text column {name!r}", self._path)
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def windows(self, size: int, start: int = 0) -> Iterator[Examples]:
+        """The rows from `start` on, `size` at a time; the last ones may be fewer."""
+        rows = itertools.islice(self._rows(), start, None)
+        while window := list(itertools.islice(rows, size)):
+            columns = zip(*(values for _, values in window), strict=True)
+            yield Examples(tuple(list(column) for column in columns))
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        columns = self._format.text_columns
+        lines = self._lines()
+        if self._dialect is None:
+            yield from json_lines.iterate_rows(lines, columns, self._path)
+        else:
+            yield from delimited.iterate_rows(lines, columns, self._dialect, self._path)
+
+    def _lines(self) -> Iterator[str]:
+        blank = True
+        # See `read_text` and the two readers.
+        newline = None if self._dialect is None else ""
+        encoding = self._format.encoding
+        try:
+            with open(self._path, encoding=encoding, newline=newline) as file:
+                for number, line in enumerate(file):
+                    line = line if number else line.removeprefix("\ufeff")
+                    if "\0" in line:
+                        raise UnicodeError("a NUL byte")
+                    blank = blank and not line.strip()
+                    yield line
+            if blank:
+                raise UnicodeError("no text")
+        except (OSError, LookupError, UnicodeError):
+            # It says what is wrong, and where.
+            read_text(self._path, encoding)
+            raise
+
+
+class WholeRows:
+    """Rows in memory, some at a time, as a `RowStream` gives them.
+
+    Args:
+        rows: The rows.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def windows(self, size: int, start: int = 0) -> Iterator[Rows]:
+        """The rows from `start` on, `size` at a time."""
+        for at in range(start, len(self), size):
+            yield self._rows.take(np.arange(at, min(at + size, len(self))))

@@ -1,0 +1,97 @@
+"""Where a task's rows come from: a registry entry, or a person's own files."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from adapters_tf.data.files import FileFormat
+from adapters_tf.errors import UserError
+from adapters_tf.tasks.demo_task import load_demo_task
+from adapters_tf.tasks.file_task import LabelKind, load_file_task
+from adapters_tf.tasks.limit import limit_train_rows
+from adapters_tf.tasks.registry import load_task
+from adapters_tf.tasks.task import TaskData
+
+# Runs of different seeds are compared on the same rows.
+_SPLIT_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSource:
+    """A task's rows, not yet read.
+
+    Attributes:
+        name: Name of a task of the registry; with a `train_file`, whatever the task
+            is to be called. `None` without one: the demo's tweets.
+        data_dir: Folder with a registry task's public files; `None` for TensorFlow
+            Datasets.
+        tfds_data_dir: Folder of TensorFlow Datasets.
+        train_file: Training rows of a task of one's own.
+        dev_file: Its dev rows; `None` for a part of the training rows.
+        format: The columns of both files.
+        label_kind: See `load_file_task`.
+        dev_fraction: The part, without a `dev_file`.
+        max_train_examples: Train on this many rows, drawn at random; `None` for all.
+    """
+
+    name: str | None = None
+    data_dir: str | None = None
+    tfds_data_dir: str | None = None
+    train_file: str | None = None
+    dev_file: str | None = None
+    format: FileFormat | None = None
+    label_kind: LabelKind = "auto"
+    dev_fraction: float = 0.1
+    max_train_examples: int | None = None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TaskSource":
+        """A source from the fields of this class and of `FileFormat`, side by side.
+
+        Raises:
+            UserError: A field is not known.
+        """
+        own = {f.name for f in dataclasses.fields(cls)} - {"format"}
+        of_format = {f.name for f in dataclasses.fields(FileFormat)}
+        unknown = sorted(set(values) - own - of_format)
+        if unknown:
+            raise UserError(
+                f"A task takes {', '.join(sorted(own | of_format))}. Received: "
+                f"{', '.join(unknown)} of the task {values.get('name')!r}"
+            )
+        parts = {k: v for k, v in values.items() if k in of_format}
+        if parts:
+            parts.setdefault("text_columns", ("text",))
+            if not parts.get("label_columns"):
+                parts.setdefault("label_column", "label")
+        rest = {k: v for k, v in values.items() if k in own}
+        return cls(**rest, format=FileFormat(**parts) if parts else None)
+
+    @property
+    def task_name(self) -> str:
+        """The name that the loaded task will have."""
+        if self.name is not None:
+            return self.name
+        return pathlib.Path(self.train_file).stem if self.train_file else "tweets"
+
+    def load(self) -> TaskData:
+        """Read the rows.
+
+        Raises:
+            UserError: The task or its files are not usable.
+        """
+        if self.train_file is not None:
+            data = load_file_task(
+                self.train_file,
+                self.dev_file,
+                self.format or FileFormat(("text",), "label"),
+                self.label_kind,
+                self.dev_fraction,
+                seed=_SPLIT_SEED,
+                name=self.name,
+            )
+        elif self.name is not None:
+            data = load_task(self.name, self.data_dir, self.tfds_data_dir)
+        else:
+            data = load_demo_task(_SPLIT_SEED)
+        return limit_train_rows(data, self.max_train_examples, _SPLIT_SEED)
