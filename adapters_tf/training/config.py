@@ -1,6 +1,11 @@
 """Settings of a training run."""
 
 import dataclasses
+from typing import Any
+
+from adapters_tf.errors import check_counts
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.trainable_set import Tuning
 
 # Those of adapters and full did well without a sweep (docs/results.md); the others
 # have not been measured.
@@ -10,6 +15,7 @@ DEFAULT_LEARNING_RATES = {
     "top_n": 1e-4,
     "layer_norm": 1e-3,
     "head": 1e-3,
+    "adapters_only": 1e-3,
 }
 
 
@@ -46,11 +52,7 @@ class TrainConfig:
     eval_batch_size: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "steps_per_loop", "eval_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be 1 or more. Received: {name}={getattr(self, name)}"
-                )
+        check_counts(self, "epochs", "batch_size", "steps_per_loop", "eval_batch_size")
         if not self.learning_rate > 0:
             raise ValueError(
                 "learning_rate must be above 0. Received: "
@@ -65,3 +67,26 @@ class TrainConfig:
             raise ValueError(
                 f"seed must be from 0 to 2147483647. Received: seed={self.seed}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainJob:
+    """What to train, apart from the rows.
+
+    Attributes:
+        preset: The base; see `resolve_preset`.
+        tuning: What is trained.
+        adapter: The adapters; ignored where `tuning` has none.
+        head: Arguments of the head beside the number of classes.
+        seq_length: Longest input in tokens.
+        precision: `"float32"` or `"mixed_bfloat16"`.
+        config: How to train.
+    """
+
+    preset: str = "demo"
+    tuning: Tuning = Tuning()
+    adapter: AdapterConfig = AdapterConfig()
+    head: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seq_length: int = 128
+    precision: str = "float32"
+    config: TrainConfig = TrainConfig()

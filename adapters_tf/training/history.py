@@ -44,7 +44,7 @@ class History:
         return all(_first_metric({"dev": dev}) > _first_metric(e) for e in self.epochs)
 
     def add(self, epoch: dict[str, Any]) -> None:
-        """Add an epoch: `epoch` (from 1), `step`, `dev`."""
+        """Add an epoch: `epoch` (from 1), `step`, `dev`, and `confusion` of classes."""
         self.epochs.append(epoch)
         if self._writes:
             write_json(self._path, {"epochs": self.epochs})

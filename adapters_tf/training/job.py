@@ -6,25 +6,21 @@ import io
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from adapters_tf.data.examples import Examples, QuestionExamples
-from adapters_tf.data.preset_names import resolve_preset
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.build import build_model
 from adapters_tf.models.parameter_table import count_parameters
-from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.metrics import majority_baseline
 from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.checkpoints import KEPT_CHECKPOINTS
-from adapters_tf.training.config import TrainConfig
-from adapters_tf.training.evaluate import Evaluator, Prepared, prepare
+from adapters_tf.training.config import TrainJob
+from adapters_tf.training.evaluate import Evaluator, Prepared
 from adapters_tf.training.history import History
 from adapters_tf.training.loop import Place, TrainLoop
 from adapters_tf.training.lost_worker import lost_workers_are_named
+from adapters_tf.training.model_pool import ModelPool
+from adapters_tf.training.prefix_cache.cache import PrefixCache
 from adapters_tf.training.run_dir import (
     ADAPTER_DIR,
     BEST_ADAPTER_DIR,
@@ -34,51 +30,10 @@ from adapters_tf.training.run_dir import (
     write_json,
 )
 from adapters_tf.training.strategy import get_strategy, is_chief, sum_over_workers
-from adapters_tf.training.trainer import AdapterTrainer
 
 # float32 weights and two optimizer slots in each checkpoint, one more of which
 # is being written; the last and the best adapter, and one that replaces it.
 _BYTES_PER_TRAINED = 4 * (3 * (KEPT_CHECKPOINTS + 1) + 3)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainJob:
-    """What to train, apart from the rows.
-
-    Attributes:
-        preset: The base; see `resolve_preset`.
-        tuning: What is trained.
-        adapter: The adapters; ignored where `tuning` has none.
-        head: Arguments of the head beside the number of classes.
-        seq_length: Longest input in tokens.
-        precision: `"float32"` or `"mixed_bfloat16"`.
-        config: How to train.
-    """
-
-    preset: str = "demo"
-    tuning: Tuning = Tuning()
-    adapter: AdapterConfig = AdapterConfig()
-    head: dict[str, Any] = dataclasses.field(default_factory=dict)
-    seq_length: int = 128
-    precision: str = "float32"
-    config: TrainConfig = TrainConfig()
-
-
-def build_task_model(job: TrainJob, data: TaskData) -> AdapterModel:
-    """The model of this job for this task, freshly initialised from the seed."""
-    keras.utils.set_random_seed(job.config.seed)
-    head = dict(job.head) if data.task.kind != "question_answering" else {}
-    if data.task.kind == "classification":
-        head["num_classes"] = len(data.task.labels)
-    return build_model(
-        data.task.kind,
-        resolve_preset(job.preset),
-        job.adapter if job.tuning.method == "adapters" else None,
-        job.tuning,
-        job.seq_length,
-        head,
-        dtype=job.precision,
-    )
 
 
 def run_job(
@@ -88,6 +43,9 @@ def run_job(
     settings: dict[str, Any],
     overwrite: bool = False,
     strategy: tf.distribute.Strategy | None = None,
+    pool: ModelPool | None = None,
+    save_adapters: bool = True,
+    cache: PrefixCache | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate and save.
 
@@ -104,6 +62,10 @@ def run_job(
         settings: Identifies the run: only a run of equal settings is continued.
         overwrite: See `open_run`.
         strategy: From `get_strategy`; by default one device.
+        pool: Where to take the model from, if more runs are to come.
+        save_adapters: Without, `adapter/` and `best_adapter/` are not written.
+        cache: Keeps hidden states under the lowest trained block; by default one of
+            this run's own.
 
     Returns:
         What is in `metrics.json`.
@@ -124,40 +86,61 @@ def run_job(
         # The others look at the directory when the chief has made it what it is.
         sum_over_workers(strategy, 1.0)
         with strategy.scope():
-            metrics = _run(job, data, Place(Path(output_dir), chief), settings)
+            place = Place(Path(output_dir), chief)
+            pool, cache = pool or ModelPool(0), cache or PrefixCache()
+            metrics = _run(job, data, place, settings, pool, save_adapters, cache)
         # Nobody leaves while another still needs it.
         sum_over_workers(strategy, 1.0)
     return metrics
 
 
 def _run(
-    job: TrainJob, data: TaskData, place: Place, settings: dict[str, Any]
+    job: TrainJob,
+    data: TaskData,
+    place: Place,
+    settings: dict[str, Any],
+    pool: ModelPool,
+    save_adapters: bool,
+    cache: PrefixCache,
 ) -> dict[str, Any]:
-    model = build_task_model(job, data)
+    pooled = pool.get(job, data.task)
+    model = pooled.model
     counts = count_parameters(model)
     print(f"\n{counts.table()}\n", flush=True)
     if place.chief:
         require_free_space(place.directory, _BYTES_PER_TRAINED * counts.trained)
-    train, dev = (prepare(rows, model.preprocessor) for rows in (data.train, data.dev))
+    train, dev = (pool.prepare(rows, job, model) for rows in (data.train, data.dev))
     _report_rows(train, dev, job.seq_length)
+    held = cache.rows(pooled.prefix, [train.tokens, dev.tokens], job.config.epochs)
+    train, dev = (
+        dataclasses.replace(part, features=kept)
+        for part, kept in zip((train, dev), held, strict=True)
+    )
+
+    about = settings | {"train_rows": len(data.train), "dev_rows": len(data.dev)}
 
     def save(directory: str, scores: dict[str, float]) -> None:
+        if not save_adapters:
+            return
         adapter = model.get_adapter(
             task=data.task.to_dict(),
             metrics=scores,
             preset=job.preset,
             seq_length=job.seq_length,
-            training=settings,
+            training=about,
         )
         save_adapter(adapter, place.directory / directory, overwrite=True)
 
-    evaluator = Evaluator(model, data.task, job.config.eval_batch_size)
-    trainer = AdapterTrainer(model, train.features, job.config)
+    evaluator = Evaluator(pooled.predict, data.task)
+    trainer = pooled.trainer(job, train.features)
     loop = TrainLoop(
         trainer, evaluator, dev, place, lambda scores: save(BEST_ADAPTER_DIR, scores)
     )
     history = loop.run()
-    metrics = _metrics(job, data, model, evaluator, history)
+    metrics = _metrics(job, data, model, history)
+    for name, rows in data.extra_dev.items():
+        found = evaluator.metrics(pool.prepare(rows, job, model))
+        metrics[f"dev_{name}"] = found
     metrics["steps"] = trainer.total_steps
     metrics["examples_per_second"] = loop.progress.throughput.examples_per_second
     if place.chief:
@@ -167,19 +150,16 @@ def _run(
 
 
 def _metrics(
-    job: TrainJob,
-    data: TaskData,
-    model: AdapterModel,
-    evaluator: Evaluator,
-    history: History,
+    job: TrainJob, data: TaskData, model: AdapterModel, history: History
 ) -> dict[str, Any]:
     counts = count_parameters(model)
+    last, best = history.epochs[-1], history.best
     metrics = {
         "task": data.task.name,
-        "dev": history.scores,
-        "best": history.best,
+        "dev": last["dev"],
+        "best": {name: best[name] for name in ("epoch", "step", "dev")},
         "majority_baseline": majority_baseline(
-            data.task, _references(data.train), _references(data.dev)
+            data.task, data.train.references, data.dev.references
         ),
         "train_rows": len(data.train),
         "dev_rows": len(data.dev),
@@ -188,19 +168,19 @@ def _metrics(
         "epochs": job.config.epochs,
         "seed": job.config.seed,
     }
-    for name, rows in data.extra_dev.items():
-        metrics[f"dev_{name}"] = evaluator.metrics(prepare(rows, model.preprocessor))
+    if "confusion" in last:
+        metrics["confusion"] = last["confusion"]
     return metrics
-
-
-def _references(rows: Examples | QuestionExamples) -> Any:
-    return rows if isinstance(rows, QuestionExamples) else rows.labels
 
 
 def _report_rows(train: Prepared, dev: Prepared, seq_length: int) -> None:
     for name, part in (("training", train), ("dev", dev)):
-        cut = part.features.num_truncated
-        if part.questions is None:
+        cut = part.tokens.num_truncated
+        if part.words is not None:
+            note = f"{cut:,} cut to {seq_length} tokens" if cut else "none truncated"
+            if part.words.num_unread:
+                note += f"; {part.words.num_unread:,} words of them count as O"
+        elif part.questions is None:
             note = (
                 f"{cut:,} truncated to {seq_length} tokens" if cut else "none truncated"
             )

@@ -4,22 +4,25 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orbit
 
 from adapters_tf.errors import UserError
 from adapters_tf.training.checkpoints import (
     checkpoint_manager,
+    find_checkpoints,
     remove_unlisted,
     restore_newest,
 )
 from adapters_tf.training.evaluate import Evaluator, Prepared
 from adapters_tf.training.history import History
+from adapters_tf.training.lost_worker import say_goodbye
 from adapters_tf.training.progress import Progress, silent
 from adapters_tf.training.run_dir import CHECKPOINT_DIR, TENSORBOARD_DIR
 from adapters_tf.training.stop_signal import Stopped, StopSignal
 from adapters_tf.training.strategy import sum_over_workers
-from adapters_tf.training.trainer import AdapterTrainer
+from adapters_tf.training.trainer import AdapterTrainer, LossIsNotFinite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +82,11 @@ class TrainLoop:
         checkpoint = trainer.checkpoint()
         checkpoint.throughput = self.progress.throughput
         shared = str(place.directory / CHECKPOINT_DIR)
+        # Before restoring, for which the workers talk: of two that find different
+        # files, one would wait for an answer to another question.
+        self._check_same_step(max(map(_step_of, find_checkpoints(shared)), default=0))
         restored = restore_newest(checkpoint, shared)
         done = int(trainer.global_step.numpy())
-        self._check_same_step(done)
         # TensorFlow wants every process to save, each to a place of its own.
         own = shared if place.chief else scratch
         manager = checkpoint_manager(
@@ -113,8 +118,13 @@ class TrainLoop:
                         controller.train(steps=end)
                 self._measure(history, controller, epoch)
         except Stopped:
-            if int(trainer.global_step.numpy()) != _step_of(manager.latest_checkpoint):
+            newest = manager.latest_checkpoint
+            if not newest or int(trainer.global_step.numpy()) != _step_of(newest):
                 manager.save(trainer.global_step.numpy(), check_interval=False)
+            say_goodbye(trainer.strategy)
+            raise
+        except LossIsNotFinite:
+            say_goodbye(trainer.strategy)
             raise
         remove_unlisted(manager)
         return history
@@ -122,7 +132,8 @@ class TrainLoop:
     def _measure(
         self, history: History, controller: orbit.Controller, epoch: int
     ) -> None:
-        scores = self._evaluator.metrics(self._dev)
+        found = self._evaluator.evaluate(self._dev)
+        scores = found.metrics
         self.progress.end(scores)
         step = int(self._trainer.global_step.numpy())
         if self._place.chief:
@@ -131,7 +142,10 @@ class TrainLoop:
             summaries.flush()
             if history.is_best(scores):
                 self._save_best(scores)
-        history.add({"epoch": epoch + 1, "step": step, "dev": scores})
+        entry: dict[str, Any] = {"epoch": epoch + 1, "step": step, "dev": scores}
+        if found.confusion:
+            entry["confusion"] = found.confusion
+        history.add(entry)
         if step < self._trainer.total_steps:
             self._stop_if_asked()
 
@@ -148,7 +162,10 @@ class TrainLoop:
     def _check_same_step(self, step: int) -> None:
         strategy = self._trainer.strategy
         total = sum_over_workers(strategy, float(step))
-        if total != step * sum_over_workers(strategy, 1.0):
+        differs = total != step * sum_over_workers(strategy, 1.0)
+        # Of three, one may be the mean of the others; all leave, or none.
+        if sum_over_workers(strategy, float(differs)):
+            say_goodbye(strategy)
             raise UserError(
                 "All workers must see the same output_dir, on a file system that they "
                 f"share. Received: a worker that found step {step} there, and others "
@@ -156,5 +173,5 @@ class TrainLoop:
             )
 
 
-def _step_of(path: str | None) -> int:
-    return int(path.rsplit("-", 1)[1]) if path else -1
+def _step_of(path: str) -> int:
+    return int(path.rsplit("-", 1)[1])

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from adapters_tf.errors import TryAgain
-from adapters_tf.training.strategy import num_workers
+from adapters_tf.training.strategy import num_workers, sum_over_workers
+
+_SIGNS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
 
 
 class WorkerLost(TryAgain):
@@ -25,13 +33,8 @@ def lost_workers_are_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-        tf.errors.InternalError,
-    ) as error:
+        say_goodbye(strategy)
+    except _SIGNS as error:
         if num_workers(strategy) == 1:
             raise
         # Under the name of the graph, each line is a device's account of it.
@@ -43,3 +46,17 @@ def lost_workers_are_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
             "command again on all workers: the run goes on from its last checkpoint. "
             f"TensorFlow says: {reason}"
         ) from error
+
+
+def say_goodbye(strategy: tf.distribute.Strategy) -> None:
+    """Call it last, in all workers, where all of them end in the same way.
+
+    A worker that has the result of a collective operation may have left before
+    another has it, which then fails. All have the results of those before this one,
+    whose own failure means nothing.
+
+    Args:
+        strategy: The run's strategy; of one worker, nothing is done.
+    """
+    with contextlib.suppress(*_SIGNS):
+        sum_over_workers(strategy, 1.0)

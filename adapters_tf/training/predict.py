@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import keras
 import numpy as np
+import scipy.special
 import tensorflow as tf
 
+from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.batches import eval_batches
-from adapters_tf.data.features import Features
 from adapters_tf.models.adapter_model import AdapterModel
+from adapters_tf.models.features import Features, padded_length
+from adapters_tf.models.frozen_prefix import FrozenPrefix
+from adapters_tf.training.prefix_cache.hidden_states import HiddenStates, prefix_of
 from adapters_tf.training.shares import split_rows
 from adapters_tf.training.strategy import is_tpu, per_replica
-
-_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 
 class Predictor:
@@ -27,29 +30,42 @@ class Predictor:
     """
 
     def __init__(self, model: AdapterModel, batch_size: int = 64) -> None:
+        require_tensorflow_backend("Predictor")
         self.batch_size = batch_size
         self._model = model
+        self._positions = getattr(model.backbone, "max_sequence_length", None)
         self._strategy = tf.distribute.get_strategy()
         self._replicas = self._strategy.num_replicas_in_sync
         self._static = is_tpu(self._strategy)
-        inputs = tf.TensorSpec([None, None], tf.int32)
-        signature = [{name: inputs for name in _INPUTS}]
-        self._run: Any = (
-            tf.function(self.replica_step, input_signature=signature)
-            if self._replicas == 1 and not self._static
-            else tf.function(self._on_replicas, reduce_retracing=True)
-        )
+        # By what the rows are: tokens (None), or hidden states of a cut of the model.
+        self._functions: dict[FrozenPrefix | None, Any] = {}
+
+    def _function(self, features: Features | HiddenStates) -> Any:
+        prefix = prefix_of(features)
+        if prefix not in self._functions:
+            step = self.replica_step if prefix is None else _inference(prefix.upper)
+            self._functions[prefix] = self._traced(step, features)
+        return self._functions[prefix]
+
+    def _traced(self, step: Any, features: Features | HiddenStates) -> Any:
+        if self._replicas == 1 and not self._static:
+            return tf.function(step, input_signature=[features.specs()])
+
+        def on_replicas(x: Any) -> Any:
+            outputs = self._strategy.run(step, args=(x,))
+            return self._strategy.gather(outputs, axis=0)
+
+        return tf.function(on_replicas, reduce_retracing=True)
 
     def replica_step(self, x: Any) -> Any:
         """The outputs of one replica's rows."""
         return self._model(x, training=False)
 
-    def _on_replicas(self, x: Any) -> Any:
-        outputs = self._strategy.run(self.replica_step, args=(x,))
-        return self._strategy.gather(outputs, axis=0)
-
-    def __call__(self, features: Features) -> list[Any]:
+    def __call__(self, features: Features | HiddenStates) -> list[Any]:
         """Each row's output.
+
+        Args:
+            features: The rows: tokens, or hidden states under blocks of this model.
 
         Returns:
             N arrays, in the order of the rows: logits `[classes]`, a score
@@ -57,25 +73,30 @@ class Predictor:
         """
         outputs: list[Any] = [None] * len(features)
         lengths = features.lengths
-        longest = -(-int(lengths.max()) // 8) * 8 if len(lengths) else 0
         for rows in eval_batches(lengths, self.batch_size):
-            values = self._outputs(features, rows, longest)[: len(rows)]
+            values = self._outputs(features, rows)[: len(rows)]
             for row, value in zip(rows, values, strict=True):
                 outputs[row] = value[: lengths[row]] if value.ndim == 2 else value
         return outputs
 
-    def _outputs(self, features: Features, rows: np.ndarray, longest: int) -> Any:
+    def _outputs(self, features: Features | HiddenStates, rows: np.ndarray) -> Any:
+        run = self._function(features)
+        # A TPU takes one shape.
+        among = features.lengths if self._static else features.lengths[rows]
+        length = padded_length(among, most=self._positions)
         if self._replicas == 1 and not self._static:
-            return self._run(features.batch(rows)).numpy()
+            return run(features.batch(rows, length=length)).numpy()
         size = -(-self.batch_size // self._replicas) if self._static else None
         shares, _ = split_rows(rows, self._replicas, size)
-        length = longest
-        if not self._static:
-            length = -(-int(features.lengths[rows].max()) // 8) * 8
         x = per_replica(
-            self._strategy, lambda replica: features.batch(shares[replica], 8, length)
+            self._strategy,
+            lambda replica: features.batch(shares[replica], length=length),
         )
-        return self._run(x).numpy()
+        return run(x).numpy()
+
+
+def _inference(part: keras.Model) -> Any:
+    return lambda x: part(x, training=False)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -83,3 +104,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     logits = np.asarray(logits, np.float64)
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of each logit by itself, in float64."""
+    return scipy.special.expit(np.asarray(logits, np.float64))

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ CHECKPOINT_DIR = "checkpoints"
 TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
 _LOCK_FILE = ".lock"
+# What `write_json` leaves where its process is killed.
+_LEFTOVER = re.compile(r"\..+\.jsonl?\.\d+\.tmp")
+# TensorFlow writes `FILE; REASON`, and may go on with names of its own.
+_REASON = re.compile(r"; ([^;.\[\n]+)")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -39,8 +44,55 @@ def write_json(path: Path, value: Any) -> None:
         raise UserError(f"{path} could not be written: {error.strerror}") from error
 
 
+def held_files(directory: Path) -> list[str]:
+    """Names in an output directory, without this program's lock and unfinished files.
+
+    A process killed in the middle of `write_json` leaves its temporary file. It is no
+    reason to take the directory for somebody else's.
+    """
+    return sorted(
+        path.name
+        for path in directory.iterdir()
+        if path.name != _LOCK_FILE and not _LEFTOVER.fullmatch(path.name)
+    )
+
+
 def _is_run(directory: Path) -> bool:
     return (directory / SETTINGS_FILE).is_file()
+
+
+def read_metrics(directory: Path) -> dict[str, Any] | None:
+    """What is in `metrics.json` of a run's directory; `None` if it has not ended."""
+    path = directory / METRICS_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+@contextlib.contextmanager
+def lock_directory(path: Path) -> Iterator[None]:
+    """Make an output directory if need be, and keep other processes from it.
+
+    Unfinished files of a killed process are removed.
+
+    Raises:
+        UserError: if it is in use or not writable.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / _LOCK_FILE, "w")
+    except OSError as error:
+        raise _not_writable(path, error.strerror or str(error)) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"Another run is writing to output_dir {str(path)!r}. Wait for it, or "
+                "choose another output_dir."
+            ) from None
+        for leftover in path.glob(".*.tmp"):
+            if _LEFTOVER.fullmatch(leftover.name):
+                leftover.unlink(missing_ok=True)
+        yield
 
 
 @contextlib.contextmanager
@@ -66,22 +118,7 @@ def open_run(
             settings, files of something else, is in use, or not writable.
     """
     path = Path(directory)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / _LOCK_FILE, "w")
-    except OSError as error:
-        raise UserError(
-            f"output_dir must be a directory that can be written. Received: "
-            f"{str(path)!r}: {error.strerror}"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"Another run is writing to output_dir {str(path)!r}. Wait for it, or "
-                "choose another output_dir."
-            ) from None
+    with lock_directory(path):
         check_run(path, settings, overwrite)
         if overwrite:
             _remove_run(path)
@@ -94,7 +131,26 @@ def open_run(
             # TensorFlow's own writers name the file they could not write.
             if str(path) not in error.message:
                 raise
-            raise _write_failed(path, error.message.rsplit("; ", 1)[-1]) from error
+            reasons = _REASON.findall(error.message) or [error.message]
+            raise _write_failed(path, reasons[-1].strip()) from error
+
+
+def _not_writable(path: Path, reason: str) -> UserError:
+    return UserError(
+        "output_dir must be a directory that can be written. Received: "
+        f"{str(path)!r}: {reason}"
+    )
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a place where no file can be made, without making one."""
+    place = path
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise _not_writable(path, f"{str(place)!r} is not a directory")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise _not_writable(path, f"{str(place)!r} is not writable")
 
 
 def _write_failed(path: Path, reason: str) -> UserError:
@@ -136,13 +192,14 @@ def check_run(
         overwrite: Whether a run that is there may be replaced.
 
     Raises:
-        UserError: if the directory holds a finished run, a run of other
-            settings, or files of something else.
+        UserError: if the directory cannot be written, or holds a finished run, a
+            run of other settings, or files of something else.
     """
     path = Path(directory)
+    _check_writable(path)
     if not path.is_dir():
         return
-    files = sorted(p.name for p in path.iterdir() if p.name != _LOCK_FILE)
+    files = held_files(path)
     if not files:
         return
     if not _is_run(path):

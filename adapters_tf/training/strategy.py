@@ -9,6 +9,7 @@ import tensorflow as tf
 from official.common import distribute_utils
 
 from adapters_tf.errors import UserError
+from adapters_tf.training.meeting import meet_workers
 from adapters_tf.training.tpu import connect_to_tpu
 
 STRATEGIES = ("off", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
@@ -35,6 +36,7 @@ def get_strategy(name: str, tpu: str = "local") -> tf.distribute.Strategy:
     Raises:
         UserError: if the name is another, there is no such TPU, or `TF_CONFIG` is
             not that of a worker.
+        TryAgain: if a worker does not start within ten minutes.
     """
     if name not in STRATEGIES:
         raise UserError(
@@ -44,7 +46,7 @@ def get_strategy(name: str, tpu: str = "local") -> tf.distribute.Strategy:
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multi_worker_mirrored":
-        _check_tf_config()
+        meet_workers(*_addresses())
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
         return tf.distribute.TPUStrategy(connect_to_tpu(tpu))
@@ -52,24 +54,26 @@ def get_strategy(name: str, tpu: str = "local") -> tf.distribute.Strategy:
     return distribute_utils.get_distribution_strategy(name, num_gpus=num_gpus)
 
 
-def _check_tf_config() -> None:
+def _addresses() -> tuple[list[str], str]:
+    """Of all workers, and of this one, from `TF_CONFIG`."""
     text = os.environ.get("TF_CONFIG", "")
     try:
         config = json.loads(text or "{}")
         workers = [*config["cluster"].get("chief", []), *config["cluster"]["worker"]]
         task = config["task"]
-        config["cluster"][task["type"]][int(task["index"])]
+        own = config["cluster"][task["type"]][int(task["index"])]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UserError(
             "Each worker of multi_worker_mirrored needs the environment variable "
             "TF_CONFIG, with the addresses of all workers and its own place among "
             f"them. Received: {text or 'none'}. Such as: {_EXAMPLE}"
         ) from error
-    if task["type"] not in ("chief", "worker") or not workers:
+    if task["type"] not in ("chief", "worker"):
         raise UserError(
             "TF_CONFIG's task must be a worker, or the chief. Received: "
             f"{task['type']!r}. Such as: {_EXAMPLE}"
         )
+    return workers, own
 
 
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:
@@ -119,6 +123,10 @@ def sum_over_workers(strategy: tf.distribute.Strategy, value: float) -> float:
     """
     if num_workers(strategy) == 1:
         return value
+    # On the first replica of each: a part on every one would not add up exactly.
     mine = strategy.num_replicas_in_sync // num_workers(strategy)
-    values = per_replica(strategy, lambda _: tf.constant(value / mine, tf.float64))
+    values = per_replica(
+        strategy,
+        lambda replica: tf.constant(0.0 if replica % mine else value, tf.float64),
+    )
     return float(strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))

@@ -7,22 +7,30 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
+from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.batches import steps_per_epoch, train_batches
-from adapters_tf.data.features import Features
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
+from adapters_tf.models.features import Features, padded_length
+from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.train_step import train_step
 from adapters_tf.training.config import TrainConfig
+from adapters_tf.training.prefix_cache.hidden_states import HiddenStates, prefix_of
+from adapters_tf.training.schedule import RunSchedule
 from adapters_tf.training.shares import split_rows
 from adapters_tf.training.strategy import is_tpu
 
 _XLA_MULTIPLE = 32  # of tokens: few shapes to compile
-_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 
 class LossIsNotFinite(UserError):
     """Training diverged; the last checkpoint is from before."""
+
+
+def step_constants(config: TrainConfig) -> dict[str, Any]:
+    """What is part of the traced train step, and so the same for all its runs."""
+    names = ("weight_decay", "clip_norm", "jit_compile")
+    return {name: getattr(config, name) for name in names}
 
 
 class AdapterTrainer(orbit.StandardTrainer):
@@ -35,7 +43,8 @@ class AdapterTrainer(orbit.StandardTrainer):
 
     Args:
         model: The model; this compiles it with the reference's optimizer.
-        features: Tokenised, labelled training rows; the same in every process.
+        features: Tokenised, labelled training rows, or their hidden states under
+            the blocks that the model does not train; the same in every process.
         config: The run's settings.
 
     Attributes:
@@ -45,33 +54,85 @@ class AdapterTrainer(orbit.StandardTrainer):
     """
 
     def __init__(
-        self, model: AdapterModel, features: Features, config: TrainConfig
+        self,
+        model: AdapterModel,
+        features: Features | HiddenStates,
+        config: TrainConfig,
     ) -> None:
-        self.steps_per_epoch = steps_per_epoch(len(features), config.batch_size)
-        self.total_steps = self.steps_per_epoch * config.epochs
-        warmup_steps = round(self.total_steps * config.warmup_proportion)
-        self._schedule = LinearWarmupDecay(
-            config.learning_rate, self.total_steps, warmup_steps
-        )
+        require_tensorflow_backend("AdapterTrainer")
+        self._schedule = RunSchedule()
         optimizer = create_optimizer(
             model.trainable_variables, self._schedule, config.weight_decay
         )
         model.compile(optimizer, seed=config.seed, clip_norm=config.clip_norm)
         self.model = model
-        self.features = features
-        self.config = config
+        self._prefix = prefix_of(features)
+        self._positions = getattr(model.backbone, "max_sequence_length", None)
         self.global_step = model.optimizer.iterations.value
         self.strategy = tf.distribute.get_strategy()
         # A TPU takes one shape, and compiles the whole step by itself.
         self._static = is_tpu(self.strategy)
         self._jit_compile = config.jit_compile and not self._static
+        self._seed = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._loss_sum = tf.Variable(0.0, trainable=False)
         self._weight_sum = tf.Variable(0.0, trainable=False)
         self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._weights_are_finite = tf.function(self._check_weights)
+        self._set_run(features, config)
+        super().__init__(self.strategy.distribute_datasets_from_function(self._dataset))
+
+    def takes(self, features: Features | HiddenStates) -> bool:
+        """Whether the traced step reads rows of this kind."""
+        return prefix_of(features) is self._prefix
+
+    def restart(self, features: Features | HiddenStates, config: TrainConfig) -> None:
+        """Make ready for another run of the same model, without a new trace.
+
+        The optimizer is as new afterwards; the model's weights are the caller's.
+
+        Args:
+            features: As the constructor's, and of the kind that it `takes`.
+            config: With the `step_constants` of the first.
+
+        Raises:
+            ValueError: if the step would have to be traced anew.
+        """
+        if not self.takes(features):
+            raise ValueError(
+                "A trainer goes on with rows of the kind it was made for: tokens, or "
+                "hidden states of the same model. Received: another kind"
+            )
+        if self._static or step_constants(config) != step_constants(self.config):
+            raise ValueError(
+                "A trainer can start another run with other rows, rates, epochs and "
+                "seeds, and not on a TPU. Received: "
+                f"{step_constants(config)} after {step_constants(self.config)}"
+            )
+        # The step and the moments; the rate is no variable of the optimizer's.
+        for variable in self.model.optimizer.variables:
+            variable.assign(tf.zeros_like(variable.value))
+        self._set_run(features, config)
+        self.train_dataset = self.strategy.distribute_datasets_from_function(
+            self._dataset
+        )
+
+    def _set_run(self, features: Features | HiddenStates, config: TrainConfig) -> None:
+        if features.labels is None:
+            raise ValueError("Rows to train on must have labels. Received: labels=None")
+        self.features = features
+        self._labels = features.labels
+        self.config = config
+        self.steps_per_epoch = steps_per_epoch(len(features), config.batch_size)
+        self.total_steps = self.steps_per_epoch * config.epochs
+        self._schedule.begin(
+            config.learning_rate,
+            self.total_steps,
+            round(self.total_steps * config.warmup_proportion),
+        )
+        self._seed.assign(config.seed)
+        self._bad_step.assign(-1)
         self._last_step = 0
         self._start_step: int | None = None
-        super().__init__(self.strategy.distribute_datasets_from_function(self._dataset))
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """Exactly what training changes: trained variables and optimizer."""
@@ -89,14 +150,13 @@ class AdapterTrainer(orbit.StandardTrainer):
         replicas = context.num_replicas_in_sync
         local = replicas // context.num_input_pipelines
         first = context.input_pipeline_id * local
-        y = self.features.labels
-        shape = [None, None]
+        y = self._labels
+        shape: list[int | None] = [None, None]
         if self._static:
             rows = -(-self.config.batch_size // replicas)
             shape = [rows, self._longest()]
-        inputs = tf.TensorSpec(shape, tf.int32)
         spec = (
-            {name: inputs for name in _INPUTS},
+            self.features.specs(*shape),
             tf.TensorSpec([shape[0], *y.shape[1:]], y.dtype),
             tf.TensorSpec(shape[:1], tf.float32),
         )
@@ -104,7 +164,11 @@ class AdapterTrainer(orbit.StandardTrainer):
             lambda: self._shares(replicas, range(first, first + local)),
             output_signature=spec,
         )
-        return data.prefetch(4 * local)
+        options = tf.data.Options()
+        # Nothing here is tuned, and the thread that would do it was seen to hold up the
+        # end of a process with many runs for minutes.
+        options.autotune.enabled = False
+        return data.prefetch(4 * local).with_options(options)
 
     def _shares(self, replicas: int, mine: range) -> Iterator[tuple[Any, ...]]:
         size = None
@@ -116,7 +180,7 @@ class AdapterTrainer(orbit.StandardTrainer):
             for replica in mine:
                 share = shares[replica]
                 x = self.features.batch(share, length=length)
-                yield x, self.features.labels[share], weights[replica]
+                yield x, self._labels[share], weights[replica]
 
     def _batches(self) -> Iterator[np.ndarray]:
         # tf.data calls this from a thread of its own while the first step is
@@ -135,10 +199,10 @@ class AdapterTrainer(orbit.StandardTrainer):
         if self._static:
             return self._longest()
         multiple = _XLA_MULTIPLE if self._jit_compile else 8
-        return -(-int(self.features.lengths[rows].max()) // multiple) * multiple
+        return padded_length(self.features.lengths[rows], multiple, self._positions)
 
     def _longest(self) -> int:
-        return -(-int(self.features.lengths.max()) // 8) * 8
+        return padded_length(self.features.lengths, most=self._positions)
 
     # === Steps ===
 
@@ -156,10 +220,11 @@ class AdapterTrainer(orbit.StandardTrainer):
             x,
             y,
             weight,
-            seed=self.config.seed,
+            seed=self._seed,
             step=self.global_step,
             clip_norm=self.config.clip_norm,
             jit_compile=self._jit_compile,
+            forward=self._prefix.upper if self._prefix else None,
         )[1:]
 
     def train_step(self, iterator: Any) -> None:

@@ -36,6 +36,15 @@ def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         lambda path: tf.errors.ResourceExhaustedError(
             None, None, f"{path}/checkpoints/x; No space left on device"
         ),
+        lambda path: tf.errors.ResourceExhaustedError(
+            None, None, f"{path}/x; No space left on device [Op:SaveV2]"
+        ),
+        lambda path: tf.errors.OutOfRangeError(
+            None,
+            None,
+            f"{path}/e.v2; No space left on device\n\tFailed to flush 8 events to "
+            f"{path}/e.v2\n\tCould not flush events file. [Op:FlushSummaryWriter]",
+        ),
     ],
 )
 def test_full_disk_in_the_middle_is_a_clear_error(tmp_path, error):
@@ -105,3 +114,25 @@ def test_place_under_a_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="must be a directory that can be written"):
         with open_run(Path(tmp_path / "file" / "run"), {}, overwrite=False):
             pass
+
+
+def test_run_killed_while_its_first_file_was_written_goes_on(tmp_path):
+    code = (
+        "import os, sys; from adapters_tf.training import run_dir;"
+        "run_dir.os.fsync = lambda _: os.kill(os.getpid(), 9);"
+        "run_dir.open_run(sys.argv[1], {'seed': 0}, False).__enter__()"
+    )
+    run = tmp_path / "run"
+    killed = subprocess.run([sys.executable, "-P", "-c", code, str(run)])
+    assert killed.returncode == -9
+    assert [p.suffix for p in run.glob(".settings*")] == [".tmp"]
+    with open_run(run, {"seed": 0}, overwrite=False):
+        assert sorted(os.listdir(run)) == [".lock", "settings.json"]
+
+
+def test_unfinished_files_of_other_programs_are_refused_and_kept(tmp_path):
+    (tmp_path / ".thesis.odt.12.tmp").write_text("mine")
+    with pytest.raises(UserError, match="which holds other files: .thesis.odt.12.tmp"):
+        with open_run(tmp_path, {"seed": 0}, overwrite=False):
+            pass
+    assert (tmp_path / ".thesis.odt.12.tmp").read_text() == "mine"

@@ -9,13 +9,15 @@ from adapters_tf.data.examples import Examples
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.features import Features
+from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
 from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.tasks.task import Task, TaskData
-from adapters_tf.training.config import TrainConfig
+from adapters_tf.tasks.task import Task
+from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.evaluate import prepare
-from adapters_tf.training.job import TrainJob, build_task_model
+from adapters_tf.training.model_pool import build_task_model
 from adapters_tf.training.predict import Predictor
+from adapters_tf.training.prefix_cache.hidden_states import HiddenStatesComputer
 from adapters_tf.training.trainer import AdapterTrainer
 
 TEXTS = ["the film was good", "a bad plot", "so very fine and lovely", "sad actor"] * 5
@@ -35,9 +37,35 @@ def make_model(tiny_preset):
             **kwargs,
         )
         rows = Examples((TEXTS,), LABELS)
-        return build_task_model(job, TaskData(TASK, rows, rows)), rows
+        return build_task_model(job, TASK), rows
 
     return make
+
+
+def test_rows_as_long_as_the_base_has_positions(tmp_path):
+    """13 of them, which is no multiple of what batches are padded to."""
+    kwargs = {"vocabulary_size": 30, "num_layers": 2, "num_heads": 2}
+    kwargs |= {"hidden_dim": 8, "intermediate_dim": 8, "max_sequence_length": 13}
+    backbone = BertAdapterBackbone(
+        **kwargs, adapter=AdapterConfig(bottleneck_dim=4, layers=(1,))
+    )
+    model = AdapterTextClassifier(backbone, 2)
+    ids = np.random.default_rng(0).integers(5, 30, 26).astype(np.int32)
+    rows = Features(ids, 0 * ids, np.array([0, 13, 26]), np.array([0, 1], np.int32))
+    trainer = AdapterTrainer(model, rows, CONFIG)
+    assert np.isfinite(trainer.train(tf.constant(2))["loss"])
+    x = rows.batch(np.arange(2), length=13)
+    expected = model(x, training=False)
+    np.testing.assert_allclose(Predictor(model)(rows), expected, atol=1e-6)
+    ((_, state), _), *_ = HiddenStatesComputer(FrozenPrefix(model))(rows, [0, 1])
+    assert len(state) == 13 * 8 * 4
+
+
+def test_rows_without_labels(make_model):
+    model, _ = make_model()
+    features = prepare(Examples((TEXTS,)), model.preprocessor).features
+    with pytest.raises(ValueError, match="Received: labels=None"):
+        AdapterTrainer(model, features, CONFIG)
 
 
 def weights(model):
@@ -70,6 +98,20 @@ def test_trainer_and_fit_give_the_same_weights(make_model):
     for ours, theirs in zip(weights(model), weights(other), strict=True):
         # Two graphs round differently; a fault in the step would show in 1e-3.
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_batches_of_other_lengths_are_no_other_trace(make_model):
+    model, _ = make_model()
+    rows = Examples((["so very " * 5, "sad", *TEXTS],), np.append([1, 0], LABELS))
+    features = prepare(rows, model.preprocessor).tokens
+    trainer = AdapterTrainer(model, features, CONFIG)
+    lengths = []
+    padded = trainer._padded_length
+    trainer._padded_length = lambda rows: lengths.append(padded(rows)) or lengths[-1]
+    for _ in range(2):
+        trainer.train(tf.constant(trainer.steps_per_epoch))
+    assert len(set(lengths)) > 1
+    assert trainer._train_loop_fn.experimental_get_tracing_count() == 1
 
 
 def test_restored_trainer_goes_on_to_the_same_bits(make_model, tmp_path):

@@ -1,0 +1,1 @@
+"""Hidden states under the lowest trained block: computed once, kept, read again."""
