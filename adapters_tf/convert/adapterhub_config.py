@@ -1,0 +1,315 @@
+"""AdapterHub's `adapter_config.json` and our `AdapterConfig`, both ways."""
+
+import dataclasses
+import re
+from typing import Any
+
+from adapters_tf.convert.json_file import field
+from adapters_tf.errors import UserError
+from adapters_tf.layers.adapter_config import AdapterConfig
+
+CONFIG_FILE = "adapter_config.json"
+# What the files that we write are compatible with. A version must be there: without
+# one the library takes `gelu` for the tanh form.
+VERSION = "adapters.1.3.0"
+# Names of transformers' activations -> ours. Its leakyrelu has another slope than
+# Keras's, and the rest have no counterpart.
+_ACTIVATIONS = {
+    "relu": "relu",
+    "swish": "silu",
+    "silu": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "relu6": "relu6",
+    "mish": "mish",
+    "linear": "linear",
+}
+_LEGACY_ACTIVATIONS = {"gelu": "gelu_new", "gelu_orig": "gelu"}
+# What the adapters of this library compute: field -> the values that say so.
+_FIXED = {
+    "architecture": (None,),
+    "original_ln_after": (True,),
+    "ln_before": (False,),
+    "ln_after": (False,),
+    "is_parallel": (False,),
+    "use_gating": (False,),
+    "cross_adapter": (False, None),
+    "phm_layer": (False,),
+    "stochastic_depth": (0.0, None),
+}
+# Read by the code below, or without a meaning where the values above are as they are.
+_READ = {
+    "mh_adapter",
+    "output_adapter",
+    "reduction_factor",
+    "non_linearity",
+    "original_ln_before",
+    "residual_before_ln",
+    "scaling",
+    "dropout",
+    "leave_out",
+    "inv_adapter",
+    "invertible_adapter",
+}
+_WITHOUT_MEANING = {
+    "adapter_residual_before_ln",
+    "init_weights",
+    "init_weights_seed",
+    "inv_adapter_reduction_factor",
+    "phm_dim",
+    "factorized_phm_W",
+    "shared_W_phm",
+    "shared_phm_rule",
+    "factorized_phm_rule",
+    "phm_c_init",
+    "phm_init_range",
+    "learn_phm",
+    "hypercomplex_nonlinearity",
+    "phm_rank",
+    "phm_bias",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class HubAdapter:
+    """What an `adapter_config.json` says.
+
+    Attributes:
+        name: The adapter's name, which is part of its tensors' names.
+        adapter: The adapters.
+        scaling: Factor of what an adapter adds; part of our up-projections.
+        dropout: Dropout in training on what an adapter adds, which ours have not.
+    """
+
+    name: str
+    adapter: AdapterConfig
+    scaling: float
+    dropout: float
+
+
+def read_hub_config(
+    config: dict[str, Any], hidden_dim: int, num_layers: int
+) -> HubAdapter:
+    """What an `adapter_config.json` says, for a base of this size.
+
+    Args:
+        config: The whole file.
+        hidden_dim: Hidden size of the base.
+        num_layers: Number of its blocks.
+
+    Raises:
+        UserError: if it is not of a BERT of that size, or its adapters compute
+            something that this library's do not.
+    """
+    name = field(config, "name", str, CONFIG_FILE)
+    for key, own in (("model_type", "bert"), ("hidden_size", hidden_dim)):
+        if config.get(key, own) != own:
+            raise UserError(
+                f"The adapter's {key} must be the base's, {own!r}. Received: "
+                f"{key}={config[key]!r}"
+            )
+    inner = dict(field(config, "config", dict, CONFIG_FILE))
+    _check_fixed(inner, config.get("type"))
+    activation = inner.get("non_linearity")
+    if "version" not in config and isinstance(activation, str):
+        activation = _LEGACY_ACTIVATIONS.get(activation, activation)
+    if not isinstance(activation, str) or activation.lower() not in _ACTIVATIONS:
+        raise UserError(
+            f"non_linearity must be one of {', '.join(_ACTIVATIONS)}. Received: "
+            f"non_linearity={activation!r}"
+        )
+    sublayers = [
+        ours
+        for ours, theirs in (
+            ("attention", "mh_adapter"),
+            ("feed_forward", "output_adapter"),
+        )
+        if field(inner, theirs, bool, "config")
+    ]
+    left_out = inner.get("leave_out") or []
+    layers = tuple(i for i in range(num_layers) if i not in left_out)
+    if not sublayers or not layers or not set(left_out) <= set(range(num_layers)):
+        raise UserError(
+            "The adapter must be in at least one place of the base, whose blocks are 0 "
+            f"to {num_layers - 1}. Received: mh_adapter={inner['mh_adapter']}, "
+            f"output_adapter={inner['output_adapter']}, leave_out={left_out}"
+        )
+    return HubAdapter(
+        name,
+        AdapterConfig(
+            bottleneck_dim=_bottleneck_dim(inner, hidden_dim, layers),
+            activation=_ACTIVATIONS[activation.lower()],
+            reads_layer_norm=_reads_layer_norm(inner),
+            sublayers=tuple(sublayers),
+            layers=layers if left_out else None,
+        ),
+        _number(inner, "scaling", 1.0),
+        _number(inner, "dropout", 0.0),
+    )
+
+
+def _check_fixed(inner: dict[str, Any], adapter_type: Any) -> None:
+    unknown = sorted(set(inner) - set(_FIXED) - _READ - _WITHOUT_MEANING)
+    if unknown:
+        raise UserError(
+            "The adapter's configuration must have the fields of a bottleneck adapter. "
+            f"Received: {', '.join(f'{k}={inner[k]!r}' for k in unknown)}"
+        )
+    for name, values in _FIXED.items():
+        if inner.get(name, values[0]) not in values:
+            raise UserError(
+                "Adapters of this library are two dense layers in series with a "
+                f"sub-layer, so {name} must be {values[0]}. Received: "
+                f"{name}={inner[name]!r}"
+            )
+    # Task adapters of the first versions name an invertible one and have none.
+    inverse = inner.get("inv_adapter") or inner.get("invertible_adapter")
+    if inverse and adapter_type != "text_task":
+        raise UserError(
+            "Adapters of this library are inside the blocks, so inv_adapter, which "
+            f"changes the embeddings, must be null. Received: inv_adapter={inverse!r}"
+        )
+
+
+def _reads_layer_norm(inner: dict[str, Any]) -> bool:
+    before = inner.get("original_ln_before", False)
+    residual = inner.get("residual_before_ln", True)
+    if before is True and residual is True:
+        return True
+    # Where no LayerNorm goes before, its sides are one.
+    if before is False and residual in (True, False):
+        return False
+    raise UserError(
+        "residual_before_ln must be true where original_ln_before is: the residual "
+        "around the adapter is then the sub-layer's output. Received: "
+        f"original_ln_before={before!r}, residual_before_ln={residual!r}"
+    )
+
+
+def _number(inner: dict[str, Any], name: str, default: float) -> float:
+    value = inner.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(
+            f"{name} must be a number; a learned one has no place in this library's "
+            f"adapters. Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def _bottleneck_dim(
+    inner: dict[str, Any], hidden_dim: int, layers: tuple[int, ...]
+) -> int:
+    given = inner.get("reduction_factor")
+    factors: list[Any] = [given] * len(layers)
+    if isinstance(given, dict):
+        factors = [given.get(str(i), given.get("default")) for i in layers]
+    if not all(type(f) in (int, float) and f > 0 for f in factors):
+        raise UserError(
+            "reduction_factor must be a positive number, or give one for each block. "
+            f"Received: reduction_factor={given!r}"
+        )
+    sizes = {max(1, int(hidden_dim // factor)) for factor in factors}
+    if len(sizes) > 1:
+        raise UserError(
+            "Adapters of one task have one size in this library. Received: "
+            f"reduction_factor={given!r}, which makes sizes of {sorted(sizes)}"
+        )
+    return sizes.pop()
+
+
+def write_hub_config(
+    name: str,
+    adapter: AdapterConfig,
+    bottleneck_dim: int,
+    hidden_dim: int,
+    num_layers: int,
+    model_name: str,
+) -> dict[str, Any]:
+    """The `adapter_config.json` of our adapters.
+
+    Args:
+        name: The adapter's name there.
+        adapter: The adapters.
+        bottleneck_dim: Their size.
+        hidden_dim: Hidden size of the base.
+        num_layers: Number of its blocks.
+        model_name: What the library shall call the base.
+
+    Raises:
+        UserError: if the name or the adapters cannot be said in that format.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UserError(
+            "An adapter's name in AdapterHub's format has letters, digits, _ and -. "
+            f"Received: {name!r}; choose another one with name"
+        )
+    for attribute in ("layer_norm", "depth", "parallel"):
+        default = getattr(AdapterConfig(), attribute)
+        if getattr(adapter, attribute) != default:
+            raise UserError(
+                f"AdapterHub's adapters are serial, with one bottleneck layer and no "
+                f"LayerNorm of their own that computes as ours. Received: {attribute}="
+                f"{getattr(adapter, attribute)}"
+            )
+    # The first one that is written so; aliases come later in the table.
+    ours = "silu" if adapter.activation == "swish" else adapter.activation
+    theirs = next((k for k, v in _ACTIVATIONS.items() if v == ours), None)
+    if theirs is None:
+        raise UserError(
+            "AdapterHub has no activation that computes this. Received: activation="
+            f"{adapter.activation!r}; it has {', '.join(_ACTIVATIONS)}"
+        )
+    layers = range(num_layers) if adapter.layers is None else adapter.layers
+    return {
+        "config": {
+            "mh_adapter": "attention" in adapter.sublayers,
+            "output_adapter": "feed_forward" in adapter.sublayers,
+            "reduction_factor": reduction_factor(hidden_dim, bottleneck_dim),
+            "non_linearity": theirs,
+            "original_ln_before": adapter.reads_layer_norm,
+            "original_ln_after": True,
+            "residual_before_ln": True,
+            "adapter_residual_before_ln": False,
+            "ln_before": False,
+            "ln_after": False,
+            "init_weights": "bert",
+            "is_parallel": False,
+            "scaling": 1.0,
+            "use_gating": False,
+            "dropout": 0.0,
+            "leave_out": [i for i in range(num_layers) if i not in layers],
+            "inv_adapter": None,
+            "inv_adapter_reduction_factor": None,
+            "cross_adapter": False,
+            "phm_layer": False,
+        },
+        **about(name, hidden_dim, model_name),
+    }
+
+
+def about(name: str, hidden_dim: int, model_name: str) -> dict[str, Any]:
+    """The fields that a configuration of an adapter and one of a head both have."""
+    return {
+        "hidden_size": hidden_dim,
+        "model_class": "BertAdapterModel",
+        "model_name": model_name,
+        "model_type": "bert",
+        "name": name,
+        "version": VERSION,
+    }
+
+
+def reduction_factor(hidden_dim: int, bottleneck_dim: int) -> float:
+    """The factor from which the library computes this size.
+
+    It takes `int(hidden_dim // factor)`, which by the rounding of floats is one less
+    than it should be for many sizes where the factor is `hidden_dim / size`.
+    """
+    factor = hidden_dim / bottleneck_dim
+    if int(hidden_dim // factor) == bottleneck_dim:
+        return factor
+    return hidden_dim / (bottleneck_dim + 0.5)

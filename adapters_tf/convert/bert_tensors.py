@@ -1,0 +1,157 @@
+"""BERT's variables under the three names that they go by."""
+
+import dataclasses
+from typing import Any
+
+import keras_hub
+import numpy as np
+
+from adapters_tf.errors import UserError
+
+_ATTENTION = "self_attention_layer"
+# Ours in a block -> Google's in `bert/encoder/layer_{i}`.
+_BLOCK = {
+    f"{_ATTENTION}/query/": "attention/self/query/",
+    f"{_ATTENTION}/key/": "attention/self/key/",
+    f"{_ATTENTION}/value/": "attention/self/value/",
+    f"{_ATTENTION}/attention_output/": "attention/output/dense/",
+    "self_attention_layer_norm/": "attention/output/LayerNorm/",
+    "feedforward_intermediate_dense/": "intermediate/dense/",
+    "feedforward_output_dense/": "output/dense/",
+    "feedforward_layer_norm/": "output/LayerNorm/",
+}
+_OUTSIDE = {
+    "token_embedding/embeddings": "embeddings/word_embeddings",
+    "position_embedding/embeddings": "embeddings/position_embeddings",
+    "segment_embedding/embeddings": "embeddings/token_type_embeddings",
+    "embeddings_layer_norm/gamma": "embeddings/LayerNorm/gamma",
+    "embeddings_layer_norm/beta": "embeddings/LayerNorm/beta",
+    "pooled_dense/kernel": "pooler/dense/kernel",
+    "pooled_dense/bias": "pooler/dense/bias",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BertTensor:
+    """One variable of a BERT.
+
+    Attributes:
+        path: keras-hub's path of it.
+        shape: Its shape there.
+        google: Its name in a checkpoint of Google's TF1 code; kernels `[in, out]`.
+        hugging_face: Its name in a Hugging Face checkpoint, without the prefix
+            `bert.`; kernels, which are called weights, `[out, in]`.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    google: str
+    hugging_face: str
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it is a matrix of a dense layer, which torch has transposed."""
+        return self.path.endswith("/kernel")
+
+    @property
+    def is_layer_norm(self) -> bool:
+        """Whether it is a gamma or beta."""
+        return self.path.endswith(("/gamma", "/beta"))
+
+    def from_google(self, value: np.ndarray, name: str) -> np.ndarray:
+        """The value in keras-hub's shape, of one in Google's.
+
+        Raises:
+            UserError: if it has not the same number of rows and columns.
+        """
+        return _reshaped(value, self.matrix_shape, self.shape, name)
+
+    def from_hugging_face(self, value: np.ndarray, name: str) -> np.ndarray:
+        """The value in keras-hub's shape, of one in Hugging Face's.
+
+        Raises:
+            UserError: if it has not the same number of rows and columns.
+        """
+        expected = self.matrix_shape
+        if self.is_kernel:
+            _reshaped(value, expected[::-1], expected[::-1], name)
+            value = value.T
+        return _reshaped(value, expected, self.shape, name)
+
+    def to_hugging_face(self, value: np.ndarray) -> np.ndarray:
+        """The value in Hugging Face's shape, of one in keras-hub's."""
+        value = value.reshape(self.matrix_shape)
+        return value.T if self.is_kernel else value
+
+    @property
+    def matrix_shape(self) -> tuple[int, ...]:
+        """The shape with the heads of the attention as one dimension."""
+        if _ATTENTION not in self.path:
+            return self.shape
+        d = self.shape[0] if len(self.shape) == 3 else int(np.prod(self.shape))
+        # The output projection is [heads, size of a head, d], the others
+        # [d, heads, size of a head].
+        if "attention_output" in self.path:
+            d = self.shape[-1]
+        return (d, d) if self.is_kernel else (d,)
+
+
+def _reshaped(
+    value: np.ndarray, expected: tuple[int, ...], shape: tuple[int, ...], name: str
+) -> np.ndarray:
+    if value.shape != expected:
+        raise UserError(
+            f"The tensor {name} must have the shape {expected} by the base's "
+            f"configuration. Received: {value.shape}"
+        )
+    if value.dtype != np.float32:
+        raise UserError(f"The tensor {name} must be float32. Received: {value.dtype}")
+    return value.reshape(shape)
+
+
+def bert_tensors(backbone: Any) -> list[BertTensor]:
+    """The variables of a BERT, in the order of its weights.
+
+    Args:
+        backbone: A `keras_hub.models.BertBackbone` without adapters, or the base's
+            variables of one with.
+
+    Raises:
+        ValueError: if it has a variable that has no name elsewhere.
+    """
+    own = getattr(backbone, "base_variables", lambda: backbone.weights)()
+    return [_tensor(v.path, tuple(v.shape)) for v in own]
+
+
+def _tensor(path: str, shape: tuple[int, ...]) -> BertTensor:
+    google = _OUTSIDE.get(path)
+    block, _, rest = path.partition("/")
+    if google is None and block.startswith("transformer_layer_"):
+        for ours, theirs in _BLOCK.items():
+            if rest.startswith(ours):
+                number = block.removeprefix("transformer_layer_")
+                name = theirs + rest.removeprefix(ours)
+                google = f"encoder/layer_{number}/{name}"
+    if google is None:
+        raise ValueError(f"BERT has no variable {path}.")
+    parts = google.replace("layer_", "layer.").split("/")
+    parts[-1] = {"kernel": "weight", "gamma": "weight", "beta": "bias"}.get(
+        parts[-1], parts[-1]
+    )
+    if parts[-1].endswith("_embeddings"):
+        parts.append("weight")
+    return BertTensor(path, shape, f"bert/{google}", ".".join(parts))
+
+
+def assign(backbone: keras_hub.models.Backbone, values: dict[str, np.ndarray]) -> None:
+    """Give each variable its value.
+
+    Args:
+        backbone: A plain backbone.
+        values: Path -> array, for exactly its variables.
+    """
+    variables = {v.path: v for v in backbone.weights}
+    if set(variables) != set(values):
+        raise ValueError(f"not the same: {sorted(set(variables) ^ set(values))}")
+    for path, variable in variables.items():
+        variable.assign(values[path])

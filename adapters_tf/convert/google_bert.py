@@ -1,0 +1,96 @@
+"""A BERT checkpoint of Google's TF1 code as a base.
+
+tf-models-official has a converter of these checkpoints too, to the names of its own
+encoder (`tf2_bert_encoder_checkpoint_converter`). From there the way to keras-hub's
+variables would be as long as from the start, so the names are mapped once, here.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras_hub
+import numpy as np
+
+from adapters_tf.convert.bert_config import read_sizes
+from adapters_tf.convert.bert_tensors import bert_tensors
+from adapters_tf.convert.json_file import read_json
+from adapters_tf.convert.preset_directory import (
+    backbone_class,
+    infer_lowercase,
+    read_vocabulary,
+    write_preset,
+)
+from adapters_tf.convert.tf1_checkpoint import Tf1Checkpoint
+from adapters_tf.errors import UserError
+
+# Heads of pre-training.
+_OUTSIDE = "cls/"
+
+
+def convert_google_bert(
+    checkpoint_dir: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    *,
+    checkpoint: str = "bert_model.ckpt",
+    lowercase: bool | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Write a BERT of Google's as a preset.
+
+    Args:
+        checkpoint_dir: With `bert_config.json`, `vocab.txt` and the checkpoint, as
+            Google's archives have them.
+        output_dir: A new directory.
+        checkpoint: Name of the checkpoint in it.
+        lowercase: Whether its texts are lower-cased; by default whether no token of
+            the vocabulary has a capital letter.
+        say: Takes lines on what was decided.
+
+    Raises:
+        UserError: if a file is missing or damaged, the activation is no GELU, a
+            variable is missing, unknown or of another shape, or the directory exists
+            or cannot be written.
+    """
+    folder = Path(checkpoint_dir)
+    config = read_json(folder / "bert_config.json")
+    # Google's `gelu` is the tanh form (modeling.py, line 264).
+    act = config.get("hidden_act", "gelu")
+    cls = backbone_class(act, keras_hub.models.BertBackbone)
+    vocabulary = read_vocabulary(folder / "vocab.txt")
+    if lowercase is None:
+        lowercase = infer_lowercase(vocabulary)
+        say(
+            "Texts are lower-cased: the vocabulary has no capital letter."
+            if lowercase
+            else "Texts keep their case: the vocabulary has capital letters."
+        )
+    variables = Tf1Checkpoint(folder / checkpoint)
+    say(f"hidden_act={act!r}: the tanh form of GELU, as in Google's code")
+    write_preset(
+        cls,
+        read_sizes(config, say),
+        lambda backbone: _values(backbone, variables),
+        vocabulary,
+        lowercase,
+        output_dir,
+    )
+
+
+def _values(backbone: Any, checkpoint: Tf1Checkpoint) -> dict[str, np.ndarray]:
+    wanted = bert_tensors(backbone)
+    names = {t.google for t in wanted}
+    missing = sorted(names - set(checkpoint.shapes))
+    unknown = [
+        name
+        for name in checkpoint.shapes
+        if name not in names and not name.startswith(_OUTSIDE)
+    ]
+    if missing or unknown:
+        raise UserError(
+            "The checkpoint's variables must be exactly those of a BERT with its "
+            f"pooler. Missing: {', '.join(missing[:20]) or 'none'}; not known: "
+            f"{', '.join(unknown[:20]) or 'none'}"
+        )
+    return {t.path: t.from_google(checkpoint.read(t.google), t.google) for t in wanted}

@@ -1,0 +1,60 @@
+"""Reading the configurations of other libraries."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from adapters_tf.errors import UserError
+
+
+def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Args:
+        path: The file.
+        missing: What to return where there is no such file.
+
+    Raises:
+        UserError: if it is not there, or holds no JSON object.
+    """
+    if missing is not None and not path.exists():
+        return missing
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        held = ""
+        if path.parent.is_dir():
+            names = sorted(p.name for p in path.parent.iterdir())[:10]
+            held = f"; the directory holds {names}"
+        raise UserError(
+            f"{str(path)!r} could not be read: {error.strerror or error}{held}"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{str(path)!r} must hold a JSON object. Received: a {type(value).__name__}"
+        )
+    return value
+
+
+def field(config: dict[str, Any], name: str, kind: type[Any], where: str) -> Any:
+    """A field that must be there and of this type.
+
+    Args:
+        config: A configuration.
+        name: The field.
+        kind: Its type, such as `int`, which then is 1 or more.
+        where: What the error calls the configuration.
+
+    Raises:
+        UserError: if it is not.
+    """
+    value: Any = config.get(name)
+    if type(value) is not kind or (kind is int and value < 1):
+        raise UserError(
+            f"{where} must have the field {name}, a "
+            f"{'positive whole number' if kind is int else kind.__name__}. Received: "
+            f"{name}={value!r}"
+        )
+    return value

@@ -1,0 +1,131 @@
+"""An adapter directory out of tensors that came from elsewhere."""
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from adapters_tf.data.preset_names import resolve_preset
+from adapters_tf.errors import UserError
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.adapter import check_tensors
+from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.models.adapter_model import AdapterModel
+from adapters_tf.models.build import build_model
+from adapters_tf.tasks.task import Kind, Task
+
+_METRICS = {
+    "classification": ("accuracy", "f1_macro"),
+    "regression": ("spearman", "pearson"),
+    "question_answering": ("f1", "exact_match"),
+    "multi_label": ("f1_micro", "f1_macro"),
+    "token_classification": ("entity_f1", "entity_precision", "entity_recall"),
+}
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "question_answering": ("question", "context"),
+    "token_classification": ("0",),
+}
+
+
+def make_task(
+    name: str, kind: str, labels: Sequence[str], text_columns: Sequence[str] | None
+) -> Task:
+    """The task of an adapter that came without one.
+
+    Args:
+        name: Its name.
+        kind: As `Adapter.kind`.
+        labels: Names of the classes.
+        text_columns: Names of the text columns; by default `text`, or those of
+            questions. For tags the number of the words' column, by default 0.
+
+    Raises:
+        UserError: if there are not one or two columns, two for questions, and for tags
+            a number.
+    """
+    columns = tuple(text_columns or _COLUMNS.get(kind, ("text",)))
+    if kind == "token_classification" and not (
+        len(columns) == 1 and re.fullmatch("[0-9]+", columns[0])
+    ):
+        raise UserError(
+            "text_columns of a task for tags must be one number, that of the words' "
+            f"column, from 0. Received: text_columns={','.join(columns)}"
+        )
+    least = 2 if kind == "question_answering" else 1
+    if not least <= len(columns) <= 2:
+        raise UserError(
+            "text_columns must name one or two columns, and two for questions. "
+            f"Received: text_columns={','.join(columns)} of a task for {kind}"
+        )
+    return Task(name, cast(Kind, kind), columns, tuple(labels), _METRICS[kind])
+
+
+def new_model(
+    task: Task,
+    preset: str,
+    adapter: AdapterConfig,
+    head: dict[str, Any],
+    seq_length: int,
+    tuning: str,
+) -> AdapterModel:
+    """The model that the tensors go to, in float32.
+
+    Args:
+        task: Its task.
+        preset: See `load_backbone`, or `"demo"`.
+        adapter: The adapters.
+        head: Arguments of the head.
+        seq_length: Longest input, in tokens.
+        tuning: What was trained: `"adapters"` or `"adapters_only"`.
+
+    Raises:
+        UserError: if the base cannot be loaded or has too few positions.
+    """
+    return build_model(
+        task.kind,
+        resolve_preset(preset),
+        adapter,
+        tuning,
+        seq_length,
+        head,
+        dtype="float32",
+    )
+
+
+def save_new_adapter(
+    model: AdapterModel,
+    values: dict[str, np.ndarray],
+    task: Task,
+    output_dir: str | os.PathLike[str],
+    *,
+    preset: str,
+    seq_length: int,
+    training: dict[str, Any],
+    overwrite: bool = False,
+) -> None:
+    """Give the task's variables these values, and save them.
+
+    Args:
+        model: From `new_model`.
+        values: Variable path -> array, for exactly what the model trains.
+        task: The task.
+        output_dir: The adapter directory.
+        preset: Where the base was loaded from.
+        seq_length: Longest input, in tokens.
+        training: What is known of how it was trained.
+        overwrite: As `save_adapter`.
+
+    Raises:
+        AdapterFileError: if a value is missing, unknown or of another shape, or the
+            directory exists or cannot be written.
+    """
+    variables = {v.path: v for v in model.trainable_variables}
+    check_tensors(values, {path: tuple(v.shape) for path, v in variables.items()})
+    for path, variable in variables.items():
+        variable.assign(values[path])
+    adapter = model.get_adapter(
+        preset=preset, seq_length=seq_length, task=task.to_dict(), training=training
+    )
+    save_adapter(adapter, output_dir, overwrite)

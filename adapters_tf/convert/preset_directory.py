@@ -1,0 +1,133 @@
+"""Writing a base as a directory that `--preset` takes."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras_hub
+
+from adapters_tf.convert.bert_tensors import assign
+from adapters_tf.errors import UserError
+from adapters_tf.export.directories import new_directory
+from adapters_tf.models.fingerprint import base_fingerprint
+from adapters_tf.models.presets import load_backbone, load_preprocessor
+
+# What a checkpoint calls its activation -> our class. Both forms of Hugging Face's
+# names for the tanh form; `gelu` itself means another one to each library.
+_TANH = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_tanh")
+
+
+def backbone_class(
+    hidden_act: Any, plain_gelu: type[keras_hub.models.BertBackbone]
+) -> type[keras_hub.models.BertBackbone]:
+    """The BERT that computes a checkpoint's activation.
+
+    Args:
+        hidden_act: `hidden_act` of its configuration.
+        plain_gelu: What `"gelu"` means where it comes from.
+
+    Raises:
+        UserError: if it is not a GELU.
+    """
+    if hidden_act == "gelu":
+        return plain_gelu
+    if hidden_act in _TANH:
+        return keras_hub.models.BertBackbone
+    raise UserError(
+        f"hidden_act must be gelu or one of {', '.join(_TANH)}: this library's bases "
+        f"compute the exact GELU or its tanh form. Received: hidden_act={hidden_act!r}"
+    )
+
+
+def write_preset(
+    cls: type[keras_hub.models.BertBackbone],
+    sizes: dict[str, Any],
+    values: Any,
+    vocabulary: list[str],
+    lowercase: bool,
+    output_dir: str | os.PathLike[str],
+    strip_accents: bool | None = None,
+) -> None:
+    """Write a BERT and its tokenizer, read them back and compare.
+
+    Args:
+        cls: `keras_hub.models.BertBackbone` or `ExactGeluBertBackbone`.
+        sizes: Its arguments.
+        values: Function of the backbone that gives path -> array for its variables.
+        vocabulary: The tokens, by id.
+        lowercase: Whether the tokenizer lower-cases texts.
+        output_dir: A new directory.
+        strip_accents: What the checkpoint says about it itself, if it does.
+
+    Raises:
+        UserError: if the sizes, values or vocabulary do not fit, the directory exists
+            or cannot be written.
+    """
+    check_vocabulary(vocabulary, sizes["vocabulary_size"])
+    with new_directory(output_dir) as directory:
+        backbone = cls(**sizes)
+        assign(backbone, values(backbone))
+        backbone.save_to_preset(str(directory))
+        options = {} if strip_accents is None else {"strip_accents": strip_accents}
+        tokenizer = keras_hub.models.BertTokenizer(
+            vocabulary, lowercase=lowercase, **options
+        )
+        tokenizer.save_to_preset(str(directory))
+        if strip_accents is False:
+            # Otherwise `load_preprocessor` strips them, as an uncased BERT does.
+            text = '{"do_lower_case": %s, "strip_accents": false}\n'
+            path = directory / "tokenizer_config.json"
+            path.write_text(text % str(lowercase).lower(), encoding="utf-8")
+        _check(directory, backbone, vocabulary)
+
+
+def _check(directory: Path, backbone: Any, vocabulary: list[str]) -> None:
+    read = load_backbone(str(directory), dtype="float32")
+    tokenizer = load_preprocessor(str(directory), 8).tokenizer
+    if (
+        read.fingerprint != base_fingerprint(backbone)
+        or tokenizer.get_vocabulary() != vocabulary
+    ):
+        raise RuntimeError(f"{directory} does not hold what was written to it.")
+
+
+def check_vocabulary(vocabulary: list[str], size: int) -> None:
+    """Refuse a vocabulary that is not the one of a BERT of this size.
+
+    Raises:
+        UserError: if it has more tokens than there are embeddings, one of them twice,
+            or lacks a token that BERT's inputs are made with.
+    """
+    needed = [t for t in ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if t not in vocabulary]
+    twice = len(set(vocabulary)) != len(vocabulary)
+    if len(vocabulary) > size or needed or twice:
+        reason = f"without {', '.join(needed)}" if needed else ""
+        reason = reason or ("with a token twice" if twice else "")
+        raise UserError(
+            f"The vocabulary must have at most the {size} tokens that the base has "
+            "embeddings of, each once, with [CLS], [SEP], [PAD] and [UNK]. Received: "
+            f"{len(vocabulary)} tokens {reason}".rstrip()
+        )
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """The tokens of a `vocab.txt`, by id.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            "The vocabulary, a text file with a token in each line, could not be "
+            f"read: {error}"
+        ) from error
+    # Not splitlines, which also splits at characters that are tokens.
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def infer_lowercase(vocabulary: list[str]) -> bool:
+    """Whether a vocabulary is of lower-cased texts: it has no capital letter."""
+    words = (t for t in vocabulary if not (t.startswith("[") and t.endswith("]")))
+    return not any(c.isupper() for token in words for c in token)
