@@ -1,0 +1,1 @@
+"""The figures of a report, drawn with Matplotlib without a display."""

@@ -1,0 +1,1 @@
+"""The paper's study: sweeps, baselines, ablations and the reports of them."""

@@ -1,0 +1,1 @@
+"""The baseline without BERT: a search over small text models."""

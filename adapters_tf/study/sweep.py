@@ -1,0 +1,190 @@
+"""What a sweep is: tasks, a grid, seeds and what all its trials share."""
+
+import dataclasses
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from adapters_tf.errors import UserError
+from adapters_tf.study.grid import Block, expand
+from adapters_tf.study.grids import GRIDS
+from adapters_tf.study.setting import Setting
+from adapters_tf.tasks.source import TaskSource
+from adapters_tf.training.config import TrainConfig, TrainJob
+
+# What all trials train alike.
+SHARED_FIELDS = ("preset", "seq_length", "precision")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """A sweep, as its file or its flags describe it.
+
+    Attributes:
+        tasks: Where each task's rows come from.
+        blocks: The grid.
+        seeds: Every trial of the grid is run with each.
+        final_seeds: Only the best setting of each task and variant, by the mean dev
+            score over `seeds`, is run with these as well.
+        preset: The base.
+        seq_length: Longest input in tokens.
+        precision: `"float32"` or `"mixed_bfloat16"`.
+        baseline_trials: Models that one `"no_bert"` trial tries.
+        embeddings_file: Word vectors for them; see `BaselineSearch`.
+    """
+
+    tasks: tuple[TaskSource, ...]
+    blocks: tuple[Block, ...]
+    seeds: tuple[int, ...] = (0,)
+    final_seeds: tuple[int, ...] = ()
+    preset: str = "demo"
+    seq_length: int = 128
+    precision: str = "float32"
+    baseline_trials: int = 20
+    embeddings_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.tasks or not self.blocks or not self.seeds:
+            raise UserError("A sweep needs tasks, a grid and seeds.")
+        names = [task.task_name for task in self.tasks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UserError(
+                f"The tasks of a sweep need different names. Received: {twice[0]!r}, "
+                "more than once"
+            )
+        bad = [n for n in names if n != os.path.basename(n) or n.startswith(".")]
+        if bad:
+            raise UserError(
+                "A task's name must be fit for the name of a directory. Received: "
+                f"{bad[0]!r}"
+            )
+
+    def settings(self) -> list[Setting]:
+        """The trials of the grid, without those of `final_seeds`."""
+        names = [task.task_name for task in self.tasks]
+        return expand(self.blocks, names, self.seeds)
+
+    def job(self, setting: Setting) -> TrainJob:
+        """The training run of a trial."""
+        job = TrainJob(
+            preset=self.preset,
+            tuning=setting.tuning,
+            seq_length=self.seq_length,
+            precision=self.precision,
+            config=TrainConfig(
+                epochs=setting.epochs,
+                batch_size=setting.batch_size,
+                # `Setting` sees to it that every method that trains has one.
+                learning_rate=cast(float, setting.learning_rate),
+                seed=setting.seed,
+            ),
+        )
+        if setting.method != "adapters":
+            return job
+        adapter = dataclasses.replace(
+            job.adapter,
+            bottleneck_dim=setting.bottleneck_dim,
+            initializer_stddev=cast(float, setting.initializer_stddev),
+            layers=tuple(range(-setting.top_layers, 0)) if setting.top_layers else None,
+        )
+        return dataclasses.replace(job, adapter=adapter)
+
+    def shared(self) -> dict[str, Any]:
+        """What all its results depend on, as JSON values, task by task.
+
+        Results in one directory must agree in it; the grid and the seeds may grow.
+        """
+        tasks = {t.task_name: _plain(dataclasses.asdict(t)) for t in self.tasks}
+        names = (*SHARED_FIELDS, "baseline_trials", "embeddings_file")
+        return {"tasks": tasks, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> "Sweep":
+        """A sweep from the keys of a sweep file; see docs/study.md.
+
+        Raises:
+            UserError: A key or value is not valid.
+        """
+        values = dict(given)
+        known = {f.name for f in dataclasses.fields(cls)} - {"blocks"}
+        known |= {"grid", "data_dir", "tfds_data_dir", "max_train_examples"}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], known, 1)
+            hint = f". Did you mean {near[0]!r}?" if near else ""
+            raise UserError(
+                f"A sweep has the keys {', '.join(sorted(known))}. Received: "
+                f"{unknown[0]!r}{hint}"
+            )
+        for_all = {
+            name: values.pop(name)
+            for name in ("data_dir", "tfds_data_dir", "max_train_examples")
+            if values.get(name) is not None
+        }
+        values["tasks"] = tuple(
+            TaskSource.from_dict(
+                {**for_all, **(t if isinstance(t, dict) else {"name": t})}
+            )
+            for t in _list("tasks", values.get("tasks") or ())
+        )
+        values["blocks"] = tuple(
+            Block.from_dict(block) for block in _list("grid", values.pop("grid", ()))
+        )
+        for name in ("seeds", "final_seeds"):
+            if name in values:
+                values[name] = tuple(_list(name, values[name]))
+                if not all(type(s) is int and s >= 0 for s in values[name]):
+                    raise UserError(
+                        f"{name} must be whole numbers from 0. Received: "
+                        f"{name}={list(values[name])}"
+                    )
+        return cls(**values)
+
+
+def read_sweep(name: str) -> dict[str, Any]:
+    """The keys of a named grid, or of a YAML or JSON file.
+
+    Raises:
+        UserError: There is no such grid or file, or it cannot be read.
+    """
+    if name in GRIDS:
+        return dict(GRIDS[name])
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        raise UserError(
+            f"A grid must be one of {', '.join(GRIDS)}, or a .yaml or .json file. "
+            f"Received: {name!r}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise UserError(
+            f"The grid's file could not be read. Received: {name!r}: {error.strerror}"
+        ) from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"A grid's file must be YAML or JSON. Received: {name!r}: {error}"
+        ) from error
+    if not isinstance(values, dict):
+        raise UserError(
+            "A grid's file must hold keys and values, such as `tasks:` and `grid:`. "
+            f"Received: {name!r}, which holds a {type(values).__name__}"
+        )
+    return values
+
+
+def _list(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise UserError(f"{name} must be a list. Received: {name}={value!r}")
+    return list(value)
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,193 @@
+"""Running the trials of a sweep in one process."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from adapters_tf.data.preset_names import resolve_preset
+from adapters_tf.errors import UserError
+from adapters_tf.models.parameter_table import count_parameters
+from adapters_tf.models.presets import load_backbone
+from adapters_tf.study.baseline.search import (
+    BaselineSearch,
+    check_baseline_task,
+    search_baseline,
+)
+from adapters_tf.study.results import Result
+from adapters_tf.study.setting import NO_BERT, Setting
+from adapters_tf.study.store import LOG_FILE, RUN_DIR, Store
+from adapters_tf.study.sweep import SHARED_FIELDS, Sweep
+from adapters_tf.tasks.metrics import majority_baseline
+from adapters_tf.tasks.task import TaskData
+from adapters_tf.training.job import run_job
+from adapters_tf.training.model_pool import ModelPool
+from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.prefix_cache.config import CacheConfig
+from adapters_tf.training.run_dir import read_metrics
+from adapters_tf.training.strategy import get_strategy
+from adapters_tf.training.trainer import LossIsNotFinite
+
+
+class TrialRunner:
+    """Runs trials one after another; models and tokens are used again where they can.
+
+    Args:
+        sweep: The sweep.
+        store: Where its trials are.
+        pool: The models; by default a pool that keeps two.
+        cache: Where hidden states are kept, for all trials.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        store: Store,
+        pool: ModelPool | None = None,
+        cache: CacheConfig | None = None,
+    ) -> None:
+        self._sweep = sweep
+        self._store = store
+        self._pool = pool or ModelPool()
+        self._cache = PrefixCache(cache, shared=True)
+        # One for all: a model belongs to the strategy that it was made in.
+        self._strategy = get_strategy("one_device")
+        self._sources = {task.task_name: task for task in sweep.tasks}
+        self._data: dict[str, TaskData] = {}
+
+    def check(self) -> None:
+        """Read all rows, and refuse before any training what could not be trained.
+
+        Raises:
+            UserError: A task's files, the base or a setting of the grid is not usable.
+        """
+        for name in self._sources:
+            self.data(name)
+        settings = self._sweep.settings()
+        for setting in settings:
+            if setting.method == NO_BERT:
+                check_baseline_task(self.data(setting.task).task)
+        for name in ("top_n", "top_layers"):
+            largest = max((getattr(s, name) or 0 for s in settings), default=0)
+            if not largest:
+                continue
+            blocks = len(
+                load_backbone(resolve_preset(self._sweep.preset)).encoder_blocks
+            )
+            if largest > blocks:
+                raise UserError(
+                    f"{name} must be at most {blocks}, the number of encoder blocks of "
+                    f"{self._sweep.preset!r}. Received: {name}={largest}"
+                )
+
+    def data(self, task: str) -> TaskData:
+        """The rows of a task."""
+        if task not in self._data:
+            self._data[task] = self._sources[task].load()
+        return self._data[task]
+
+    def run(self, setting: Setting) -> Result:
+        """Run a trial, or go on with it, and save its result.
+
+        A run whose loss is no longer finite counts as a prediction that ignores the
+        texts, and says so in `about["diverged"]`.
+        """
+        known = self._store.result(setting)
+        if known is not None:
+            return known
+        data = self.data(setting.task)
+        directory = self._store.trial_dir(setting)
+        directory.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        with _log(directory / LOG_FILE):
+            if setting.method == NO_BERT:
+                fields = self._run_baseline(setting, data)
+            else:
+                fields = self._run_job(setting, data)
+        result = Result(
+            setting=setting,
+            metric=next(iter(fields["dev"])),
+            score=next(iter(fields["dev"].values())),
+            seconds=round(time.perf_counter() - start, 3),
+            kind=data.task.kind,
+            train_rows=len(data.train),
+            dev_rows=len(data.dev),
+            **fields,
+        )
+        self._store.save(result)
+        return result
+
+    def _run_job(self, setting: Setting, data: TaskData) -> dict[str, Any]:
+        job = self._sweep.job(setting)
+        shared = {name: getattr(self._sweep, name) for name in SHARED_FIELDS}
+        run = self._store.trial_dir(setting) / RUN_DIR
+        try:
+            # One that ended, and was killed before its result was saved.
+            metrics = read_metrics(run) or run_job(
+                job,
+                data,
+                str(run),
+                {**setting.to_dict(), **shared},
+                strategy=self._strategy,
+                pool=self._pool,
+                save_adapters=setting.method == "adapters",
+                cache=self._cache,
+            )
+        except LossIsNotFinite as error:
+            with self._strategy.scope():
+                counts = count_parameters(self._pool.get(job, data.task).model)
+            baseline = _majority(data)
+            metrics = {
+                "dev": baseline,
+                "majority_baseline": baseline,
+                "trainable_parameters": counts.trained,
+                "base_parameters": counts.base,
+            }
+            shared["diverged"] = str(error)
+        else:
+            speed = metrics["examples_per_second"]
+            shared["examples_per_second"] = round(speed, 2)
+            # Of further splits, which select nothing: the additional tasks' test rows.
+            shared |= {k: v for k, v in metrics.items() if k.startswith("dev_")}
+            shared.pop("dev_rows", None)
+        return {
+            "dev": metrics["dev"],
+            "best": metrics.get("best", {}),
+            "majority_baseline": metrics["majority_baseline"],
+            "trained_parameters": metrics["trainable_parameters"],
+            "base_parameters": metrics["base_parameters"],
+            "confusion": metrics.get("confusion"),
+            "about": shared,
+        }
+
+    def _run_baseline(self, setting: Setting, data: TaskData) -> dict[str, Any]:
+        search = BaselineSearch(
+            trials=self._sweep.baseline_trials,
+            epochs=setting.epochs,
+            batch_size=setting.batch_size,
+            seed=setting.seed,
+            embeddings_file=self._sweep.embeddings_file,
+            max_length=self._sweep.seq_length,
+        )
+        run = self._store.trial_dir(setting) / RUN_DIR
+        found = search_baseline(data, self._sweep.preset, search, run)
+        return {
+            "dev": found.dev,
+            "majority_baseline": _majority(data),
+            "trained_parameters": found.trained_parameters,
+            "base_parameters": 0,
+            "confusion": found.confusion,
+            "about": {"hyperparameters": found.hyperparameters, "epoch": found.epoch},
+        }
+
+
+def _majority(data: TaskData) -> dict[str, float]:
+    return majority_baseline(data.task, data.train.references, data.dev.references)
+
+
+@contextlib.contextmanager
+def _log(path: Path) -> Iterator[None]:
+    """What training prints goes to a file of the trial's own."""
+    with open(path, "a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+        yield

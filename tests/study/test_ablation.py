@@ -1,0 +1,162 @@
+"""Removed adapters against a model that never had them; the program."""
+
+import itertools
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from adapters_tf.bin import ablate
+from adapters_tf.data.examples import Examples
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.models.build import build_model
+from adapters_tf.study.ablation import ablate_layers, removed_adapters
+
+TEXTS = ["the film was good", "a bad plot", "so very fine", "sad actor", "it was"] * 3
+LABELS = np.array([1, 0, 1, 0, 1] * 3, np.int32)
+TASK = {
+    "name": "t",
+    "kind": "classification",
+    "text_columns": ["text"],
+    "labels": ["neg", "pos"],
+    "metrics": ["accuracy"],
+}
+
+
+def trained_model(preset, **config):
+    """A model whose adapters are far from the identity."""
+    model = build_model(
+        "classification",
+        preset,
+        AdapterConfig(bottleneck_dim=4, **config),
+        seq_length=16,
+        head={"num_classes": 2},
+    )
+    random = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        if "adapter" in variable.path or "logits" in variable.path:
+            variable.assign(random.normal(0, 0.7, variable.shape))
+        else:
+            variable.assign(variable.numpy() + random.normal(0, 0.2, variable.shape))
+    return model
+
+
+def without(preset, model, layers):
+    """The same LayerNorms and head, with adapters in these blocks only."""
+    config = None
+    if layers:
+        config = AdapterConfig(4, layers=layers, layer_norm_layers=(0, 1))
+    other = build_model(
+        "classification",
+        preset,
+        config,
+        "adapters" if layers else "layer_norm",
+        seq_length=16,
+        head={"num_classes": 2},
+    )
+    values = {v.path: v for v in model.trainable_variables}
+    for variable in other.trainable_variables:
+        variable.assign(values[variable.path])
+    return other
+
+
+@pytest.mark.parametrize("config", [{}, {"layer_norm": True, "depth": 2}])
+def test_removed_is_as_if_never_there_and_put_back(tiny_preset, config):
+    model = trained_model(tiny_preset, **config)
+    before = model.predict(TEXTS, verbose=0)
+    for (first, last), kept in {(0, 0): [1], (1, 1): [0], (0, 1): []}.items():
+        with removed_adapters(model, first, last):
+            removed = model.predict(TEXTS, verbose=0)
+        assert np.abs(removed - before).max() > 0.05
+        if not config:
+            expected = without(tiny_preset, model, kept).predict(TEXTS, verbose=0)
+            np.testing.assert_allclose(removed, expected, atol=1e-5)
+    np.testing.assert_array_equal(model.predict(TEXTS, verbose=0), before)
+
+
+@pytest.fixture
+def adapter_dir(tiny_preset, tmp_path):
+    model = trained_model(tiny_preset)
+    adapter = model.get_adapter(task=TASK, preset=tiny_preset, seq_length=16)
+    save_adapter(adapter, tmp_path / "adapter")
+    return str(tmp_path / "adapter"), model
+
+
+def accuracy(model):
+    return float((model.predict(TEXTS, verbose=0).argmax(-1) == LABELS).mean())
+
+
+def test_every_span_once_with_its_metric(adapter_dir, tiny_preset):
+    directory, model = adapter_dir
+    seen = []
+    found = ablate_layers(directory, Examples((TEXTS,), LABELS), on_span=seen.append)
+    spans = {(s["first"], s["last"]): s["dev"]["accuracy"] for s in found["spans"]}
+    assert list(spans) == [(0, 0), (0, 1), (1, 1)] and seen == found["spans"]
+    assert found["full"] == {"accuracy": pytest.approx(accuracy(model))}
+    for (first, last), kept in {(0, 0): [1], (1, 1): [0], (0, 1): []}.items():
+        expected = accuracy(without(tiny_preset, model, kept))
+        assert spans[first, last] == pytest.approx(expected)
+    assert (found["num_layers"], found["dev_rows"]) == (2, 15)
+    assert found["majority_baseline"] == {"accuracy": pytest.approx(9 / 15)}
+
+
+def test_program_writes_a_file_that_the_report_reads(
+    adapter_dir, tmp_path, monkeypatch, capsys
+):
+    from adapters_tf.report import read_ablations
+
+    rows = tmp_path / "dev.csv"
+    names = ("neg", "pos")
+    lines = [f"{t},{names[y]}" for t, y in zip(TEXTS, LABELS, strict=True)]
+    rows.write_text("\n".join(["text,label", *lines]) + "\n")
+    output = tmp_path / "a.json"
+    command = ["layers", f"--adapter={adapter_dir[0]}", f"--file={rows}"]
+
+    def run(*flags):
+        monkeypatch.setattr(sys, "argv", ["adapters-tf-ablate", *command, *flags])
+        with pytest.raises(SystemExit) as stop:
+            ablate.cli()
+            sys.exit(0)
+        return stop.value.code, capsys.readouterr()
+
+    code, printed = run(f"--output={output}")
+    assert code == 0
+    assert "without block 0: accuracy" in printed.out
+    assert "without blocks 0 to 1: accuracy" in printed.out
+    assert "with all: accuracy" in printed.out
+    (ablation,) = read_ablations([output])
+    written = json.loads(output.read_text())
+    assert ablation.task == "t" and len(written["spans"]) == 3
+
+    code, printed = run(f"--output={output}")
+    assert code == 2 and "must be a new file" in printed.err
+    code, printed = run(f"--output={tmp_path / 'no' / 'a.json'}")
+    assert code == 2 and "a directory that exists" in printed.err
+    code, printed = run()
+    assert code == 2 and "--output is needed" in printed.err
+
+
+def test_init_scale_trains_each_scale(
+    tiny_preset, sentiment_csv, tmp_path, monkeypatch, capsys
+):
+    flags = [
+        f"--preset={tiny_preset}",
+        f"--train_file={sentiment_csv}",
+        "--seq_length=16",
+        "--bottleneck_dim=4",
+        "--epochs=1",
+        "--seeds=0",
+        "--initializer_stddev=1e-7,1e-2",
+        f"--output_dir={tmp_path / 'out'}",
+    ]
+    monkeypatch.setattr(sys, "argv", ["adapters-tf-ablate", "init_scale", *flags])
+    with pytest.raises(SystemExit) as stop:
+        ablate.cli()
+        sys.exit(0)
+    assert stop.value.code == 0
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    scales = [json.loads(line)["initializer_stddev"] for line in lines]
+    assert sorted(scales) == [1e-7, 1e-2]
+    assert len(list(itertools.chain(tmp_path.glob("out/trials/*/adapter")))) == 1
