@@ -8,6 +8,8 @@ parts of this package without Keras models.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adapters_tf.backends import require_tensorflow
+
 if TYPE_CHECKING:
     from adapters_tf.export.adapter import export_adapter as export_adapter
     from adapters_tf.export.base import export_base as export_base
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from adapters_tf.export.versions import create_servable as create_servable
     from adapters_tf.export.versions import remove_task as remove_task
     from adapters_tf.export.versions import roll_back as roll_back
+
+require_tensorflow("adapters_tf.export")
 
 _MODULES = {
     "adapters_tf.export.adapter": ("export_adapter",),

@@ -4,25 +4,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from adapters_tf.errors import UserError
 from adapters_tf.layers.bottleneck_adapter import get_activation
+from adapters_tf.models.exportable import EXPORTED_ACTIVATIONS, exported_activation
 
-# The place in this list is what exports store: add at the end, never change.
-ACTIVATIONS = (
-    "gelu_tanh",
-    "gelu",
-    "relu",
-    "silu",
-    "tanh",
-    "sigmoid",
-    "elu",
-    "leaky_relu",
-    "relu6",
-    "selu",
-    "softplus",
-    "mish",
-    "linear",
-)
+# By the numbers that exports store.
+ACTIVATIONS = EXPORTED_ACTIVATIONS
 
 
 def activation_code(name: str) -> int:
@@ -31,13 +17,7 @@ def activation_code(name: str) -> int:
     Raises:
         UserError: if it is not one that exports know.
     """
-    name = "silu" if name == "swish" else name
-    if name not in ACTIVATIONS:
-        raise UserError(
-            "An exported adapter's activation must be one of "
-            f"{', '.join(ACTIVATIONS)}. Received: {name!r}"
-        )
-    return ACTIVATIONS.index(name)
+    return ACTIVATIONS.index(exported_activation(name))
 
 
 def _function(name: str) -> Any:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.preset_names import resolve_preset
-from adapters_tf.errors import UserError
 from adapters_tf.export.activations import activation_code
 from adapters_tf.export.bank import ExportedTask
+from adapters_tf.export.base_functions import hub_outputs
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
 from adapters_tf.export.heads import head_function
@@ -19,16 +20,14 @@ from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.saving import FORMAT_VERSION, constant_function
 from adapters_tf.export.self_check import Case, check_in_new_process
 from adapters_tf.export.task_tensors import DOWN, UP
-from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig
+from adapters_tf.layers.adapter_config import SUBLAYERS
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.build import load_model
+from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.trainable_set import layer_norm_variables
-
-# Methods whose tensors leave the base as it is.
-EXPORTED_METHODS = ("adapters", "layer_norm", "head")
 
 
 def export_adapter(
@@ -52,6 +51,7 @@ def export_adapter(
             `check_exportable`), does not fit the base, or the directory exists
             or cannot be written, or the written model differs.
     """
+    require_tensorflow_backend("export_adapter")
     adapter = load_adapter(adapter_dir)
     check_exportable(adapter)
     with new_directory(output_dir) as directory:
@@ -59,56 +59,6 @@ def export_adapter(
         model = load_model(adapter_dir, preset, dtype="float32")
         save_adapter_model(adapter, model, directory)
         check_in_new_process(directory, _cases(model))
-
-
-def check_exportable(adapter: Adapter) -> None:
-    """Refuse what the exported functions do not compute.
-
-    Raises:
-        UserError: if the method trains the base itself, or the adapters are
-            parallel, deeper than one bottleneck or have a LayerNorm inside, or
-            the task does not name its text columns and every class.
-    """
-    _check_task(adapter)
-    if adapter.tuning.method not in EXPORTED_METHODS:
-        raise UserError(
-            "An adapter SavedModel leaves its base as it is, so the tuning method must "
-            f"be one of {', '.join(EXPORTED_METHODS)}. Received: tuning="
-            f"{adapter.tuning.method}, which changes the base; export such a model "
-            "whole, with Keras's model.export."
-        )
-    config = adapter.adapter
-    if config is None:
-        return
-    plain = AdapterConfig()
-    for field in ("parallel", "depth", "layer_norm"):
-        value = getattr(config, field)
-        if value != getattr(plain, field):
-            raise UserError(
-                "Exported adapters are serial, with one bottleneck layer and no "
-                f"LayerNorm inside. Received: {field}={value}; train with the default."
-            )
-    activation_code(config.activation)
-
-
-def _check_task(adapter: Adapter) -> None:
-    classes = adapter.kind == "classification"
-    count = adapter.head["num_classes"] if classes else 0
-    labels = list(adapter.task.get("labels", ()))
-    if len(labels) != count or not all(isinstance(label, str) for label in labels):
-        raise UserError(
-            "An exported adapter's task has a label, a text, for each class of a "
-            f"classifier and none otherwise. Received: a head of {count} classes and "
-            f"labels={labels}; save the adapter with its task, "
-            "model.get_adapter(task=task.to_dict(), ...)."
-        )
-    columns = list(adapter.task.get("text_columns", ()))
-    if len(columns) not in (1, 2):
-        raise UserError(
-            "An exported adapter's task has one or two text columns. Received: "
-            f"text_columns={columns}; save the adapter with its task, "
-            "model.get_adapter(task=task.to_dict(), ...)."
-        )
 
 
 def encoder_tensors(adapter: Adapter, model: AdapterModel) -> dict[str, np.ndarray]:
@@ -195,7 +145,7 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
     tf.saved_model.save(root, str(directory))
 
 
-def _constants(adapter: Adapter) -> dict[str, np.ndarray]:
+def _constants(adapter: Adapter) -> dict[str, Any]:
     activation = adapter.adapter.activation if adapter.adapter else "linear"
     return {
         "activation": np.int32(activation_code(activation)),
@@ -212,7 +162,7 @@ def _cases(model: AdapterModel) -> list[Case]:
     tokens = preprocess_texts(
         model.preprocessor, (tf.constant(SAMPLE_TEXTS), tf.constant(SAMPLE_PAIRS))
     )
-    outputs = dict(model.backbone(tokens, training=False))
+    outputs = hub_outputs(model.backbone(tokens, training=False))
     arrays = {name: np.asarray(outputs[name]) for name in outputs}
     arrays["input_mask"] = np.asarray(tokens["padding_mask"], np.int32)
     logits = np.array(model(tokens, training=False))

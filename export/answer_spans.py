@@ -1,6 +1,6 @@
 """Answers out of a model's logits over windows, inside a TF graph."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -68,7 +68,7 @@ def best_spans(
     found = window < num_windows
     window = tf.where(found, window, 0)
 
-    def chosen(values, at):
+    def chosen(values: Any, at: Any) -> Any:
         return tf.where(found, tf.gather_nd(values, tf.stack([window, at], 1)), 0)
 
     begin = chosen(starts, tf.gather(first, window))

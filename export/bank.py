@@ -1,6 +1,8 @@
 """Many tasks' tensors in few arrays, without padding."""
 
 import dataclasses
+import types
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,11 @@ class ExportedTask:
 
 
 def build_bank(
-    tasks: list[ExportedTask], paths: list[str], norm_paths: list[str], d: int
+    tasks: list[ExportedTask],
+    paths: list[str],
+    norm_paths: list[str],
+    d: int,
+    norm_sizes: Mapping[str, int] = types.MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
     """Join tasks: the units of all bottlenecks stand in one array, end to end.
 
@@ -44,12 +50,13 @@ def build_bank(
         paths: Paths of the base's adapters.
         norm_paths: Paths of its LayerNorms.
         d: Hidden size.
+        norm_sizes: The size of each LayerNorm that is of another one.
 
     Returns:
         See `BaseFunctions.bank_specs`: for each adapter `[1 + units, d]` kernels
         and `[1 + units]` biases with each task's `offset` and `size` `[T]`, the
         up biases `[T, d]`; for each LayerNorm `[1 + own, d]` with each task's
-        row in `layer_norm` `[T]`, 0 for the base's. And for the heads, named
+        `row` `[T]`, 0 for the base's. And for the heads, named
         `head/...`, the same of `[1 + outputs, d]`.
     """
     if not tasks:
@@ -67,12 +74,14 @@ def build_bank(
             [e[f"{path}/{UP}/kernel"] for e in encoders], (d,)
         )
         bank[f"{path}/{UP}/bias"] = np.stack([e[f"{path}/{UP}/bias"] for e in encoders])
-    own = [task.encoder[f"{norm_paths[0]}/{NORM[0]}"].size > 0 for task in tasks]
-    bank["layer_norm"] = np.where(own, np.cumsum(own), 0).astype(np.int32)
     for path in norm_paths:
+        # Blocks without an adapter keep the base's LayerNorms.
+        own = [task.encoder[f"{path}/{NORM[0]}"].size > 0 for task in tasks]
+        bank[f"{path}/row"] = np.where(own, np.cumsum(own), 0).astype(np.int32)
+        size = norm_sizes.get(path, d)
         for name in NORM:
-            rows = [task.encoder[f"{path}/{name}"].reshape(-1, d) for task in tasks]
-            bank[f"{path}/{name}"] = _stack(rows, (d,))
+            rows = [task.encoder[f"{path}/{name}"].reshape(-1, size) for task in tasks]
+            bank[f"{path}/{name}"] = _stack(rows, (size,))
     bank["activation"] = np.array([t.encoder["activation"] for t in tasks], np.int32)
     bank["fingerprint"] = tasks[0].encoder["fingerprint"]
     kernels = [task.head[KERNEL].T for task in tasks]
@@ -108,8 +117,8 @@ def split_bank(
             encoder[f"{path}/{DOWN}/bias"] = bank[f"{path}/{DOWN}/bias"][units]
             encoder[f"{path}/{UP}/kernel"] = bank[f"{path}/{UP}/kernel"][units]
             encoder[f"{path}/{UP}/bias"] = bank[f"{path}/{UP}/bias"][i]
-        row = int(bank["layer_norm"][i])
         for path in norm_paths:
+            row = int(bank[f"{path}/row"][i])
             for name in NORM:
                 rows = bank[f"{path}/{name}"]
                 encoder[f"{path}/{name}"] = rows[row : row + min(row, 1)].reshape(-1)

@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
-from adapters_tf.export.base_functions import INPUTS, BaseFunctions, input_specs
+from adapters_tf.export.base_functions import (
+    INPUTS,
+    BaseFunctions,
+    hub_outputs,
+    input_specs,
+)
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR, save_preprocessor
 from adapters_tf.export.sample_texts import SAMPLE_TEXTS
@@ -22,6 +28,7 @@ from adapters_tf.export.saving import (
 )
 from adapters_tf.export.self_check import Case, check_in_new_process
 from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.fingerprint import backbone_name
 from adapters_tf.models.presets import (
     load_backbone,
     load_preprocessor,
@@ -52,6 +59,7 @@ def export_base(
             positions than `seq_length`, the directory exists or cannot be
             written, or the written model differs.
     """
+    require_tensorflow_backend("export_base")
     with new_directory(output_dir) as directory:
         preset = resolve_preset(preset)
         backbone = load_backbone(preset, dtype="float32")
@@ -105,10 +113,12 @@ def save_base(backbone: AdapterBackbone, directory: Path) -> None:
     )
     config = {
         "format_version": FORMAT_VERSION,
+        "backbone": backbone_name(backbone),
         "fingerprint": backbone.fingerprint,
         "hidden_dim": functions.hidden_dim,
         "adapter_paths": functions.adapter_paths,
         "layer_norm_paths": list(functions.layer_norms),
+        "layer_norm_sizes": functions.layer_norm_sizes,
         "max_sequence_length": backbone.max_sequence_length,
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
@@ -125,14 +135,16 @@ def save_base(backbone: AdapterBackbone, directory: Path) -> None:
 
 def _cases(backbone: AdapterBackbone, preprocessor: Any) -> list[Case]:
     tokens = preprocess_texts(preprocessor, tf.constant(SAMPLE_TEXTS))
-    outputs = backbone(tokens, training=False)
+    outputs = hub_outputs(backbone(tokens, training=False))
     values = {name: np.asarray(value) for name, value in outputs.items()}
     # Nothing reads the vectors of padding, and there the rounding is coarser.
     padding = np.asarray(tokens["padding_mask"]) == 0
     values["sequence_output"] = np.where(
         padding[:, :, None], np.nan, values["sequence_output"]
     )
-    arrays = {hub: np.asarray(tokens[ours], np.int32) for hub, ours in INPUTS.items()}
+    # A base that reads no segments has any.
+    none = np.zeros(padding.shape, np.int32)
+    arrays = {h: np.asarray(tokens.get(n, none), np.int32) for h, n in INPUTS.items()}
     return [
         Case("", arrays, {**values, "default": values["pooled_output"]}),
         Case("fingerprint", None, {"": np.array(backbone.fingerprint)}),

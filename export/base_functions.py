@@ -6,11 +6,12 @@ import keras
 import tensorflow as tf
 
 from adapters_tf.export.fingerprints import check_same_base, fingerprint_words
+from adapters_tf.export.row_groups import group_rows
 from adapters_tf.export.task_tensors import DOWN, NORM, UP, OneTask, TaskOfEachRow
 from adapters_tf.layers.adapter_config import SUBLAYERS
 from adapters_tf.layers.dropout import dropout_scope
 from adapters_tf.layers.task_scope import TaskFunctions, task_scope
-from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.trainable_set import layer_norm_variables
 
 # TF Hub's names of a text encoder's inputs -> keras-hub's.
@@ -24,6 +25,17 @@ INPUTS = {
 def input_specs() -> dict[str, tf.TensorSpec]:
     """`[batch, length]` int32 for each of TF Hub's inputs."""
     return {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
+
+
+def hub_outputs(outputs: Any) -> dict[str, Any]:
+    """`sequence_output` and `pooled_output` of a backbone's outputs.
+
+    Without a pooler the pooled output is the first token's vector, which keras-hub's
+    classifiers read there.
+    """
+    named = dict(named_outputs(outputs))
+    named.setdefault("pooled_output", named["sequence_output"][:, 0, :])
+    return named
 
 
 class BaseFunctions:
@@ -41,6 +53,12 @@ class BaseFunctions:
             path = variable.path.rsplit("/", 1)[0]
             norms.setdefault(path, []).append(variable.value)
         self.layer_norms = norms
+        # Embeddings may be narrower than the blocks.
+        self.layer_norm_sizes = {
+            path: gamma.shape[0]
+            for path, (gamma, _) in norms.items()
+            if gamma.shape[0] != self.hidden_dim
+        }
         self.adapter_paths = [
             f"{block.path}/{sublayer}_adapter"
             for block in backbone.encoder_blocks
@@ -49,8 +67,8 @@ class BaseFunctions:
         self._model = keras.Model(
             backbone.input,
             {
-                **backbone.output,
-                "encoder_outputs": [block.output for block in backbone.encoder_blocks],
+                **hub_outputs(backbone.output),
+                "encoder_outputs": [output for _, output in backbone.calls],
             },
         )
 
@@ -83,7 +101,6 @@ class BaseFunctions:
         d, spec = self.hidden_dim, tf.TensorSpec
         specs = {
             "activation": spec([None], tf.int32),
-            "layer_norm": spec([None], tf.int32),
             "fingerprint": spec([4], tf.int64),
         }
         for path in self.adapter_paths:
@@ -94,8 +111,10 @@ class BaseFunctions:
             specs[f"{path}/offset"] = spec([None], tf.int32)
             specs[f"{path}/size"] = spec([None], tf.int32)
         for path in self.layer_norms:
+            specs[f"{path}/row"] = spec([None], tf.int32)
             for name in NORM:
-                specs[f"{path}/{name}"] = spec([None, d], tf.float32)
+                size = self.layer_norm_sizes.get(path, d)
+                specs[f"{path}/{name}"] = spec([None, size], tf.float32)
         return specs
 
     def plain(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -103,8 +122,8 @@ class BaseFunctions:
 
         Returns:
             `pooled_output` `[batch, d]`, `sequence_output` `[batch, length, d]`,
-            `encoder_outputs`, one such tensor for each block, and `default`, the
-            pooled output.
+            `encoder_outputs`, one such tensor for each call of a block, and `default`,
+            the pooled output.
         """
         outputs = self._run(inputs, training)
         return {**outputs, "default": outputs["pooled_output"]}
@@ -139,8 +158,11 @@ class BaseFunctions:
         Returns:
             As `encode`.
         """
-        task = TaskOfEachRow(bank, tasks, self._frozen_layer_norms())
-        return self._adapted(inputs, bank["fingerprint"], task, False)
+        groups = group_rows(tasks)
+        inputs = {name: groups.sort(value) for name, value in inputs.items()}
+        task = TaskOfEachRow(bank, tasks, groups, self._frozen_layer_norms())
+        outputs = self._adapted(inputs, bank["fingerprint"], task, False)
+        return {name: groups.restore(value) for name, value in outputs.items()}
 
     def _frozen_layer_norms(self) -> dict[str, list[Any]]:
         return {
@@ -169,7 +191,12 @@ class BaseFunctions:
         }
 
     def _run(self, inputs: dict[str, Any], training: bool) -> dict[str, Any]:
-        tokens = {ours: inputs[name] for name, ours in INPUTS.items()}
+        # Not all bases read `input_type_ids`; all SavedModels have the same inputs.
+        tokens = {
+            ours: inputs[name]
+            for name, ours in INPUTS.items()
+            if ours in self._model.input
+        }
         if not training:
             return self._model(tokens, training=False)
         # Other masks in each call, drawn from the calling program's own state.

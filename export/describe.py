@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.export.bank_file import BankFile
-from adapters_tf.export.task_tensors import NORM
 from adapters_tf.export.versions import BASE_DIR, read_about, versions_of
 
 
@@ -119,11 +118,12 @@ def _sizes(bank: BankFile) -> tuple[list[int], list[int]]:
     """Parameters and the largest bottleneck of each task: see `build_bank`."""
     d = bank.shapes["head/kernel"][1]
     outputs = bank.read("head/size")
-    own = bank.read("layer_norm") > 0
-    norms = sum(entry.rsplit("/", 1)[-1] == NORM[0] for entry in bank.shapes)
-    total = outputs * (d + 1) + own * norms * 2 * d
+    total = outputs * (d + 1)
     largest = outputs * 0
     for entry in bank.shapes:
+        if entry.endswith("/row"):
+            # Gamma and beta, where a LayerNorm is the task's own.
+            total = total + (bank.read(entry) > 0) * 2 * d
         path = entry.removesuffix("/size")
         if path not in (entry, "head"):
             units = bank.read(entry)

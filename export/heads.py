@@ -30,9 +30,14 @@ KERNEL = "logits/kernel"
 BIAS = "logits/bias"
 
 
+def tag_logits(outputs: dict[str, Any], weights: dict[str, Any]) -> Any:
+    """Logits `[batch, length, classes]` of every token."""
+    return tf.matmul(outputs["sequence_output"], weights[KERNEL]) + weights[BIAS]
+
+
 def span_logits(outputs: dict[str, Any], weights: dict[str, Any]) -> Any:
     """Start and end logits `[batch, length, 2]`, -1e9 for padding."""
-    logits = tf.matmul(outputs["sequence_output"], weights[KERNEL]) + weights[BIAS]
+    logits = tag_logits(outputs, weights)
     mask = tf.cast(outputs["input_mask"], logits.dtype)[:, :, None]
     return logits * mask - 1e9 * (1 - mask)
 
@@ -49,16 +54,18 @@ def head_function(
     Returns:
         A function of the encoder's outputs and the head's tensors by path that
         returns logits `[batch, classes]`, scores `[batch]` or logits
-        `[batch, length, 2]`.
+        `[batch, length, 2]` or `[batch, length, classes]`.
     """
     if kind == "question_answering":
         return span_logits
+    if kind == "token_classification":
+        return tag_logits
 
     def text_head(outputs: dict[str, Any], weights: dict[str, Any]) -> Any:
         features = head_features(head["head_input"], outputs)
         logits = tf.matmul(features, weights[KERNEL]) + weights[BIAS]
         return logits[:, 0] if kind == "regression" else logits
 
-    if kind in ("classification", "regression"):
+    if kind in ("classification", "multi_label", "regression"):
         return text_head
     raise UserError(f"There is no exported head for tasks of the kind {kind!r}.")

@@ -3,17 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import keras_hub
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
 from adapters_tf.export.answer_spans import best_spans
 from adapters_tf.export.base_functions import INPUTS
+from adapters_tf.export.byte_pair import without_growing_table
 from adapters_tf.export.question_windows import mixed_windows
+from adapters_tf.export.record_separator import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case, check_in_new_process
 from adapters_tf.export.text_tokens import tokenize
 from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.models.special_tokens import special_tokens
 
 # Where a base SavedModel has its preprocessor.
 PREPROCESSOR_DIR = "preprocessor"
@@ -29,15 +33,19 @@ class PreprocessorFunctions:
 
     Args:
         preprocessor: From `load_preprocessor`.
+
+    Attributes:
+        tokenizer: The tokenizer that the functions use.
     """
 
     def __init__(self, preprocessor: Any) -> None:
-        self._tokenizer = preprocessor.tokenizer
+        self.tokenizer = without_growing_table(preprocessor.tokenizer)
+        self._special = special_tokens(self.tokenizer)
         self._seq_length = preprocessor.sequence_length
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """`[batch]` strings to ragged `[batch, tokens]` int32 ids."""
-        tokens = tokenize(self._tokenizer, texts, in_pieces=False)
+        tokens = tokenize(self.tokenizer, texts, in_pieces=False)
         # Splits of int64, which `pack` is traced with, as TF Hub's are.
         splits = tf.cast(tokens.splits, tf.int64)
         return tf.RaggedTensor.from_row_splits(tokens.ids, splits)
@@ -50,7 +58,7 @@ class PreprocessorFunctions:
             seq_length: Length to cut and pad to; the preprocessor's by default.
         """
         length = self._seq_length if seq_length is None else seq_length
-        tokenizer = self._tokenizer
+        special, num_special = self._special, self._special.count(len(segments))
         if len(segments) == 2:
             # TF.Text's trimmer crashes the process where they differ.
             counts = [segment.nrows() for segment in segments]
@@ -62,14 +70,18 @@ class PreprocessorFunctions:
                     segments[0].with_flat_values(tf.identity(segments[0].flat_values)),
                     segments[1],
                 ]
-        trimmer = tf_text.RoundRobinTrimmer(length - 1 - len(segments))
+        segments = tf_text.RoundRobinTrimmer(length - num_special).trim(segments)
+        if len(segments) == 2 and len(special.separators) == 2:
+            # The first of them; the second is that at the end of each segment.
+            first = tf.fill([segments[0].nrows(), 1], special.separators[0])
+            segments = [tf.concat([segments[0], first], axis=1), segments[1]]
         token_ids, type_ids = tf_text.combine_segments(
-            trimmer.trim(segments),
-            start_of_sequence_id=tokenizer.cls_token_id,
-            end_of_segment_id=tokenizer.sep_token_id,
+            segments,
+            start_of_sequence_id=special.start,
+            end_of_segment_id=special.end,
         )
         token_ids, mask = tf_text.pad_model_inputs(
-            token_ids, length, pad_value=tokenizer.pad_token_id
+            token_ids, length, pad_value=special.pad
         )
         type_ids, _ = tf_text.pad_model_inputs(type_ids, length)
         packed = {
@@ -81,7 +93,7 @@ class PreprocessorFunctions:
 
     def windows(self, rows: dict[str, Any]) -> dict[str, Any]:
         """See `mixed_windows`, whose arguments and results are named here."""
-        windows = mixed_windows(self._tokenizer, **rows)
+        windows = mixed_windows(self.tokenizer, **rows)
         places = {"starts": windows.starts, "ends": windows.ends}
         return {**windows.inputs, "rows": windows.rows, **places}
 
@@ -96,7 +108,8 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
 
     It has TF Hub's interface for text preprocessing: `__call__(texts)`,
     `tokenize(texts)` and `bert_pack_inputs([tokens, ...], seq_length=)` of one or
-    two segments; and `windows` and `answers`, which servables are made of.
+    two segments; and `windows`, `all_windows` and `answers`, which servables are
+    made of.
 
     Args:
         preprocessor: From `load_preprocessor`; its `sequence_length` is the
@@ -108,6 +121,9 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
     """
     functions = PreprocessorFunctions(preprocessor)
     root = tf.train.Checkpoint()
+    if not isinstance(functions.tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
+        # Holds the tables or the model that the functions look up in.
+        root.tokenizer = functions.tokenizer
     root.tokenize = tf.function(functions.tokenize, input_signature=[_STRINGS])
     root.bert_pack_inputs = tf.function(functions.pack)
     ragged = tf.RaggedTensorSpec([None, None], tf.int32)
@@ -128,6 +144,9 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
         "seq_lengths": _ROWS,
     }
     root.windows = tf.function(functions.windows, input_signature=[row_specs])
+    # On its own, as it costs more: for servables that have such tasks.
+    more_specs = row_specs | {"is_words": _FLAGS, "is_list": _FLAGS}
+    root.all_windows = tf.function(functions.windows, input_signature=[more_specs])
     window_specs = {
         "start_logits": _LOGITS,
         "end_logits": _LOGITS,
@@ -156,11 +175,22 @@ def _cases(preprocessor: Any) -> list[Case]:
     }
     # Windows are not padded to the limit.
     longest = double["input_mask"].sum(axis=1).max()
+    triple = _hub_names(
+        preprocess_texts(preprocessor, tuple(map(tf.constant, (texts, pairs, texts))))
+    )
+    more = {"is_words": ~yes, "is_list": yes}
+    more["text_pair"] = np.array([*map(SEPARATOR.join, zip(pairs, texts, strict=True))])
+    most = triple["input_mask"].sum(axis=1).max()
     return [
         Case("", texts, single),
         Case("windows", rows, {k: v[:, :longest] for k, v in double.items()}),
+        Case("all_windows", rows | more, {k: v[:, :most] for k, v in triple.items()}),
     ]
 
 
 def _hub_names(tokens: dict[str, Any]) -> dict[str, np.ndarray]:
-    return {name: np.asarray(tokens[ours], np.int32) for name, ours in INPUTS.items()}
+    return {
+        name: np.asarray(tokens[ours], np.int32)
+        for name, ours in INPUTS.items()
+        if ours in tokens
+    }

@@ -66,7 +66,7 @@ def check_in_new_process(directory: Path, cases: list[Case]) -> None:
 
 
 def _write(path: Path, cases: list[Case]) -> None:
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     index = []
     for case in cases:
         inputs = {} if case.inputs is None else case.inputs

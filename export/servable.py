@@ -53,6 +53,7 @@ class LoadedBase:
             config["adapter_paths"],
             config["layer_norm_paths"],
             config["hidden_dim"],
+            config.get("layer_norm_sizes", {}),
         )
 
 
@@ -79,6 +80,8 @@ def save_version(
     names = list(tasks)
     root = tf.train.Checkpoint()
     root.base_variables = list(base.model.variables)
+    # Tables or a model that tokenizers other than WordPiece look up in.
+    root.tokenizer = getattr(base.preprocessor, "tokenizer", None)
     bank = base.build_bank(list(tasks.values()))
     root.bank = {key: tf.Variable(v, trainable=False) for key, v in bank.items()}
     root.lookup = tf.lookup.StaticHashTable(
@@ -143,6 +146,12 @@ def _signatures(
 ) -> tuple[dict[str, Any], list[SignatureCopy]]:
     """The signatures to trace, and those that are copies of them."""
     table = TaskTable(tasks)
+    if table.needs_all_windows and not hasattr(base.preprocessor, "all_windows"):
+        raise UserError(
+            "Tasks with tags of words, or with more than two text columns, need a base "
+            f"that can cut texts so. Received: {base.directory}, written by an older "
+            "adapters-tf; export the base again."
+        )
     config = base.config
     functions = ServableFunctions(
         base.model,

@@ -8,10 +8,12 @@ import tensorflow as tf
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.heads import head_function
+from adapters_tf.export.record_separator import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case
 from adapters_tf.export.servable import MIXED, LoadedBase
-from adapters_tf.export.task_table import takes_pair
+from adapters_tf.export.servable_functions import tagged_words
+from adapters_tf.export.task_table import TOKEN_KINDS, num_texts, takes_pair
 
 # Most tasks whose own signatures are run, each of which takes seconds the first
 # time; every task's rows are run in mixed_text.
@@ -38,7 +40,13 @@ def servable_cases(
         if name in own:
             places = list(range(len(SAMPLE_TEXTS)))
         texts = [SAMPLE_TEXTS[i] for i in places]
-        pairs = [SAMPLE_PAIRS[i] for i in places]
+        others = max(num_texts(task.config) - 1, 1)
+        pairs = [
+            SEPARATOR.join(
+                SAMPLE_PAIRS[(i + j) % len(SAMPLE_PAIRS)] for j in range(others)
+            )
+            for i in places
+        ]
         expected, tokens, on_tokens = _expected(base, task, texts, pairs)
         rows += [
             (text, pair, name, {k: v[i] for k, v in expected.items()})
@@ -59,26 +67,32 @@ def servable_cases(
 
 
 def labels_of(task: ExportedTask) -> list[str]:
-    """The class names of a task, or one "" for a score, none for questions."""
-    if task.config["kind"] == "classification":
+    """The classes of a task's texts, or one "" for a score; none for tokens."""
+    if task.config["kind"] in TOKEN_KINDS:
+        return []
+    if task.config["task"].get("labels"):
         return list(task.config["task"]["labels"])
-    return [""] if task.config["kind"] == "regression" else []
+    return [""]
 
 
 def _expected(
     base: LoadedBase, task: ExportedTask, texts: list[str], pairs: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     kind, count = task.config["kind"], len(texts)
-    flags = np.full(count, kind == "question_answering")
-    windows = base.preprocessor.windows(
-        {
-            "text": tf.constant(texts),
-            "text_pair": tf.constant(pairs),
-            "has_pair": tf.fill([count], takes_pair(task.config)),
-            "is_question": tf.constant(flags),
-            "seq_lengths": tf.fill([count], task.config["seq_length"]),
-        }
-    )
+    inputs = {
+        "text": tf.constant(texts),
+        "text_pair": tf.constant(pairs),
+        "has_pair": tf.fill([count], takes_pair(task.config)),
+        "is_question": tf.fill([count], kind == "question_answering"),
+        "seq_lengths": tf.fill([count], task.config["seq_length"]),
+    }
+    is_words, is_list = kind == "token_classification", num_texts(task.config) > 2
+    if is_words or is_list:
+        inputs["is_words"] = tf.fill([count], is_words)
+        inputs["is_list"] = tf.fill([count], is_list)
+        windows = base.preprocessor.all_windows(inputs)
+    else:
+        windows = base.preprocessor.windows(inputs)
     tokens = {name: windows[name] for name in INPUTS}
     encoder = {name: tf.constant(value) for name, value in task.encoder.items()}
     outputs = base.model.encode(tokens, encoder, training=False)
@@ -87,6 +101,20 @@ def _expected(
     if kind == "regression":
         score = {"score": logits.numpy()}
         return score, arrays, score
+    if kind == "multi_label":
+        labels = np.broadcast_to(np.array(labels_of(task)), logits.shape)
+        label_set = {"labels": labels, "probabilities": tf.sigmoid(logits).numpy()}
+        return label_set, arrays, label_set
+    if kind == "token_classification":
+        tags = list(task.config["task"]["labels"])
+        probabilities = tf.nn.softmax(logits)
+        on_tokens = {
+            "labels": tf.constant([tags] * count),
+            "probabilities": probabilities,
+        }
+        found = tagged_words(on_tokens, windows, inputs["text"])
+        on_tokens = {k: v.numpy() for k, v in on_tokens.items()}
+        return {k: v.numpy() for k, v in found.items()}, arrays, on_tokens
     if kind == "classification":
         labels = np.array(labels_of(task))
         probabilities = {
@@ -121,7 +149,7 @@ def _mixed_case(
     labels = np.full((len(rows), width), "", dtype=object)
     probabilities = np.zeros((len(rows), width), np.float32)
     for i, row in enumerate(outputs):
-        if "labels" in row:
+        if "probabilities" in row:
             labels[i, : len(row["labels"])] = row["labels"]
             probabilities[i, : len(row["labels"])] = row["probabilities"]
 
@@ -139,9 +167,31 @@ def _mixed_case(
         "answer_start": column("answer_start", -1, np.int32),
         "answer_end": column("answer_end", -1, np.int32),
     }
+    if any(t.config["kind"] == "token_classification" for t in tasks.values()):
+        expected |= _words_columns(outputs)
     inputs = {
         "text": np.array(texts),
         "text_pair": np.array(pairs),
         "task": np.array(names),
     }
     return Case(f"signatures/{MIXED}", inputs, expected)
+
+
+def _words_columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """The rows' `WordTags`, as wide as the row with the most words."""
+    longest = max((np.sum(r["words"] != b"") for r in rows if "words" in r), default=0)
+    columns = {}
+    for name, padding in (
+        ("words", b""),
+        ("tags", b""),
+        ("tag_scores", np.float32(0)),
+        ("word_starts", np.int32(-1)),
+        ("word_ends", np.int32(-1)),
+    ):
+        kind: Any = object if isinstance(padding, bytes) else padding.dtype
+        columns[name] = np.full((len(rows), longest), padding, kind)
+        for place, row in enumerate(rows):
+            if name in row:
+                own = row[name][:longest]
+                columns[name][place, : len(own)] = own
+    return columns

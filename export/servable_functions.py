@@ -5,9 +5,10 @@ from typing import Any
 import tensorflow as tf
 
 from adapters_tf.export.base_functions import INPUTS
-from adapters_tf.export.heads import BIAS, KERNEL, span_logits
+from adapters_tf.export.heads import BIAS, KERNEL, span_logits, tag_logits
 from adapters_tf.export.task_table import KINDS, TaskTable
 from adapters_tf.export.task_tensors import DOWN, NORM, UP
+from adapters_tf.export.word_tags import word_tags
 
 # In REST's JSON there is no infinity.
 LOWEST_SCORE = -1e9
@@ -59,8 +60,8 @@ class ServableFunctions:
             tensors[f"{path}/{DOWN}/bias"] = bank[f"{path}/{DOWN}/bias"][units]
             tensors[f"{path}/{UP}/kernel"] = bank[f"{path}/{UP}/kernel"][units]
             tensors[f"{path}/{UP}/bias"] = bank[f"{path}/{UP}/bias"][task]
-        row = tf.gather(bank["layer_norm"], task)
         for path in self._norm_paths:
+            row = tf.gather(bank[f"{path}/row"], task)
             for name in NORM:
                 rows = bank[f"{path}/{name}"][row : row + tf.minimum(row, 1)]
                 tensors[f"{path}/{name}"] = tf.reshape(rows, [-1])
@@ -78,6 +79,13 @@ class ServableFunctions:
             "probabilities": tf.nn.softmax(logits),
         }
 
+    def label_set(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
+        """`labels` and `probabilities` `[B, C]` of one task, each by itself."""
+        span = self._span("head", task)
+        logits = self._text_logits(self.encode(inputs, task), task, span)
+        labels = tf.broadcast_to(self._table.labels[span][None, :], tf.shape(logits))
+        return {"labels": labels, "probabilities": tf.sigmoid(logits)}
+
     def score(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
         """`score` `[B]` of one task."""
         outputs = self.encode(inputs, task)
@@ -86,22 +94,27 @@ class ServableFunctions:
 
     def spans(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
         """`start_logits` and `end_logits` `[B, length]` of one task."""
-        units = self._span("head", task)
-        weights = {
-            KERNEL: tf.transpose(self._bank["head/kernel"][units]),
-            BIAS: self._bank["head/bias"][units],
-        }
+        weights = self._head_weights(task)
         logits = span_logits(self.encode(inputs, task), weights)
         return {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
 
+    def tag(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
+        """`labels` `[B, C]` and `probabilities` `[B, length, C]` of one task."""
+        logits = tag_logits(self.encode(inputs, task), self._head_weights(task))
+        labels = self._table.labels[self._span("head", task)][None, :]
+        shape = [tf.shape(logits)[0], tf.shape(logits)[2]]
+        return {
+            "labels": tf.broadcast_to(labels, shape),
+            "probabilities": tf.nn.softmax(logits),
+        }
+
     def on_tokens(self, kind: str) -> Any:
         """The function of tokens for a kind of task."""
-        return dict(zip(KINDS, (self.classify, self.score, self.spans), strict=True))[
-            kind
-        ]
+        functions = (self.classify, self.score, self.spans, self.label_set, self.tag)
+        return dict(zip(KINDS, functions, strict=True))[kind]
 
     def on_texts(self, kind: str, text: Any, text_pair: Any, task: Any) -> Any:
-        """The outputs of one task for texts: as `on_tokens`, or answers.
+        """The outputs of one task for texts: as `on_tokens`, or answers or words.
 
         Args:
             kind: The task's kind.
@@ -113,6 +126,8 @@ class ServableFunctions:
         tasks = tf.fill(tf.shape(text), task)
         windows = self.windows(text, text_pair, tasks, tf.fill(tf.shape(text), True))
         outputs = self.on_tokens(kind)(encoder_inputs(windows), task)
+        if kind == "token_classification":
+            return tagged_words(outputs, windows, text)
         if kind != "question_answering":
             return outputs
         return self.answers(outputs, windows, text_pair)
@@ -129,16 +144,19 @@ class ServableFunctions:
             known: `[B]` bool: whether a task is to be run on the row at all.
         """
         table = self._table
-        return self._preprocessor.windows(
-            {
-                "text": text,
-                "text_pair": text_pair,
-                "has_pair": tf.gather(table.has_pair, tasks) & known,
-                "is_question": tf.gather(table.is_question, tasks) & known,
-                # The shortest there is, for rows that no task is run on.
-                "seq_lengths": tf.where(known, tf.gather(table.seq_length, tasks), 2),
-            }
-        )
+        inputs = {
+            "text": text,
+            "text_pair": text_pair,
+            "has_pair": tf.gather(table.has_pair, tasks) & known,
+            "is_question": tf.gather(table.is_question, tasks) & known,
+            # The shortest there is, for rows that no task is run on.
+            "seq_lengths": tf.where(known, tf.gather(table.seq_length, tasks), 2),
+        }
+        if not table.needs_all_windows:
+            return self._preprocessor.windows(inputs)
+        inputs["is_words"] = tf.gather(table.is_words, tasks) & known
+        inputs["is_list"] = tf.gather(table.is_list, tasks) & known
+        return self._preprocessor.all_windows(inputs)
 
     def answers(self, spans: dict[str, Any], windows: Any, context: Any) -> Any:
         """The best answers `[B]` out of logits of windows."""
@@ -150,11 +168,34 @@ class ServableFunctions:
         start = tf.gather(self._bank[f"{path}/offset"], task)
         return slice(start, start + tf.gather(self._bank[f"{path}/size"], task))
 
+    def _head_weights(self, task: Any) -> dict[str, Any]:
+        units = self._span("head", task)
+        return {
+            KERNEL: tf.transpose(self._bank["head/kernel"][units]),
+            BIAS: self._bank["head/bias"][units],
+        }
+
     def _text_logits(self, outputs: dict[str, Any], task: Any, units: slice) -> Any:
         features = self._table.features(outputs, task)
         kernel = self._bank["head/kernel"][units]
         logits = tf.matmul(features, kernel, transpose_b=True)
         return logits + self._bank["head/bias"][units]
+
+
+def tagged_words(
+    outputs: dict[str, Any], windows: dict[str, Any], text: Any
+) -> dict[str, Any]:
+    """`WordTags` by name, of rows of one window each.
+
+    Args:
+        outputs: `labels` `[B, C]` and `probabilities` `[B, length, C]`.
+        windows: `starts` and `ends`.
+        text: `[B]` strings.
+    """
+    best = tf.argmax(outputs["probabilities"], axis=2)
+    tags = tf.gather(outputs["labels"], best, batch_dims=1)
+    scores = tf.reduce_max(outputs["probabilities"], axis=2)
+    return word_tags(tags, scores, windows["starts"], windows["ends"], text)._asdict()
 
 
 def encoder_inputs(windows: dict[str, Any]) -> dict[str, Any]:

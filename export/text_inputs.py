@@ -11,6 +11,7 @@ from adapters_tf.export.token_layout import (
     room_for_text,
     round_robin,
 )
+from adapters_tf.models.special_tokens import special_tokens
 
 
 def pack_texts(
@@ -29,7 +30,7 @@ def pack_texts(
     count as U+FFFD.
 
     Args:
-        tokenizer: A keras-hub BERT tokenizer.
+        tokenizer: A keras-hub tokenizer.
         text: `[B]` strings.
         text_pair: `[B]` strings, or `None` where no row has a second text.
         seq_lengths: Most tokens of a row, special ones included: `[B]` int32 or
@@ -49,7 +50,7 @@ def pack_texts(
         has_pair = tf.ones(tf.shape(size), tf.bool)
     # The ops on integers are too small to be worth a way to a GPU and back.
     with tf.device("cpu"):
-        room = room_for_text(size, has_pair)
+        room = room_for_text(size, has_pair, special_tokens(tokenizer))
         texts = tf.where(room > 0, text, "")
         if text_pair is not None:
             pairs = tf.where(has_pair & (room > 0), text_pair, "")

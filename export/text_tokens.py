@@ -18,8 +18,8 @@ class TextTokens(NamedTuple):
 
     Attributes:
         ids: `[tokens]` int32 token ids.
-        starts: `[tokens]` int32 first byte, in the cleaned text, of the piece
-            that the token is of; 0 for texts that were not cut into pieces.
+        starts: `[tokens]` int32 first byte, in the cleaned text, of the piece or
+            word that the token is of; 0 for texts that were not cut.
         ends: `[tokens]` int32 byte after that piece, likewise.
         splits: `[B + 1]` int32: text `i` is `splits[i]:splits[i + 1]`.
     """
@@ -45,7 +45,10 @@ def clean_utf8(text: tf.Tensor) -> tf.Tensor:
 
 
 def tokenize(
-    tokenizer: Any, text: tf.Tensor, in_pieces: bool | tf.Tensor
+    tokenizer: Any,
+    text: tf.Tensor,
+    in_pieces: bool | tf.Tensor,
+    in_words: tf.Tensor | None = None,
 ) -> TextTokens:
     """Tokens of each text.
 
@@ -63,6 +66,8 @@ def tokenize(
         tokenizer: A keras-hub tokenizer.
         text: `[B]` strings. Bytes that are not UTF-8 count as U+FFFD.
         in_pieces: Whether to cut into pieces: of all texts, or `[B]` bool.
+        in_words: Whether to cut at white space, as Python's `str.split` does, `[B]`
+            bool, true where `in_pieces` is not; `None` for no text.
 
     Returns:
         The tokens.
@@ -74,17 +79,21 @@ def tokenize(
         units, starts, ends = _pieces(text)
     else:
         cut = tf.zeros(tf.shape(text), bool) if in_pieces is False else in_pieces
+        whole = ~cut if in_words is None else ~(cut | in_words)
         units = tf.RaggedTensor.from_row_lengths(
-            tf.boolean_mask(text, ~cut), tf.cast(~cut, tf.int64), validate=False
+            tf.boolean_mask(text, whole), tf.cast(whole, tf.int64), validate=False
         )
         starts = ends = units.with_values(tf.zeros_like(units.values, tf.int64))
+        parts = [(units, starts, ends)]
         if in_pieces is not False:
-            pieces = _pieces(tf.where(cut, text, ""))
+            parts.append(_pieces(tf.where(cut, text, "")))
+        if in_words is not None:
+            parts.append(_words(tf.where(in_words, text, "")))
+        if len(parts) > 1:
             units, starts, ends = (
-                tf.concat([a, b], axis=1)
-                for a, b in zip((units, starts, ends), pieces, strict=True)
+                tf.concat(part, axis=1) for part in zip(*parts, strict=True)
             )
-    ids = _token_ids(tokenizer, units.values)
+    ids = token_ids(tokenizer, units.values)
     counts = ids.row_lengths()
     return TextTokens(
         tf.cast(ids.values, tf.int32),
@@ -103,6 +112,12 @@ def _pieces(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
     )
 
 
+def _words(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
+    """Words of each text with their first byte and the byte after them."""
+    space = _characters(r"\s+")
+    return tf_text.regex_split_with_offsets(text, f"[{space}]")
+
+
 @functools.cache
 def _characters(pattern: str) -> str:
     """The inside of an RE2 class of all characters that Python's `re` finds."""
@@ -113,7 +128,8 @@ def _characters(pattern: str) -> str:
     )
 
 
-def _token_ids(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
+def token_ids(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
+    """Ragged `[B, tokens]` ids of `[B]` strings, also outside of a graph."""
     # Outside of a graph keras-hub tokenises in Python, and returns lists.
     if tf.executing_eagerly():
         return _in_graph(tokenizer, text)

@@ -1,8 +1,13 @@
-"""Rows of tokens out of stretches of texts: `[CLS] first [SEP] second [SEP]`."""
+"""Rows of tokens out of stretches of texts: `[CLS] first [SEP] second [SEP]`.
+
+Or with the special tokens of another base, such as `<s> first </s></s> second </s>`.
+"""
 
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from adapters_tf.models.special_tokens import SpecialTokens, special_tokens
 
 
 class Stretches(NamedTuple):
@@ -28,9 +33,12 @@ class Stretches(NamedTuple):
         return Stretches(*(tf.gather(x, rows) for x in self))
 
 
-def room_for_text(size: tf.Tensor, has_second: tf.Tensor) -> tf.Tensor:
+def room_for_text(
+    size: tf.Tensor, has_second: tf.Tensor, special: SpecialTokens
+) -> tf.Tensor:
     """`[B]` int32 tokens that fit beside a row's special ones, at least 0."""
-    return tf.maximum(size - tf.where(has_second, 3, 2), 0)
+    count = tf.where(has_second, special.count(2), special.count(1))
+    return tf.maximum(size - count, 0)
 
 
 def round_robin(
@@ -75,19 +83,23 @@ def lay_out(
     first, num_first, second, num_second, has_second = (
         x[:, tf.newaxis] for x in stretches
     )
-    head = num_first + 2
+    special = special_tokens(tokenizer)
+    head = num_first + 1 + tf.where(has_second, len(special.separators), 1)
     length = head + tf.where(has_second, num_second + 1, 0)
     # With no row at all the result is [0, 1].
     at = tf.range(tf.maximum(tf.reduce_max(length), 1))[tf.newaxis]
     in_second = has_second & (at >= head) & (at < head + num_second)
     place = tf.where(in_second, second + at - head, -1)
-    special = [tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id]
-    index = tf.where(in_second, place + len(special), 2)
-    index = tf.where((at >= 1) & (at <= num_first), first + at + 2, index)
+    # The separators of two texts are one token, once or twice.
+    (separator,) = set(special.separators)
+    before = [special.pad, special.start, separator, special.end]
+    index = tf.where(has_second & (at < head), 2, 3)
+    index = tf.where(in_second, place + len(before), index)
+    index = tf.where((at >= 1) & (at <= num_first), first + at + 3, index)
     index = tf.where(at == 0, 1, index)
     index = tf.where(at < length, index, 0)
     inputs = {
-        "input_word_ids": tf.gather(tf.concat([special, ids], 0), index),
+        "input_word_ids": tf.gather(tf.concat([before, ids], 0), index),
         "input_mask": tf.cast(at < length, tf.int32),
         "input_type_ids": tf.cast((at >= head) & (at < length), tf.int32),
     }

@@ -10,6 +10,7 @@ With TensorFlow 2.20 installed, the API that works is
 
 import argparse
 import json
+from typing import Any
 
 import grpc
 import tensorflow as tf
@@ -19,7 +20,13 @@ MODEL_NAME = "adapters"
 ROWS = [{"text": "A quiet film.", "text_pair": "", "task": ""}]
 
 
-def predict(server, model_name, signature_name, inputs, timeout=30):
+def predict(
+    server: str,
+    model_name: str,
+    signature_name: str,
+    inputs: dict[str, Any],
+    timeout: float = 30,
+) -> dict[str, Any]:
     """{output name: array} for {input name: list or array}."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model_name
@@ -32,14 +39,14 @@ def predict(server, model_name, signature_name, inputs, timeout=30):
     return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """A row of an output as what JSON can hold."""
     if isinstance(value, bytes):
         return value.decode()
     return [plain(v) for v in value] if isinstance(value, list) else value
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--server", default="localhost:8500")
     parser.add_argument("--model_name", default=MODEL_NAME)

@@ -8,12 +8,19 @@ import argparse
 import json
 import urllib.error
 import urllib.request
+from typing import Any
 
 MODEL_NAME = "adapters"
 ROWS = [{"text": "A quiet film.", "text_pair": "", "task": ""}]
 
 
-def predict(server, model_name, signature_name, instances, timeout=30):
+def predict(
+    server: str,
+    model_name: str,
+    signature_name: str,
+    instances: list[dict[str, Any]],
+    timeout: float = 30,
+) -> list[Any]:
     """Predictions for `instances`, a list of {input name: value}, one a row."""
     body = {"signature_name": signature_name, "instances": instances}
     request = urllib.request.Request(
@@ -32,7 +39,7 @@ def predict(server, model_name, signature_name, instances, timeout=30):
         raise SystemExit(f"{server} does not answer: {error.reason}") from None
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--server", default="http://localhost:8501")
     parser.add_argument("--model_name", default=MODEL_NAME)

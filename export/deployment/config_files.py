@@ -207,7 +207,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _parse(text: str, proto: type, name: str) -> Any:
+def _parse(text: str, proto: type[Any], name: str) -> Any:
     try:
         return text_format.Parse(text, proto())
     except text_format.ParseError as error:

@@ -8,6 +8,7 @@ import numpy as np
 
 from adapters_tf.errors import UserError
 from adapters_tf.export.deployment.signatures import Signature
+from adapters_tf.export.record_separator import SEPARATOR
 
 # A row is (text, text_pair); the pair is "" where a task has one text column.
 Row = tuple[str, str]
@@ -68,7 +69,10 @@ def default_examples(
             if task["kind"] == "question_answering":
                 rows[name] = _QUESTIONS
             else:
-                rows[name] = _PAIRS if len(task["text_columns"]) == 2 else _SINGLES
+                others = len(task["text_columns"]) - 1
+                rows[name] = _SINGLES
+                if others > 0:
+                    rows[name] = [(a, SEPARATOR.join([b] * others)) for a, b in _PAIRS]
     # In the servable's order, whatever that of `rows`.
     return Examples({n: rows[n] for n in servable["tasks"]}, servable["seq_length"])
 

@@ -1,6 +1,7 @@
 """Everything that a deployment on the stock TensorFlow Serving needs, in a folder."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -120,6 +121,11 @@ def _client_rows(servable: dict[str, Any]) -> list[dict[str, str]]:
     ] or [{"text": "A text.", "text_pair": "", "task": ""}]
 
 
+def _verbatim(text: str, match: re.Match[str]) -> str:
+    """`text` as a replacement whose backslashes `re` leaves alone."""
+    return text
+
+
 def _client(name: str, model_name: str, rows: list[dict[str, str]]) -> str:
     """A client of this package, with the model's name and rows put in."""
     text = resources.files(__package__).joinpath(name).read_text("utf-8")
@@ -128,7 +134,8 @@ def _client(name: str, model_name: str, rows: list[dict[str, str]]) -> str:
     constants = {"MODEL_NAME": json.dumps(model_name), "ROWS": f"[\n{''.join(lines)}]"}
     for constant, value in constants.items():
         line = f"{constant} = {value}"
-        text, found = re.subn(rf"(?m)^{constant} = .*$", lambda _, new=line: new, text)
+        put = functools.partial(_verbatim, line)
+        text, found = re.subn(rf"(?m)^{constant} = .*$", put, text)
         assert found == 1, f"{name} must set {constant} once, on one line"
     return text
 

@@ -100,7 +100,8 @@ class HttpFront:
 
     def refuse(self, grace: float) -> None:
         """Refuse new connections; the pending requests have `grace` seconds."""
-        self._server.config.timeout_graceful_shutdown = grace
+        # It is only given to asyncio, which takes fractions.
+        self._server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]
         self._server.should_exit = True
         if not self._thread.is_alive():
             self._socket.close()

@@ -5,7 +5,7 @@ import math
 import os
 import re
 
-from adapters_tf.errors import UserError
+from adapters_tf.errors import UserError, check_counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +49,7 @@ class ServerOptions:
     grace_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("max_batch_rows", "batch_threads", "max_rows", "max_pending"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"{name} must be 1 or more. Received: {getattr(self, name)}"
-                )
+        check_counts(self, "max_batch_rows", "batch_threads", "max_rows", "max_pending")
         for name in ("max_request_mb", "request_timeout", "poll_seconds"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

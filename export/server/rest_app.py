@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote
 
 import anyio
@@ -11,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from adapters_tf.export.server.grpc_service import (
@@ -174,12 +176,12 @@ class _AnyMethod:
     def __init__(self, handler: Callable) -> None:
         self._handler = handler
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._handler(Request(scope, receive))
         await response(scope, receive, send)
 
 
-def _fill(spec, name: str, version: int | None, label: str | None) -> None:
+def _fill(spec: Any, name: str, version: int | None, label: str | None) -> None:
     spec.name = name
     if version is not None:
         spec.version.value = version

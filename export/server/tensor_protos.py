@@ -1,11 +1,13 @@
 """TensorProto to array and back, laid out as TensorFlow Serving does."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from adapters_tf.export.server.status import invalid, too_large
 
-TensorProto = tf.make_tensor_proto(0).__class__
+TensorProto: Any = tf.make_tensor_proto(0).__class__
 
 _FIELDS = {
     **dict.fromkeys(("int8", "uint8", "int16", "uint16", "int32"), "int_val"),

@@ -181,7 +181,9 @@ class Versions:
         if current is not None:
             self._retire(current)
 
-    def _set(self, version: int, state: State, error: ServingError | None = None):
+    def _set(
+        self, version: int, state: State, error: ServingError | None = None
+    ) -> None:
         code, message = (Code.OK, "") if error is None else (error.code, error.message)
         with self._lock:
             self._statuses[version] = VersionStatus(version, state, code, message)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 import pathlib
@@ -272,12 +273,31 @@ def save_task(tiny_preset, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def saved_tasks(save_task):
+def saved_task(save_task):
+    """Function: the `SavedTask` of this name, see `_TASKS`; made once."""
+
+    @functools.cache
+    def get(name):
+        return save_task(name, seed=list(_TASKS).index(name), **_TASKS[name])
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def saved_tasks(saved_task):
     """Name -> `SavedTask`: see `_TASKS`."""
-    return {
-        name: save_task(name, seed=seed, **options)
-        for seed, (name, options) in enumerate(_TASKS.items())
-    }
+    return {name: saved_task(name) for name in _TASKS}
+
+
+@pytest.fixture(scope="session")
+def many(save_task):
+    """A task with more classes and units than all others."""
+    config = AdapterConfig(13, activation="elu")
+    labels = [f"class {i}" for i in range(11)]
+    head = {"num_classes": 11, "head_input": "pooled"}
+    return save_task(
+        "many", "classification", labels, seed=21, adapter=config, head=head
+    )
 
 
 @pytest.fixture(scope="session")

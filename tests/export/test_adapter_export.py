@@ -202,9 +202,16 @@ def topics(saved_tasks):
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"parallel": True}, "serial, .*parallel=True; train with the default"),
-        ({"depth": 2}, "one bottleneck layer .*depth=2; train with the default"),
-        ({"layer_norm": True}, "no LayerNorm inside. Received: layer_norm=True"),
+        ({"parallel": True}, "serial, .*parallel=True. adapters-tf-predict, "),
+        (
+            {"reads_layer_norm": True},
+            "serial, .*train one anew with reads_layer_norm=Fal",
+        ),
+        ({"depth": 2}, "one bottleneck layer .*depth=2. .* anew with depth=1"),
+        (
+            {"layer_norm": True},
+            "no LayerNorm before or inside. Received: layer_norm=True",
+        ),
         ({"activation": "exponential"}, "must be one of .* Received: 'exponential'"),
     ],
 )
@@ -221,7 +228,7 @@ def test_methods_that_change_the_base_are_refused(topics, tmp_path, tuning):
     adapter = dataclasses.replace(topics, adapter=None, tuning=tuning)
     save_adapter(adapter, tmp_path / "in")
     rule = (
-        "must be one of adapters, layer_norm, head. Received: "
+        "must be one of adapters, adapters_only, layer_norm, head. Received: "
         f"tuning={tuning.method}, which changes the base; export such a model whole"
     )
     with pytest.raises(UserError, match=rule):
@@ -236,8 +243,7 @@ def test_methods_that_change_the_base_are_refused(topics, tmp_path, tuning):
         ({"labels": ["a", "b"]}, r"of 3 classes and labels=\['a', 'b'\]"),
         ({"labels": list("abcd")}, "of 3 classes and labels="),
         ({"labels": [0, 1, 2]}, r"labels=\[0, 1, 2\]"),
-        ({"labels": list("abc")}, r"one or two text columns. Received: .*=\[\]"),
-        ({"labels": list("abc"), "text_columns": list("xyz")}, "one or two text col"),
+        ({"labels": list("abc")}, r"one or more text columns. Received: .*=\[\]"),
     ],
 )
 def test_tasks_whose_outputs_have_no_names_are_refused(topics, tmp_path, task, rule):

@@ -12,8 +12,11 @@ PATHS = ["block_0/attention_adapter", "block_0/feed_forward_adapter"]
 NORM_PATHS = ["embeddings_layer_norm", "block_0/norm"]
 
 
-def make_task(seed, sizes, norms=True, outputs=2):
-    """A random task with bottlenecks of these sizes, 0 for no adapter."""
+def make_task(seed, sizes, norms=(True, True), outputs=2):
+    """A random task with bottlenecks of these sizes, 0 for no adapter.
+
+    norms: of the paths of LayerNorms, which are the task's own.
+    """
     random = np.random.default_rng(seed)
 
     def values(*shape):
@@ -25,9 +28,9 @@ def make_task(seed, sizes, norms=True, outputs=2):
         encoder[f"{path}/{DOWN}/bias"] = values(m)
         encoder[f"{path}/{UP}/kernel"] = values(m, D)
         encoder[f"{path}/{UP}/bias"] = values(D) * (m > 0)
-    for path in NORM_PATHS:
+    for path, own in zip(NORM_PATHS, norms, strict=True):
         for name in NORM:
-            encoder[f"{path}/{name}"] = values(D if norms else 0)
+            encoder[f"{path}/{name}"] = values(D if own else 0)
     head = {KERNEL: values(D, outputs), BIAS: values(outputs)}
     return ExportedTask({"seed": seed}, encoder, head)
 
@@ -35,9 +38,9 @@ def make_task(seed, sizes, norms=True, outputs=2):
 MIXED = [
     make_task(0, (4, 4)),
     make_task(1, (1, 9), outputs=7),
-    make_task(2, (0, 0), norms=False, outputs=1),
+    make_task(2, (0, 0), norms=(False, False), outputs=1),
     make_task(3, (0, 3), outputs=3),
-    make_task(4, (5, 0), norms=False),
+    make_task(4, (5, 0), norms=(False, True)),
     make_task(5, (0, 0)),
 ]
 
@@ -72,12 +75,13 @@ def test_a_task_costs_its_own_units_and_no_padding():
         for part in (f"{DOWN}/kernel", f"{DOWN}/bias", f"{UP}/kernel"):
             assert not bank[f"{path}/{part}"][0].any()
             assert (bank[f"{path}/{part}"][1:] != 0).all()
-    for path in NORM_PATHS:
+    # Four of the six have a LayerNorm of the embeddings, and five one of the block.
+    rows = ([1, 2, 0, 3, 0, 4], [1, 2, 0, 3, 4, 5])
+    for path, wanted in zip(NORM_PATHS, rows, strict=True):
+        assert bank[f"{path}/row"].tolist() == wanted
         for name in NORM:
-            # Four of the six have LayerNorms of their own.
-            assert bank[f"{path}/{name}"].shape == (1 + 4, D)
+            assert bank[f"{path}/{name}"].shape == (1 + max(wanted), D)
             assert (bank[f"{path}/{name}"][1:] != 0).all()
-    assert bank["layer_norm"].tolist() == [1, 2, 0, 3, 0, 4]
     assert bank["head/kernel"].shape == (1 + 2 + 7 + 1 + 3 + 2 + 2, D)
 
 
@@ -90,8 +94,9 @@ def test_memory_grows_by_the_added_task_alone():
 
     for task in MIXED:
         # Beside its tensors: an offset and a size for each adapter and the head,
-        # and a LayerNorm's row; the fingerprint is there once.
-        numbers = 4 * (2 * (len(PATHS) + 1) + 1) - task.encoder["fingerprint"].nbytes
+        # and a row for each LayerNorm; the fingerprint is there once.
+        numbers = 4 * (2 * (len(PATHS) + 1) + len(NORM_PATHS))
+        numbers -= task.encoder["fingerprint"].nbytes
         for others in (MIXED, MIXED[1:2], MIXED[2:3] * 4):
             assert size([*others, task]) - size(others) == own(task) + numbers
 

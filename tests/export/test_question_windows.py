@@ -192,11 +192,15 @@ def test_mixed_rows_are_as_if_alone(text_tokenizer, random_texts):
 def test_rows_without_room_are_not_tokenised(text_tokenizer):
     seen = []
 
-    def tokenizer(text):
-        seen.extend(text.numpy().tolist())
-        return _one_token_each(text)
+    class Tokenizer:
+        backbone_cls = keras_hub.models.BertBackbone
+        pad_token_id, start_token_id, end_token_id = 0, 2, 3
 
-    tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id = 0, 2, 3
+        def __call__(self, text):
+            seen.extend(text.numpy().tolist())
+            return _one_token_each(text)
+
+    tokenizer = Tokenizer()
     tf.config.run_functions_eagerly(True)
     try:
         mixed_windows(

@@ -1,0 +1,1 @@
+"""Predictions of a servable's task for many files, as an Apache Beam pipeline."""

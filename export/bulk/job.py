@@ -1,0 +1,112 @@
+"""What a bulk prediction is of, and its checks before a pipeline starts."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import get_args
+
+from adapters_tf.data.files import FileFormat
+from adapters_tf.errors import UserError, check_counts
+from adapters_tf.export.versions import read_about, versions_of
+from adapters_tf.tasks.task import Kind, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class BulkJob:
+    """A bulk prediction.
+
+    Paths are those of the machines that the pipeline runs on: on several, of a file
+    system that all of them have.
+
+    Attributes:
+        servable: A servable, whose newest version is used.
+        name: Name of one of its tasks.
+        files: Files of rows: CSV, TSV, JSON lines; SQuAD JSON for questions; words of
+            sentences as in CoNLL's files for tags.
+        output_dir: A new directory for the predictions.
+        format: The files' columns; by default those of the task. Not used for
+            questions.
+        batch_size: Most rows that the model takes at a time.
+        rows_per_file: Rows of a file of predictions.
+        beam_options: Apache Beam's own options, such as `"--runner=FlinkRunner"`.
+
+    Raises:
+        UserError: if there is no file, or a size is below 1.
+    """
+
+    servable: str
+    name: str
+    files: tuple[str, ...]
+    output_dir: str
+    format: FileFormat | None = None
+    batch_size: int = 64
+    rows_per_file: int = 16384
+    beam_options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_counts(self, "batch_size", "rows_per_file")
+        absent = [path for path in self.files if not Path(path).is_file()]
+        if absent or not self.files:
+            raise UserError(
+                "The files must be one file of rows or more. Received: "
+                f"{f'no file {absent[0]!r}' if absent else 'none'}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedTask:
+    """A task as a servable has it.
+
+    Attributes:
+        version_dir: The SavedModel.
+        signature: Its signature that takes the task's texts.
+        task: The task.
+    """
+
+    version_dir: str
+    signature: str
+    task: Task
+
+    @classmethod
+    def of(cls, servable: str, name: str) -> "ServedTask":
+        """The task of this name in the newest version.
+
+        Raises:
+            UserError: if there is no such task, it has no signature of its own, or
+                its adapter was saved without a task of a known kind.
+        """
+        newest = Path(servable) / str(versions_of(Path(servable))[-1])
+        about = read_about(newest)
+        if name not in about["tasks"]:
+            raise UserError(
+                f"The servable {servable!r} has the tasks {', '.join(about['tasks'])}. "
+                f"Received: {name!r}"
+            )
+        if not about["task_signatures"]:
+            raise UserError(
+                "Bulk predictions run a task's own signature. Received: a servable "
+                f"without them, {servable!r}; make one with --task_signatures"
+            )
+        config = about["tasks"][name]["config"]["task"]
+        kinds = get_args(Kind)
+        if config.get("kind") not in kinds:
+            came = f"the kind {config['kind']!r}" if "kind" in config else "no task"
+            raise UserError(
+                "Bulk predictions need an adapter that was saved with its task, of one "
+                f"of the kinds {', '.join(kinds)}. Received: {name!r}, saved with "
+                f"{came}"
+            )
+        return cls(str(newest.resolve()), f"{name}_text", Task.from_dict(config))
+
+
+def check_installed() -> None:
+    """Refuse to go on without Apache Beam.
+
+    Raises:
+        UserError: if it is not installed; names the command.
+    """
+    if importlib.util.find_spec("apache_beam") is None:
+        raise UserError(
+            "Bulk predictions need the package apache-beam, which is not installed. "
+            'Run: pip install "adapters-tf[beam]"'
+        )

@@ -1,0 +1,116 @@
+"""Exports of every encoder but BERT, against the Keras models."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from encoders import NAMES, PAIRS, TEXTS
+
+from adapters_tf.export.adapter import save_adapter_model
+from adapters_tf.export.base import export_base
+from adapters_tf.export.byte_pair import without_growing_table
+from adapters_tf.export.deployment.session import ServingSession
+from adapters_tf.export.preprocessor import PreprocessorFunctions
+from adapters_tf.export.text_inputs import pack_texts
+from adapters_tf.export.versions import create_servable
+from adapters_tf.layers import AdapterConfig
+from adapters_tf.models.build import build_model
+from adapters_tf.models.presets import load_preprocessor, preprocess_texts
+
+LENGTH = 16
+
+
+@pytest.mark.parametrize("length", [8, LENGTH])
+def test_packed_rows_are_those_of_keras_hub(encoder, length):
+    preprocessor = load_preprocessor(encoder.path, length)
+    tokenizer = without_growing_table(preprocessor.tokenizer)
+    for pairs in (None, tf.constant(PAIRS)):
+        texts = tf.constant(TEXTS)
+        rows = texts if pairs is None else (texts, pairs)
+        expected = preprocess_texts(preprocessor, rows)
+        packed = pack_texts(tokenizer, texts, pairs, length)
+        width = packed["input_mask"].shape[1]
+        names = {"input_word_ids": "token_ids", "input_mask": "padding_mask"}
+        for hub, ours in names.items():
+            value = np.asarray(expected[ours], np.int32)[:, :width]
+            np.testing.assert_array_equal(packed[hub], value)
+        # The same through TF Hub's interface, which pads to the length.
+        functions = PreprocessorFunctions(preprocessor)
+        segments = [functions.tokenize(t) for t in (texts, pairs) if t is not None]
+        hub = functions.pack(segments)
+        np.testing.assert_array_equal(hub["input_word_ids"], expected["token_ids"])
+        np.testing.assert_array_equal(hub["input_mask"], expected["padding_mask"])
+
+
+def test_byte_pairs_leave_no_state(encoder_named):
+    # Fails where keras-hub looks words up in another way.
+    tokenizer = encoder_named("roberta").tokenizer
+    copy = without_growing_table(tokenizer)
+    function = tf.function(lambda texts: copy(texts))
+    texts = [*TEXTS, "", "<s> plot</s>", "zebra  zebra", " d!", "é\n\n x"]
+    concrete = function.get_concrete_function(tf.TensorSpec([None], tf.string))
+    nodes = list(concrete.graph.as_graph_def().node)
+    for body in concrete.graph.as_graph_def().library.function:
+        nodes += body.node_def
+    assert not [node.op for node in nodes if "TableInsert" in node.op]
+    theirs = tf.function(lambda texts: tokenizer(texts))
+    for rows in (texts, texts[::-1], ["", ""], ["<s>"], ["bad bad"]):
+        ours = concrete(tf.constant(rows))
+        assert ours.to_list() == theirs(tf.constant(rows)).to_list()
+    assert without_growing_table("other") == "other"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_servable(encoder_named, name, tmp_path, check_here):
+    """Base, three tasks and a servable; each checks itself; and its signatures."""
+    encoder, saved, models = encoder_named(name), {}, {}
+    forms = {
+        "pair": ("classification", {"num_classes": 3}, AdapterConfig(4), ["a", "b"]),
+        "one": ("regression", {"head_input": "mean"}, AdapterConfig(3), ["a"]),
+        "three": ("regression", {}, AdapterConfig(2), ["a", "b", "c"]),
+    }
+    export_base(encoder.path, tmp_path / "base", LENGTH)
+    for seed, (task, (kind, head, config, columns)) in enumerate(forms.items()):
+        model = build_model(kind, encoder.path, config, head=head, seq_length=LENGTH)
+        random = np.random.default_rng(seed)
+        for v in model.trainable_variables:
+            v.assign(random.normal(0, 0.3, v.shape) + v.path.endswith("gamma"))
+        labels = ["x", "y", "z"] if kind == "classification" else []
+        about = {"name": task, "text_columns": columns, "labels": labels}
+        adapter = model.get_adapter(task=about, preset=encoder.path, seq_length=LENGTH)
+        save_adapter_model(adapter, model, tmp_path / task)
+        saved[task], models[task] = tmp_path / task, model
+    create_servable(tmp_path / "base", saved, tmp_path / "servable")
+    logits = models["pair"].predict((TEXTS, PAIRS), verbose=0)
+    scores = models["one"].predict(TEXTS, verbose=0)
+    probabilities = tf.nn.softmax(logits).numpy()
+    with ServingSession(tmp_path / "servable" / "1") as session:
+        texts, pairs = np.array(TEXTS, object), np.array(PAIRS, object)
+        got = session.run("pair_text", {"text": texts, "text_pair": pairs})
+        close(got["probabilities"], probabilities)
+        close(session.run("one_text", {"text": texts})["score"], scores)
+        # The third text is long enough to be cut.
+        joined = [f"{b}\x1e{a}" for a, b in zip(TEXTS, PAIRS, strict=True)]
+        rows = {"text": texts, "text_pair": np.array(joined, object)}
+        got = session.run("three_text", rows)
+        triples = models["three"].predict((TEXTS, PAIRS, TEXTS), verbose=0)
+        close(got["score"], triples)
+        rows = {
+            "text": np.concatenate([texts, texts]),
+            "text_pair": np.concatenate([pairs, pairs]),
+            "task": np.array(["pair"] * len(texts) + ["one"] * len(texts), object),
+        }
+        mixed = session.run("mixed_text", rows)
+        close(mixed["probabilities"][: len(texts)], probabilities)
+        close(mixed["score"][len(texts) :], scores)
+        x = encoder.inputs()
+        tokens = {
+            "input_word_ids": x["token_ids"],
+            "input_mask": x["padding_mask"],
+            "input_type_ids": x.get("segment_ids", 0 * x["token_ids"]),
+        }
+        close(session.run("one", tokens)["score"], models["one"](x))
+
+
+def close(got, expected):
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
