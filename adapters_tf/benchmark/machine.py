@@ -30,6 +30,17 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def machine_line(machine: dict[str, Any]) -> str:
+    """`describe_machine()` as a sentence for people, without its full stop."""
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    load = machine["load_average"]
+    return (
+        f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gb']} GB, {machine['system']}; load average before "
+        f"{'unknown' if load is None else f'{load:.1f}'}; {versions}"
+    )
+
+
 def _processor() -> str:
     if _CPU_INFO.is_file():
         for line in _CPU_INFO.read_text().splitlines():

@@ -3,22 +3,21 @@
 import dataclasses
 import hashlib
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from adapters_tf.benchmark.machine import describe_machine
+from adapters_tf.benchmark.machine import describe_machine, machine_line
 from adapters_tf.benchmark.report import table
 from adapters_tf.benchmark.texts import SENTENCES
-from adapters_tf.errors import UserError
+from adapters_tf.benchmark.train_program import TRAIN_PROGRAM, quiet_environment
+from adapters_tf.errors import UserError, check_counts
 from adapters_tf.training.checkpoints import find_checkpoints
 from adapters_tf.training.run_dir import CHECKPOINT_DIR, HISTORY_FILE, METRICS_FILE
 
@@ -28,7 +27,6 @@ COMPARED = (
     "best_adapter/adapter.safetensors",
     HISTORY_FILE,
 )
-_PROGRAM = "from adapters_tf.bin.train import cli; cli()"
 _DEADLINE = 1800.0
 
 
@@ -55,17 +53,13 @@ class FaultOptions:
     flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("kills", "rows", "epochs", "checkpoint_interval"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"{name} must be 1 or more. Received: {name}={getattr(self, name)}"
-                )
+        check_counts(self, "kills", "rows", "epochs", "checkpoint_interval")
 
 
 def train_command(options: FaultOptions, rows: Path, output_dir: Path) -> list[str]:
     """The command of a run: `adapters-tf-train` of this interpreter."""
     return [
-        *(sys.executable, "-P", "-c", _PROGRAM),
+        *TRAIN_PROGRAM,
         f"--preset={options.preset}",
         f"--train_file={rows}",
         f"--epochs={options.epochs}",
@@ -183,7 +177,7 @@ def _run(command: list[str], kill_after: float | None, run: Path) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=quiet_environment(),
     )
     try:
         _, errors = process.communicate(timeout=kill_after or _DEADLINE)
@@ -204,8 +198,7 @@ def _run(command: list[str], kill_after: float | None, run: Path) -> bool:
 
 def as_markdown(result: dict[str, Any]) -> str:
     """The result as a page."""
-    machine, options = result["machine"], result["options"]
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    options = result["options"]
     rows = [
         [str(number), str(run["kills"]), "yes" if run["identical"] else "NO"]
         for number, run in enumerate(result["runs"], 1)
@@ -213,8 +206,7 @@ def as_markdown(result: dict[str, Any]) -> str:
     steps = [kill["newest_checkpoint"] for kill in result["kills"]]
     return (
         "# Faults\n\n"
-        f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['system']}; {versions}. Base {options['preset']}; "
+        f"{machine_line(result['machine'])}. Base {options['preset']}; "
         f"{options['rows']} rows, {options['epochs']} epochs, a checkpoint every "
         f"{options['checkpoint_interval']} steps. {len(steps)} kills (SIGKILL) at "
         "random moments; the newest checkpoints were then those of the steps "

@@ -29,7 +29,7 @@ from adapters_tf.benchmark.serving.requests import (
 from adapters_tf.benchmark.serving.speed import measure_speed
 from adapters_tf.benchmark.texts import SENTENCES
 from adapters_tf.data.preset_names import resolve_preset
-from adapters_tf.errors import UserError
+from adapters_tf.errors import UserError, check_counts
 from adapters_tf.export.base import export_base
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
@@ -82,11 +82,7 @@ class ServingOptions:
                 f"rows must be at most {len(SENTENCES)}, the number of built-in texts. "
                 f"Received: rows={','.join(map(str, self.rows))}"
             )
-        for name in ("bottleneck_dim", "mixed_tasks", "repeats", "load_repeats"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"{name} must be 1 or more. Received: {name}={getattr(self, name)}"
-                )
+        check_counts(self, "bottleneck_dim", "mixed_tasks", "repeats", "load_repeats")
         if not self.agreement_texts:
             raise UserError("Answers are compared on one text or more. Received: none")
 
@@ -198,11 +194,11 @@ class _Serving:
         return measure_loads(cases, self._options.load_repeats)
 
     def _requests(self, built: Built, texts: tuple[str, ...]) -> list[Request]:
-        names = [built.names[i] for i in spread(len(built.names), len(texts))]
-        turns = [names[i % len(names)] for i in range(len(texts))]
+        # One task: what a batch of many takes while it is computed, their kernels, is
+        # no growth of the servable.
         own = [built.names[i] for i in spread(len(built.names), _OWN_SIGNATURES)]
         return [
-            (MIXED, mixed_inputs(texts, turns)),
+            (MIXED, mixed_inputs(texts, built.names[:1] * len(texts))),
             *((f"{name}_text", text_inputs(texts)) for name in own),
         ]
 

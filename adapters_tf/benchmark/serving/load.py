@@ -31,7 +31,7 @@ def load_in_new_process(
     Raises:
         UserError: with what the process wrote, if it failed.
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{number:04d}/{signature}/{name}": _plain(value)
         for number, (signature, inputs) in enumerate(requests)
         for name, value in inputs.items()

@@ -9,29 +9,12 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from adapters_tf.benchmark.process_memory import resident_bytes
 from adapters_tf.export.deployment.session import ServingSession
-
-_STATUS = Path("/proc/self/status")
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in use now.
-
-    Where the system has no `/proc`, the most that was ever in use.
-    """
-    if _STATUS.is_file():
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return 1024 * int(line.split()[1])
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def main(path: str, directories: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from adapters_tf.benchmark.machine import machine_line
 from adapters_tf.benchmark.report import megabytes, milliseconds, table
 
 # What the measurements are to show: name -> limit, and whether more is better.
@@ -85,14 +86,10 @@ def as_markdown(result: dict[str, Any]) -> str:
 
 
 def _about(result: dict[str, Any]) -> str:
-    machine, options = result["machine"], result["options"]
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
-    load = machine["load_average"]
+    options = result["options"]
     return (
-        f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gb']} GB, {machine['system']}; load average before "
-        f"{'unknown' if load is None else f'{load:.1f}'}; {versions}. Base "
-        f"{options['preset']}, bottleneck {options['bottleneck_dim']}, up to "
+        f"{machine_line(result['machine'])}. Base {options['preset']}, "
+        f"bottleneck {options['bottleneck_dim']}, up to "
         f"{options['seq_length']} tokens; {options['repeats']} rounds of calls, "
         f"{options['load_repeats']} processes a start-up. Every call is a run of a "
         "TF1 session on the signature's tensors, as in TensorFlow Serving."

@@ -11,21 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from adapters_tf.benchmark.machine import describe_machine
+from adapters_tf.benchmark.machine import describe_machine, machine_line
 from adapters_tf.benchmark.report import table
 from adapters_tf.benchmark.strategies import process
 from adapters_tf.benchmark.strategies.process import Spec
 from adapters_tf.benchmark.strategies.workers import start_workers
 from adapters_tf.errors import UserError
+from adapters_tf.layers.adapter_config import AdapterConfig
 
 # Strategy, virtual devices of each process, processes.
 PLACES = (
     ("one_device", 1, 1),
+    ("off", 1, 1),
     ("mirrored", 1, 1),
     ("mirrored", 2, 1),
     ("mirrored", 4, 1),
     ("multi_worker_mirrored", 1, 2),
 )
+QUICK_PLACES = (PLACES[0], ("mirrored", 2, 1))
 PRECISIONS = ("float32", "mixed_bfloat16")
 LIMIT = 1e-6
 _DEADLINE = 900.0
@@ -61,7 +64,9 @@ def train_in_new_processes(
             if one.returncode:
                 failed.append(errors.strip()[-1500:])
         if failed:
-            raise UserError(f"{spec} with {workers} worker(s) failed: {failed[0]}")
+            raise UserError(
+                f"Training with {workers} process(es) of {spec} failed: {failed[0]}"
+            )
         with np.load(output) as arrays:
             return dict(arrays)
 
@@ -81,6 +86,7 @@ def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
 def measure_strategies(
     preset: str = "demo",
     bottleneck_dim: int = 64,
+    quick: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Train on every strategy, in either precision, with and without XLA.
@@ -88,15 +94,26 @@ def measure_strategies(
     Args:
         preset: The base; see `resolve_preset`.
         bottleneck_dim: Units of the adapters.
+        quick: Only one device and two, in float32 without XLA.
         say: Called with a line before each run.
 
     Returns:
         See docs/benchmarks.md.
+
+    Raises:
+        UserError: if a run fails.
     """
+    # Before the first process; they would say the same.
+    AdapterConfig(bottleneck_dim=bottleneck_dim)
+    places, jit = (QUICK_PLACES, (False,)) if quick else (PLACES, (False, True))
     result: dict[str, Any] = {
         "benchmark": "strategies",
         "machine": describe_machine(),
-        "options": {"preset": preset, "bottleneck_dim": bottleneck_dim},
+        "options": {
+            "preset": preset,
+            "bottleneck_dim": bottleneck_dim,
+            "quick": quick,
+        },
         "training": {
             "rows": process.ROWS,
             "batch_size": process.BATCH,
@@ -105,10 +122,10 @@ def measure_strategies(
         },
         "runs": [],
     }
-    for precision in PRECISIONS:
+    for precision in PRECISIONS[:1] if quick else PRECISIONS:
         reference: dict[str, np.ndarray] | None = None
-        for jit_compile in (False, True):
-            for strategy, devices, workers in PLACES:
+        for jit_compile in jit:
+            for strategy, devices, workers in places:
                 spec = Spec(
                     strategy,
                     devices,
@@ -152,8 +169,7 @@ def measure_strategies(
 
 def as_markdown(result: dict[str, Any]) -> str:
     """The result as a page."""
-    machine, training = result["machine"], result["training"]
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    training = result["training"]
     rows = [
         [
             run["strategy"],
@@ -169,8 +185,7 @@ def as_markdown(result: dict[str, Any]) -> str:
     columns = ["strategy", "replicas", "precision", "XLA", "weights", "outputs"]
     return (
         "# Strategies\n\n"
-        f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['system']}; {versions}. Base {result['options']['preset']}, "
+        f"{machine_line(result['machine'])}. Base {result['options']['preset']}, "
         f"bottleneck {result['options']['bottleneck_dim']}; {training['epochs']} epochs"
         f" of {training['rows']} rows of {training['tokens']} tokens in batches of "
         f"{training['batch_size']}, the last of each smaller; dropout 0.1. Replicas "

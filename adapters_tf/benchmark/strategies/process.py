@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from adapters_tf.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
@@ -26,6 +28,8 @@ class Spec:
         preset: The base; see `resolve_preset`.
         steps_per_loop: Steps between two returns to Python.
         bottleneck_dim: Units of the adapters.
+        top_layers: Adapters in so many of the top blocks only; 0 for all blocks.
+        cache: Where the hidden states under them are kept; see `CacheConfig`.
     """
 
     strategy: str = "one_device"
@@ -35,6 +39,8 @@ class Spec:
     preset: str = "demo"
     steps_per_loop: int = 4
     bottleneck_dim: int = 64
+    top_layers: int = 0
+    cache: str = "off"
 
 
 # Each epoch ends in a batch that no number of replicas but one divides.
@@ -70,11 +76,14 @@ def _train(spec: Spec) -> dict[str, Any]:
     from adapters_tf.benchmark.texts import SENTENCES
     from adapters_tf.data.examples import Examples
     from adapters_tf.layers.adapter_config import AdapterConfig
-    from adapters_tf.tasks.task import Task, TaskData
-    from adapters_tf.training.config import TrainConfig
+    from adapters_tf.models.frozen_prefix import FrozenPrefix
+    from adapters_tf.tasks.task import Task
+    from adapters_tf.training.config import TrainConfig, TrainJob
     from adapters_tf.training.evaluate import prepare
-    from adapters_tf.training.job import TrainJob, build_task_model
+    from adapters_tf.training.model_pool import build_task_model
     from adapters_tf.training.predict import Predictor
+    from adapters_tf.training.prefix_cache.cache import PrefixCache
+    from adapters_tf.training.prefix_cache.config import CacheConfig
     from adapters_tf.training.trainer import AdapterTrainer
 
     config = TrainConfig(
@@ -82,7 +91,10 @@ def _train(spec: Spec) -> dict[str, Any]:
     )
     job = TrainJob(
         preset=spec.preset,
-        adapter=AdapterConfig(bottleneck_dim=spec.bottleneck_dim),
+        adapter=AdapterConfig(
+            bottleneck_dim=spec.bottleneck_dim,
+            layers=tuple(range(-spec.top_layers, 0)) or None,
+        ),
         seq_length=LENGTH,
         precision=spec.precision,
         config=config,
@@ -93,8 +105,10 @@ def _train(spec: Spec) -> dict[str, Any]:
     labels = np.array([i % 3 for i in range(ROWS)], np.int32)
     rows = Examples((texts[:ROWS],), labels)
     task = Task("rows", "classification", ("text",), ("a", "b", "c"))
-    model = build_task_model(job, TaskData(task, rows, rows))
-    features = prepare(rows, model.preprocessor).features
+    model = build_task_model(job, task)
+    tokens = prepare(rows, model.preprocessor).tokens
+    cache = PrefixCache(CacheConfig(spec.cache))
+    (features,) = cache.rows(FrozenPrefix.of(model), [tokens], EPOCHS)
     trainer = AdapterTrainer(model, features, config)
     losses = []
     for start in range(0, trainer.total_steps, spec.steps_per_loop):
@@ -107,4 +121,7 @@ def _train(spec: Spec) -> dict[str, Any]:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    main(Spec(**json.loads(sys.argv[1])), sys.argv[2])
+    try:
+        main(Spec(**json.loads(sys.argv[1])), sys.argv[2])
+    except UserError as error:
+        sys.exit(str(error))

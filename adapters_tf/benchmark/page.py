@@ -1,0 +1,147 @@
+"""The page of results: a text with places that are filled from the JSON files."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters_tf.benchmark import reuse
+from adapters_tf.benchmark.faults import job as faults
+from adapters_tf.benchmark.pipeline import tables as pipeline
+from adapters_tf.benchmark.report import table
+from adapters_tf.benchmark.scaling import tables as scaling
+from adapters_tf.benchmark.serving import tables as serving
+from adapters_tf.benchmark.steps import tables as steps
+from adapters_tf.benchmark.strategies import job as strategies
+from adapters_tf.benchmark.time_to_quality import tables as time_to_quality
+from adapters_tf.errors import UserError
+
+Result = dict[str, Any]
+
+BARS = "bars"
+# Of a result's headings, whose first one is left out, below the page's own.
+_DEEPER = "##"
+_PLACE = re.compile(
+    r"^<!-- measured: (?P<name>.*?) -->\n.*?^<!-- end -->$", re.M | re.S
+)
+_BEGIN = re.compile(r"^<!-- measured: .*-->$", re.M)
+
+
+def _steps(result: Result) -> str:
+    return steps.as_markdown(result["benchmark"], result)
+
+
+# Of each job, in the order of the table of bars.
+_TABLES: Mapping[str, Callable[[Result], str]] = {
+    "training": _steps,
+    "inference": _steps,
+    "cache": _steps,
+    "memory": _steps,
+    "data": pipeline.as_markdown,
+    "time_to_quality": time_to_quality.as_markdown,
+    "scaling": scaling.as_markdown,
+    "reuse": reuse.as_markdown,
+    "serving": serving.as_markdown,
+    "strategies": strategies.as_markdown,
+    "faults": faults.as_markdown,
+}
+
+
+def read_results(directory: Path) -> list[Result]:
+    """The results in a folder's JSON files, in the order of the files' names.
+
+    Raises:
+        UserError: if there is no such folder, or a file is no benchmark's result.
+    """
+    if not directory.is_dir():
+        raise UserError(
+            f"--results must be a folder of results. Received: {str(directory)!r}"
+        )
+    results = []
+    for path in sorted(directory.glob("*.json")):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} could not be read as JSON: {error}") from error
+        if not isinstance(result, dict) or result.get("benchmark") not in _TABLES:
+            raise UserError(
+                "A result must be a file that adapters-tf-benchmark wrote, of one of "
+                f"{', '.join(_TABLES)}. Received: {path}"
+            )
+        results.append(result)
+    return results
+
+
+def fill_page(text: str, results: Sequence[Result]) -> str:
+    """A page whose marked places hold what was measured, and all else what it held.
+
+    A place begins with a line `<!-- measured: NAME -->` and ends with `<!-- end -->`.
+    NAME is a job, whose results follow one another, or `bars`: what all results were
+    to reach, and whether they did.
+
+    Args:
+        text: The page, new or filled before.
+        results: From `read_results`.
+
+    Raises:
+        UserError: if it has no place, one without an end or of an unknown name.
+    """
+    places = list(_PLACE.finditer(text))
+    if len(places) != len(_BEGIN.findall(text)) or not places:
+        raise UserError(
+            "A page must have places that begin with a line `<!-- measured: NAME -->` "
+            f"and end with a line `<!-- end -->`. Received: {len(places)} such places "
+            f"and {len(_BEGIN.findall(text))} beginnings"
+        )
+
+    def fill(place: re.Match[str]) -> str:
+        name = place["name"]
+        if name != BARS and name not in _TABLES:
+            raise UserError(
+                f"A place must be {BARS} or one of {', '.join(_TABLES)}. Received: "
+                f"{name}"
+            )
+        if name == BARS:
+            found = _bars(results)
+        else:
+            own = [result for result in results if result["benchmark"] == name]
+            found = "\n\n".join(_body(_TABLES[name](result)) for result in own)
+        found = found or "*No run is kept.*"
+        return f"<!-- measured: {name} -->\n\n{found}\n\n<!-- end -->"
+
+    return _PLACE.sub(fill, text)
+
+
+def _body(markdown: str) -> str:
+    """Without the first heading, the others two levels deeper."""
+    lines = markdown.strip().splitlines()[1:]
+    lines = [f"{_DEEPER}{line}" if line.startswith("#") else line for line in lines]
+    return "\n".join(lines).strip()
+
+
+def _bars(results: Sequence[Result]) -> str:
+    rows = []
+    for job in _TABLES:
+        for result in results:
+            if result["benchmark"] == job:
+                rows += [[job, *_bar(goal)] for goal in result.get("goals", ())]
+    if not rows:
+        return ""
+    return table(["", "ratio", "limit", "goal", "found", "met"], rows)
+
+
+def _bar(goal: dict[str, Any]) -> list[str]:
+    value = goal["value"]
+    return [
+        goal["name"],
+        f"at {goal.get('kind', 'most')} {_number(goal['limit'])}",
+        _number(goal["goal"]) if "goal" in goal else "",
+        "never" if value is None else _number(value),
+        "yes" if goal["met"] else "**no**",
+    ]
+
+
+def _number(value: float) -> str:
+    small = value and abs(value) < 1e-3
+    return f"{value:.1e}" if small else f"{value:.2f}"

@@ -1,0 +1,1 @@
+"""The input pipeline: its speed, how little it pads, and how random its order is."""

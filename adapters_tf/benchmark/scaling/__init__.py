@@ -1,0 +1,1 @@
+"""How costs grow with the sizes of inputs, adapters and servables."""

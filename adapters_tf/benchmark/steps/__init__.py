@@ -1,0 +1,1 @@
+"""Steps of training and inference, ours and the peer's, taking turns."""
