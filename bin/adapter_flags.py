@@ -2,10 +2,19 @@
 
 from typing import Any
 
-from adapters_tf.bin.data_flags import define_format_flags, file_format
+from adapters_tf.bin.data_flags import (
+    define_format_flags,
+    define_label_flags,
+    file_format,
+)
 from adapters_tf.bin.program import Groups
-from adapters_tf.data.examples import Examples, QuestionExamples
+from adapters_tf.data.examples import Rows
+from adapters_tf.data.row_stream import RowStream, WholeRows
+from adapters_tf.errors import UserError
+from adapters_tf.tasks.file_task import stream_file_examples
+from adapters_tf.tasks.registry import load_task
 from adapters_tf.training.predict_texts import LoadedAdapter
+from adapters_tf.training.prefix_cache.cache import PrefixCache
 
 
 def define_adapter_flags(groups: Groups, rows: str) -> None:
@@ -19,19 +28,19 @@ def define_adapter_flags(groups: Groups, rows: str) -> None:
     groups.string("adapter", None, "adapter directory")
     groups.string("preset", None, "where the base is [where training loaded it]")
     groups.integer("batch_size", 64, "rows of a batch")
-    groups.group("File (.csv, .tsv, .jsonl; SQuAD .json for questions)")
+    groups.group(
+        "File (.csv, .tsv, .jsonl; SQuAD .json for questions; .conll for tags)"
+    )
     groups.string("file", None, rows)
     define_format_flags(groups, None)
 
 
-def open_adapter(flags: Any) -> LoadedAdapter:
+def open_adapter(flags: Any, cache: PrefixCache | None = None) -> LoadedAdapter:
     """The adapter that the flags name."""
-    return LoadedAdapter(flags.adapter, flags.preset, flags.batch_size)
+    return LoadedAdapter(flags.adapter, flags.preset, flags.batch_size, cache)
 
 
-def read_rows(
-    flags: Any, loaded: LoadedAdapter, label_column: str | None
-) -> Examples | QuestionExamples:
+def read_rows(flags: Any, loaded: LoadedAdapter, label_column: str | None) -> Rows:
     """The rows of the file, by default of the columns that training read.
 
     Args:
@@ -42,3 +51,48 @@ def read_rows(
     if not flags.text_columns:
         flags.text_columns = list(loaded.task.text_columns)
     return loaded.read(flags.file, file_format(flags, label_column))
+
+
+def stream_rows(flags: Any, loaded: LoadedAdapter) -> RowStream | WholeRows:
+    """The unlabelled rows of the file, some at a time; see `read_rows`."""
+    if not flags.text_columns:
+        flags.text_columns = list(loaded.task.text_columns)
+    return stream_file_examples(flags.file, file_format(flags, None), loaded.task)
+
+
+def define_labelled_flags(groups: Groups) -> None:
+    """Define the adapter and where labelled rows for it come from."""
+    define_adapter_flags(groups, "labelled rows")
+    define_label_flags(groups)
+    groups.group("Or the dev rows of the named task it was trained on (--task)")
+    groups.string("data_dir", None, "folder with the task's public files")
+    groups.boolean("tfds", False, "from TensorFlow Datasets")
+    groups.string("tfds_data_dir", None, "folder of TensorFlow Datasets")
+
+
+def check_labelled_flags(flags: Any) -> None:
+    """Refuse a command line that does not name one source of rows.
+
+    Raises:
+        UserError: None or several are given.
+    """
+    if sum((bool(flags.file), bool(flags.data_dir), flags.tfds)) != 1:
+        raise UserError("Give one of --file, --data_dir and --tfds. See --help.")
+
+
+def read_labelled_rows(flags: Any, loaded: LoadedAdapter) -> Rows:
+    """The rows that the flags name.
+
+    Raises:
+        UserError: They cannot be read, or are of other classes than the adapter's.
+    """
+    if flags.file:
+        return read_rows(flags, loaded, flags.label_column)
+    data = load_task(loaded.task.name, flags.data_dir, flags.tfds_data_dir)
+    if data.task.labels != loaded.task.labels:
+        raise UserError(
+            "The rows must have the classes that the adapter was trained on, "
+            f"{', '.join(loaded.task.labels)}. Received: {flags.data_dir}, with "
+            f"{', '.join(data.task.labels)}"
+        )
+    return data.dev

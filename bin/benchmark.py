@@ -3,10 +3,23 @@
 import logging
 from typing import Any
 
-from adapters_tf.benchmark.report import check_output, write_report
+from adapters_tf.benchmark.report import check_output
 from adapters_tf.benchmark.serving.job import ServingOptions, measure_serving
 from adapters_tf.benchmark.serving.tables import as_markdown, find_bars
 from adapters_tf.benchmark.texts import SENTENCES, read_lines
+from adapters_tf.bin import (
+    benchmark_data,
+    benchmark_page,
+    benchmark_quality,
+    benchmark_scaling,
+    benchmark_steps,
+)
+from adapters_tf.bin.benchmark_flags import (
+    output_flag,
+    report,
+    value_or_quick,
+    whole_numbers,
+)
 from adapters_tf.bin.program import Groups, SubJob, run_sub_jobs
 from adapters_tf.errors import UserError
 
@@ -25,6 +38,7 @@ _QUICK = {
     "load_repeats": 1,
 }
 _QUICK_TEXTS = 8
+_QUICK_FAULTS = {"kills": 2, "rows": 90, "epochs": 2}
 
 
 def define_serving() -> Groups:
@@ -45,7 +59,7 @@ def define_serving() -> Groups:
     g.integer("repeats", 20, "rounds of calls")
     g.integer("load_repeats", 3, "processes for each start-up")
     g.boolean("quick", False, "few tasks and repeats, to see that it works")
-    _output_flag(g)
+    output_flag(g)
     return g
 
 
@@ -54,17 +68,16 @@ def serving(flags: Any) -> None:
     check_output(flags.output)
 
     def value(name: str) -> Any:
-        quick = flags.quick and not flags[name].present
-        return _QUICK[name] if quick else flags[name].value
+        return value_or_quick(flags, name, _QUICK)
 
     count = _QUICK_TEXTS if flags.quick else _TEXTS
     texts = read_lines(flags.texts, count) if flags.texts else SENTENCES[:count]
     options = ServingOptions(
         preset=flags.preset,
-        tasks=_numbers("tasks", value("tasks")),
+        tasks=whole_numbers("tasks", value("tasks")),
         bottleneck_dim=value("bottleneck_dim"),
         seq_length=value("seq_length"),
-        rows=_numbers("rows", value("rows")),
+        rows=whole_numbers("rows", value("rows")),
         mixed_tasks=flags.mixed_tasks,
         repeats=value("repeats"),
         load_repeats=value("load_repeats"),
@@ -72,17 +85,7 @@ def serving(flags: Any) -> None:
     )
     result = measure_serving(options)
     result["goals"] = find_bars(result)
-    _report(flags.output, result, as_markdown(result))
-
-
-def _numbers(name: str, values: list[str]) -> tuple[int, ...]:
-    try:
-        return tuple(int(value) for value in values)
-    except ValueError:
-        raise UserError(
-            f"--{name} takes whole numbers with commas between them. Received: "
-            f"{','.join(values)}"
-        ) from None
+    report(flags.output, result, as_markdown(result))
 
 
 def define_strategies() -> Groups:
@@ -94,7 +97,8 @@ def define_strategies() -> Groups:
     g.group("What is run")
     g.string("preset", "demo", "the base")
     g.integer("bottleneck_dim", 64, "units of an adapter's bottleneck")
-    _output_flag(g)
+    g.boolean("quick", False, "two runs, to see that it works")
+    output_flag(g)
     return g
 
 
@@ -103,8 +107,8 @@ def strategies(flags: Any) -> None:
     from adapters_tf.benchmark.strategies import job
 
     check_output(flags.output)
-    result = job.measure_strategies(flags.preset, flags.bottleneck_dim)
-    _report(flags.output, result, job.as_markdown(result))
+    result = job.measure_strategies(flags.preset, flags.bottleneck_dim, flags.quick)
+    report(flags.output, result, job.as_markdown(result))
 
 
 def define_faults() -> Groups:
@@ -120,7 +124,8 @@ def define_faults() -> Groups:
     g.integer("epochs", 4, "epochs of a run")
     g.integer("checkpoint_interval", 5, "steps between two checkpoints")
     g.integer("seed", 0, "of the moments")
-    _output_flag(g)
+    g.boolean("quick", False, "fewer kills of shorter runs, to see that it works")
+    output_flag(g)
     return g
 
 
@@ -129,30 +134,42 @@ def faults(flags: Any) -> None:
     from adapters_tf.benchmark.faults import job
 
     check_output(flags.output)
-    options = job.FaultOptions(
-        flags.preset,
-        flags.kills,
-        flags.rows,
-        flags.epochs,
-        flags.checkpoint_interval,
-        flags.seed,
+    names = ("preset", "kills", "rows", "epochs", "checkpoint_interval", "seed")
+    values = {name: value_or_quick(flags, name, _QUICK_FAULTS) for name in names}
+    result = job.measure_faults(job.FaultOptions(**values))
+    report(flags.output, result, job.as_markdown(result))
+
+
+def define_reuse() -> Groups:
+    """The flags of `reuse`."""
+    g = Groups(
+        "Says what it saves that the trials of a sweep share a model.\n"
+        "  adapters-tf-benchmark reuse --output=reuse.json"
     )
-    result = job.measure_faults(options)
-    _report(flags.output, result, job.as_markdown(result))
+    g.group("What is run")
+    g.string("preset", "demo", "the base")
+    g.integer("trials", 4, "with a model each, and with one for all")
+    g.integer("bottleneck_dim", 64, "units of an adapter's bottleneck")
+    output_flag(g)
+    return g
 
 
-def _output_flag(g: Groups) -> None:
-    g.group("Output")
-    g.string("output", None, "JSON file; the tables go beside it, as .md [print only]")
+def reuse(flags: Any) -> None:
+    """Measure, print and write."""
+    from adapters_tf.benchmark import reuse as job
 
-
-def _report(output: str | None, result: dict[str, Any], markdown: str) -> None:
-    print(f"\n{markdown}", end="")
-    if output:
-        write_report(output, result, markdown)
+    check_output(flags.output)
+    if flags.trials < 2:
+        raise UserError(f"--trials must be 2 or more. Received: {flags.trials}")
+    result = job.measure_reuse(flags.preset, flags.trials, flags.bottleneck_dim)
+    report(flags.output, result, job.as_markdown(result))
 
 
 JOBS = (
+    *benchmark_steps.JOBS,
+    benchmark_data.JOB,
+    benchmark_quality.JOB,
+    benchmark_scaling.JOB,
     SubJob("serving", "many tasks in one servable", define_serving, serving),
     SubJob(
         "strategies",
@@ -161,6 +178,8 @@ JOBS = (
         strategies,
     ),
     SubJob("faults", "killed runs that are continued", define_faults, faults),
+    SubJob("reuse", "trials of a sweep that share a model", define_reuse, reuse),
+    benchmark_page.JOB,
 )
 
 

@@ -4,13 +4,18 @@ from typing import Any
 
 from adapters_tf.bin.program import Groups
 from adapters_tf.data.files import FileFormat
+from adapters_tf.tasks.file_task import LABEL_KINDS
+
+FORMAT_FLAGS = ("text_columns", "delimiter", "encoding", "header", "quoting")
 
 
 def define_format_flags(groups: Groups, text_columns: list[str] | None) -> None:
     """Define how the rows of a file are read, apart from their labels."""
     default = "" if text_columns else " [those of training]"
     groups.strings(
-        "text_columns", text_columns, f"name(s) of one or two text columns{default}"
+        "text_columns",
+        text_columns,
+        f"of the text columns, in order{default}",
     )
     groups.string("delimiter", None, "of the columns; by default by the file's ending")
     groups.string("encoding", "utf-8-sig", "of the file, such as latin-1")
@@ -18,8 +23,37 @@ def define_format_flags(groups: Groups, text_columns: list[str] | None) -> None:
     groups.boolean("quoting", None, "fields may be in double quotes [.csv: yes]")
 
 
+def define_label_flags(groups: Groups) -> None:
+    """Define where the labels of the rows are, of `define_format_flags`."""
+    groups.string("label_column", "label", "name of the label column")
+    groups.string("label_separator", None, "between several labels of a row, such as ;")
+    groups.strings(
+        "label_columns", None, "or a column of 0 and 1 for each label [label_column]"
+    )
+
+
+def define_train_file_flags(groups: Groups) -> None:
+    """Define a person's own files of rows with labels; `file_format` reads them."""
+    groups.group("Or a file (.csv, .tsv, .jsonl; SQuAD .json; .conll of BIO tags)")
+    groups.string("train_file", None, "training rows")
+    groups.string("dev_file", None, "rows to evaluate on [a part of the training rows]")
+    define_format_flags(groups, ["text"])
+    define_label_flags(groups)
+    groups.choice(
+        "label_kind", "auto", LABEL_KINDS, "multi: any number a row; tags: one a word"
+    )
+    groups.number("dev_fraction", 0.1, "part of the training rows, without dev_file")
+
+
 def file_format(flags: Any, label_column: str | None) -> FileFormat:
-    """The format that the flags describe."""
+    """The format that the flags describe; for `None`, of rows without labels."""
+    several: dict[str, Any] = {}
+    if label_column is not None:
+        several["label_separator"] = flags.label_separator
+        if flags.label_columns:
+            several["label_columns"] = tuple(flags.label_columns)
+            # The default of the other flag.
+            label_column = label_column if flags["label_column"].present else None
     delimiter = flags.delimiter
     return FileFormat(
         text_columns=tuple(flags.text_columns or ("text",)),
@@ -28,4 +62,5 @@ def file_format(flags: Any, label_column: str | None) -> FileFormat:
         encoding=flags.encoding,
         header=flags.header,
         quoting=flags.quoting,
+        **several,
     )

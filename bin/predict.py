@@ -1,26 +1,41 @@
-"""adapters-tf-predict: a saved adapter's predictions for a file of texts."""
+"""adapters-tf-predict: saved adapters' predictions for a file of texts."""
 
-import json
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from adapters_tf.bin.adapter_flags import (
     define_adapter_flags,
     open_adapter,
-    read_rows,
+    stream_rows,
 )
+from adapters_tf.bin.cache_flags import cache_config, define_cache_flags
+from adapters_tf.bin.data_flags import FORMAT_FLAGS
 from adapters_tf.bin.program import Groups, require, run
+from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
+from adapters_tf.training.predict_file import PredictionFile
+from adapters_tf.training.predict_texts import LoadedAdapter
+from adapters_tf.training.predict_together import AdaptersTogether
+from adapters_tf.training.prefix_cache.cache import PrefixCache
+
+_BATCHES_OF_A_WINDOW = 64
+_Predict = Callable[[Any], list[dict[str, Any]]]
 
 
 def define() -> Groups:
     """The program's flags."""
     g = Groups(
         "Writes a saved adapter's prediction for each row, one JSON line a row.\n"
-        "  adapters-tf-predict --adapter=out/adapter --file=new.csv --output=new.jsonl"
+        "  adapters-tf-predict --adapter=out/adapter --file=new.csv \\\n"
+        "      --output=new.jsonl\n"
+        "Several adapters of one base share what they compute alike:\n"
+        "  adapters-tf-predict --adapter=mood=a/adapter,topic=b/adapter ..."
     )
     define_adapter_flags(g, "rows; labels are not read")
+    define_cache_flags(g, "off", ("off", "disk"))
     g.group("Output")
     g.string("output", None, "file to write")
     g.boolean("overwrite", False, "replace the output file")
@@ -36,23 +51,90 @@ def main(flags: Any) -> None:
             f"--output must be a new file. {flags.output!r} exists; give --overwrite "
             "to replace it."
         )
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        # Opened before the long work, so that a place that cannot be written
-        # is known at once.
-        with open(temporary, "w", encoding="utf-8") as f:
-            loaded = open_adapter(flags)
-            rows = read_rows(flags, loaded, None)
-            for record in loaded.predictions(rows):
-                f.write(json.dumps(record, ensure_ascii=False) + "\n")
-        os.replace(temporary, output)
-    except OSError as error:
-        raise UserError(
-            f"--output {flags.output!r} could not be written: {error.strerror}"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    directories = named_adapters(flags.adapter)
+    if directories == {flags.adapter: flags.adapter}:
+        predict, loaded = _predict_one(flags)
+    else:
+        predict, loaded = _predict_together(flags, directories)
+    rows = stream_rows(flags, loaded)
+    settings = {
+        "file": _about_file(flags.file),
+        "adapters": {
+            name: [_about_file(str(p)) for p in sorted(Path(directory).iterdir())]
+            for name, directory in directories.items()
+        },
+        **{name: flags[name].value for name in ("preset", "batch_size", *FORMAT_FLAGS)},
+    }
+    window = _BATCHES_OF_A_WINDOW * flags.batch_size
+    PredictionFile(output, settings, window).write(rows, predict)
     print(f"{len(rows)} predictions in {flags.output}")
+
+
+def _about_file(path: str) -> list[Any]:
+    """What shows that a file is the one that it was."""
+    about = os.stat(path)
+    return [os.path.abspath(path), about.st_size, about.st_mtime_ns]
+
+
+def _predict_one(flags: Any) -> tuple[_Predict, LoadedAdapter]:
+    cache = None
+    if flags.cache != "off":
+        cache = PrefixCache(cache_config(flags), show=False)
+    loaded = open_adapter(flags, cache)
+    return loaded.predictions, loaded
+
+
+def _predict_together(
+    flags: Any, directories: dict[str, str]
+) -> tuple[_Predict, LoadedAdapter]:
+    """One record of several adapters' for each row."""
+    if flags.cache != "off":
+        raise UserError(
+            "Several adapters share what frozen blocks compute by themselves: give "
+            f"--cache=off with them. Received: --cache={flags.cache}"
+        )
+
+    @functools.cache
+    def together() -> AdaptersTogether:
+        found = AdaptersTogether(directories, flags.preset, flags.batch_size)
+        print(f"blocks computed once for all: {found.num_shared_blocks}", flush=True)
+        return found
+
+    def predict(rows: Examples) -> list[dict[str, Any]]:
+        found = together().predictions(rows)
+        return [
+            dict(zip(found, records, strict=True))
+            for records in zip(*found.values(), strict=True)
+        ]
+
+    # Rows and directories can be refused before a base is loaded.
+    loaded = [
+        LoadedAdapter(path, flags.preset, flags.batch_size)
+        for path in directories.values()
+    ]
+    return predict, loaded[0]
+
+
+def named_adapters(text: str) -> dict[str, str]:
+    """Adapter directories by name, of `NAME=DIRECTORY` or `DIRECTORY` with commas.
+
+    Raises:
+        UserError: if two have one name.
+    """
+    if os.path.exists(text):
+        return {text: text}
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    pairs = [
+        (part, part) if os.path.exists(part) else (p[0], p[-1])
+        for part in parts
+        for p in [part.split("=", 1)]
+    ]
+    if len(dict(pairs)) < len(pairs):
+        raise UserError(
+            "Each adapter needs a name of its own, as in --adapter=a=DIR,b=DIR. "
+            f"Received: --adapter={text}"
+        )
+    return dict(pairs)
 
 
 def cli() -> None:

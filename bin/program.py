@@ -119,8 +119,8 @@ def run_sub_jobs(
     """
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in _HELP:
-        lines = [_entry(f"  {job.name:<12} ", job.summary) for job in jobs]
-        lines = [line for entry in lines for line in entry]
+        entries = [_entry(f"  {job.name:<12} ", job.summary) for job in jobs]
+        lines = [line for entry in entries for line in entry]
         program = os.path.basename(sys.argv[0])
         print("\n".join([usage, "", "Jobs:", *lines]))
         print(f"\nThe flags of one: {program} {jobs[0].name} --help")

@@ -16,7 +16,9 @@ NOTE = (
     "For laptops and tests. The production engine is TensorFlow Serving: "
     "it serves\nthe same directory, over the same gRPC and REST APIs."
 )
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(ServerOptions)}
+_DEFAULTS: dict[str, Any] = {
+    field.name: field.default for field in dataclasses.fields(ServerOptions)
+}
 
 
 def define() -> Groups:

@@ -1,28 +1,32 @@
 """adapters-tf-train: train adapters, or a baseline, on a task."""
 
+import re
 from typing import Any
 
-from adapters_tf.bin.data_flags import define_format_flags, file_format
+from adapters_tf.bin.cache_flags import (
+    CACHE_FLAGS,
+    cache_config,
+    define_cache_flags,
+)
+from adapters_tf.bin.data_flags import define_train_file_flags, file_format
 from adapters_tf.bin.program import Groups, run
 from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig
 from adapters_tf.models.trainable_set import METHODS, Tuning
-from adapters_tf.tasks.demo_task import load_demo_task
-from adapters_tf.tasks.file_task import load_file_task
-from adapters_tf.tasks.limit import limit_train_rows
-from adapters_tf.tasks.registry import load_task, task_names
+from adapters_tf.tasks.registry import task_names
+from adapters_tf.tasks.source import TaskSource
 from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.config import (
     DEFAULT_LEARNING_RATES,
     TrainConfig,
+    TrainJob,
 )
-from adapters_tf.training.job import TrainJob, run_job
+from adapters_tf.training.job import run_job
 from adapters_tf.training.predict_texts import predict_texts
+from adapters_tf.training.prefix_cache.cache import PrefixCache
 from adapters_tf.training.run_dir import check_run
 from adapters_tf.training.strategy import STRATEGIES, get_strategy, is_chief
 
-# Runs of different --seed are compared on the same rows.
-_SPLIT_SEED = 0
 # The main job without flags: sizes that end in a few minutes on two cores.
 _DEMO_TRAIN_ROWS = 6000
 _DEMO_EPOCHS = 2
@@ -45,21 +49,15 @@ def define() -> Groups:
     g.string("task", None, f"one of {', '.join(task_names())}")
     g.string("data_dir", None, "folder with the task's public files [TFDS]")
     g.string("tfds_data_dir", None, "folder of TensorFlow Datasets")
-    g.group("Or a file (.csv, .tsv, .jsonl)")
-    g.string("train_file", None, "training rows")
-    g.string("dev_file", None, "rows to evaluate on [a part of the training rows]")
-    define_format_flags(g, ["text"])
-    g.string("label_column", "label", "name of the label column")
-    g.choice("label_kind", "auto", ("auto", "class", "number"), "kind of the label")
-    g.number("dev_fraction", 0.1, "part of the training rows, without dev_file")
+    define_train_file_flags(g)
     g.integer("max_train_examples", None, "train on this many rows, drawn at random")
     g.group("Model")
     g.string("preset", "demo", "keras-hub preset, handle, directory, or `demo`")
-    g.choice("tuning", "adapters", METHODS, "what is trained")
+    g.choice("tuning", "adapters", METHODS, "what learns")
     g.integer("top_n", None, "number of blocks, with tuning=top_n")
     g.integer("bottleneck_dim", 64, "units of an adapter's bottleneck")
     g.strings("adapter_sublayers", list(SUBLAYERS), "which sub-layers get one")
-    g.strings("adapter_layers", None, "indices of the blocks that get them [all]")
+    g.strings("adapter_layers", None, "blocks that get them: 0,1,5 or top3 [all]")
     g.number("initializer_stddev", 1e-2, "of the adapters' kernels")
     g.choice("head_input", "cls", ("cls", "pooled", "mean"), "what the head reads")
     g.integer("seq_length", 128, "longest input, in tokens")
@@ -77,6 +75,7 @@ def define() -> Groups:
     g.boolean("jit_compile", False, "compile the train step with XLA")
     g.integer("steps_per_loop", 20, "steps between two looks at the loss")
     g.integer("checkpoint_interval", 200, "steps between two checkpoints")
+    define_cache_flags(g)
     g.group("Output")
     g.string("output_dir", "adapters-tf-run", "new, or that of the run to continue")
     g.boolean("overwrite", False, "replace the run that is in output_dir")
@@ -85,14 +84,7 @@ def define() -> Groups:
 
 def job_from_flags(flags: Any) -> TrainJob:
     """The job that the flags describe."""
-    layers = flags.adapter_layers
-    try:
-        layers = None if layers is None else tuple(int(i) for i in layers)
-    except ValueError:
-        raise UserError(
-            "--adapter_layers must be block numbers from 0, with commas between. "
-            f"Received: {','.join(layers)}"
-        ) from None
+    layers = _layers(flags.adapter_layers)
     if flags.seq_length < 8:
         raise UserError(
             f"--seq_length must be 8 or more. Received: --seq_length={flags.seq_length}"
@@ -129,6 +121,21 @@ def job_from_flags(flags: Any) -> TrainJob:
     )
 
 
+def _layers(given: list[str] | None) -> tuple[int, ...] | None:
+    """Block numbers; of `top3` those that count from the top."""
+    if given is None:
+        return None
+    text = ",".join(given)
+    if top := re.fullmatch("top([1-9][0-9]*)", text):
+        return tuple(range(-int(top[1]), 0))
+    if all(re.fullmatch("[0-9]+", i) for i in given):
+        return tuple(int(i) for i in given)
+    raise UserError(
+        "--adapter_layers must be block numbers from 0, with commas between, or top3 "
+        f"for the top three. Received: {text}"
+    )
+
+
 def load_data(flags: Any) -> TaskData:
     """The task and its rows that the flags name."""
     if flags.task and flags.train_file:
@@ -136,20 +143,18 @@ def load_data(flags: Any) -> TaskData:
             "Give one of --task and --train_file. Received: "
             f"--task={flags.task} --train_file={flags.train_file}"
         )
-    if flags.task:
-        data = load_task(flags.task, flags.data_dir, flags.tfds_data_dir)
-    elif flags.train_file:
-        data = load_file_task(
-            flags.train_file,
-            flags.dev_file,
-            file_format(flags, flags.label_column),
-            flags.label_kind,
-            flags.dev_fraction,
-            seed=_SPLIT_SEED,
-        )
-    else:
-        data = load_demo_task(_SPLIT_SEED)
-    return limit_train_rows(data, flags.max_train_examples, _SPLIT_SEED)
+    source = TaskSource(
+        name=flags.task,
+        data_dir=flags.data_dir,
+        tfds_data_dir=flags.tfds_data_dir,
+        train_file=flags.train_file or None,
+        dev_file=flags.dev_file or None,
+        format=file_format(flags, flags.label_column),
+        label_kind=flags.label_kind,
+        dev_fraction=flags.dev_fraction,
+        max_train_examples=flags.max_train_examples,
+    )
+    return source.load()
 
 
 def main(flags: Any) -> None:
@@ -160,12 +165,14 @@ def main(flags: Any) -> None:
             flags.epochs = _DEMO_EPOCHS
         if not flags["max_train_examples"].present:
             flags.max_train_examples = _DEMO_TRAIN_ROWS
-    job = job_from_flags(flags)
-    # Where the results go and whether to replace them is no part of the run.
+    job, cache = job_from_flags(flags), PrefixCache(cache_config(flags))
+    # Where the results go, whether to replace them, and what only makes it faster,
+    # is no part of the run.
     settings = {
         name: flags[name].value
         for name in sorted(flags)
-        if name not in ("output_dir", "overwrite") and not name.startswith("_")
+        if name not in ("output_dir", "overwrite", *CACHE_FLAGS)
+        and not name.startswith("_")
     }
     settings["learning_rate"] = job.config.learning_rate
     # Before anything else of TensorFlow: workers meet at the start.
@@ -174,7 +181,15 @@ def main(flags: Any) -> None:
     if chief:
         check_run(flags.output_dir, settings, flags.overwrite)
     data = load_data(flags)
-    metrics = run_job(job, data, flags.output_dir, settings, flags.overwrite, strategy)
+    metrics = run_job(
+        job,
+        data,
+        flags.output_dir,
+        settings,
+        flags.overwrite,
+        strategy,
+        cache=cache,
+    )
     if not chief:
         return
     print(summary(metrics, flags.output_dir))
@@ -190,10 +205,11 @@ def main(flags: Any) -> None:
 
 def summary(metrics: dict[str, Any], output_dir: str) -> str:
     """The result beside the majority baseline, as text."""
-    lines = [f"\n{'':<12}{'dev':>8}{'majority':>10}"]
+    width = max(12, *(len(name) + 2 for name in metrics["dev"]))
+    lines = [f"\n{'':<{width}}{'dev':>8}{'majority':>10}"]
     for name, value in metrics["dev"].items():
         lines.append(
-            f"{name:<12}{value:>8.4f}{metrics['majority_baseline'][name]:>10.4f}"
+            f"{name:<{width}}{value:>8.4f}{metrics['majority_baseline'][name]:>10.4f}"
         )
     best, epochs = metrics["best"], metrics["epochs"]
     if best["epoch"] < epochs:

@@ -1,6 +1,5 @@
 """adapters-tf-export from the command line's end, on a tiny base."""
 
-import contextlib
 import os
 import re
 import shutil
@@ -47,24 +46,6 @@ def save_task(folder, preset, task, bottleneck_dim, **head):
     )
     adapters_tf.save_adapter(adapter, folder)
     return model, str(folder)
-
-
-@pytest.fixture(scope="module")
-def without_self_checks():
-    """Function: exports in its block are not compared in a new process.
-
-    That is most of their time, and tests/export tests it.
-    """
-
-    @contextlib.contextmanager
-    def without():
-        with pytest.MonkeyPatch.context() as patch:
-            for module in ("adapter", "base", "preprocessor", "versions"):
-                name = f"adapters_tf.export.{module}.check_in_new_process"
-                patch.setattr(name, lambda *args: None)
-            yield
-
-    return without
 
 
 class Exported:

@@ -1,45 +1,62 @@
-"""Runs that are killed, stopped, lose a worker or diverge; by the command line."""
+"""Runs that are stopped, lose a worker or diverge; by the command line."""
 
+import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from adapters_tf.benchmark.faults.job import (
-    FaultOptions,
-    measure_faults,
-    train_command,
-    write_rows,
-)
+from adapters_tf.benchmark.faults.job import FaultOptions, train_command, write_rows
 from adapters_tf.benchmark.strategies.workers import start_workers
+from adapters_tf.training.checkpoints import find_checkpoints
 
 FLAGS = ("--bottleneck_dim=4",)
-SECONDS = 200
+WORKERS = "--distribution_strategy=multi_worker_mirrored"
+EPOCHS = 8  # of runs that lose a worker
+SECONDS = 300  # A machine may be busy.
 
 
-@pytest.fixture
-def command(tiny_preset, tmp_path):
-    """Function: the command of a run in `tmp_path`."""
-    rows = tmp_path / "rows.csv"
-    write_rows(rows, 180)
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """File of 180 rows, 11 steps an epoch."""
+    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    write_rows(path, 180)
+    return path
 
-    def make(name, *flags, epochs=40):
+
+@pytest.fixture(scope="module")
+def make_command(tiny_preset, rows):
+    """Function: the command of a run."""
+
+    def make(output_dir, *flags, epochs=40):
         options = FaultOptions(tiny_preset, epochs=epochs, flags=(*FLAGS, *flags))
-        return train_command(options, rows, tmp_path / name)
+        return train_command(options, rows, output_dir)
 
     return make
 
 
-def wait_for_checkpoint(run, processes):
-    """Until the run has saved its first state."""
+@pytest.fixture
+def command(make_command, tmp_path):
+    """Function: the command of a run in `tmp_path`."""
+
+    def make(name, *flags, epochs=40):
+        return make_command(tmp_path / name, *flags, epochs=epochs)
+
+    return make
+
+
+def wait_for(pattern, run, processes):
+    """Until the run has such a checkpoint."""
     deadline = time.monotonic() + SECONDS
-    while not list((run / "checkpoints").glob("ckpt-*.index")):
+    while not list((run / "checkpoints").glob(pattern)):
         assert time.monotonic() < deadline
         assert all(process.poll() is None for process in processes)
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def finish(process):
@@ -48,23 +65,26 @@ def finish(process):
     return process.returncode, output, errors
 
 
-def start(command, workers=1):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return start_workers(command[1:], workers, **pipes)
+@pytest.fixture(scope="module")
+def start():
+    """Function: start a command in one process, or as several workers."""
+    started = []
+
+    def run(command, workers=1, **options):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        processes = start_workers(command[1:], workers, **pipes, **options)
+        started.extend(processes)
+        return processes
+
+    yield run
+    for process in started:
+        process.kill()  # Of a test that failed.
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(tiny_preset):
-    options = FaultOptions(tiny_preset, kills=3, epochs=8, seed=1, flags=FLAGS)
-    result = measure_faults(options)
-    assert len(result["kills"]) == 3
-    assert result["runs"] and all(run["identical"] for run in result["runs"])
-
-
-@pytest.mark.slow
-def test_sigterm_saves_and_says_so(command, tmp_path):
+def test_sigterm_saves_and_says_so(start, command, tmp_path):
     (process,) = start(command("run"))
-    wait_for_checkpoint(tmp_path / "run", [process])
+    wait_for("ckpt-*.index", tmp_path / "run", [process])
     process.send_signal(signal.SIGTERM)
     code, _, errors = finish(process)
     assert code == 75
@@ -85,32 +105,128 @@ def test_sigterm_saves_and_says_so(command, tmp_path):
     assert line in seen
 
 
-@pytest.mark.slow
-def test_lost_worker_ends_the_others_and_a_restart_goes_on(command, tmp_path):
-    flags = ("--distribution_strategy=multi_worker_mirrored",)
-    chief, other = start(command("run", *flags), workers=2)
-    wait_for_checkpoint(tmp_path / "run", [chief, other])
-    other.kill()
-    began = time.monotonic()
-    code, _, errors = finish(chief)
-    assert code == 75 and time.monotonic() - began < 90
-    assert "A worker of the run was lost, or cannot be reached. Start the" in errors
-    assert "Traceback" not in errors
-    other.communicate()
+@dataclasses.dataclass
+class Left:
+    """What the loss of one of two workers left.
 
-    results = [finish(p) for p in start(command("run", *flags), workers=2)]
+    Attributes:
+        run: The run's directory.
+        code: The other worker's exit code,
+        errors: its stderr,
+        seconds: and how long it took to end.
+    """
+
+    run: Path
+    code: int
+    errors: str
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def lose_worker(start, make_command, tmp_path_factory):
+    """Function: kill this worker of two."""
+
+    def lose(index):
+        run = tmp_path_factory.mktemp("lost") / "run"
+        workers = start(make_command(run, WORKERS, epochs=EPOCHS), workers=2)
+        wait_for("ckpt-*.index", run, workers)
+        workers[index].kill()
+        began = time.monotonic()
+        code, _, errors = finish(workers[1 - index])
+        seconds = time.monotonic() - began
+        workers[index].communicate()
+        return Left(run, code, errors, seconds)
+
+    return lose
+
+
+@pytest.fixture(scope="module")
+def left(lose_worker):
+    """What the loss of the second worker left."""
+    return lose_worker(1)
+
+
+def check_that_it_says_so(left):
+    assert left.code == 75 and left.seconds < 90
+    assert "A worker of the run was lost, or cannot be reached. Start the" in (
+        left.errors
+    )
+    assert "Traceback" not in left.errors
+
+
+@pytest.mark.slow
+def test_lost_worker_ends_the_first(left):
+    check_that_it_says_so(left)
+
+
+@pytest.mark.slow
+def test_lost_first_worker_ends_the_other(lose_worker):
+    check_that_it_says_so(lose_worker(0))
+
+
+@pytest.mark.slow
+def test_restart_after_a_lost_worker_goes_on(left, start, command, tmp_path):
+    shutil.copytree(left.run, tmp_path / "run")
+    results = [
+        finish(p) for p in start(command("run", WORKERS, epochs=EPOCHS), workers=2)
+    ]
     assert [code for code, _, _ in results] == [0, 0], results
     assert "continuing from step " in results[0][1]
     # Only the chief speaks.
     assert "Epoch" not in results[1][1]
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["best"]["epoch"] <= metrics["epochs"] == 40
+    assert metrics["best"]["epoch"] <= metrics["epochs"] == EPOCHS
     for name in ("adapter", "best_adapter"):
         assert (tmp_path / "run" / name / "adapter.safetensors").is_file()
 
 
+# Each worker where it has a disk of its own, which makes `run` two directories.
+OWN_DISK = """
+import json, os
+os.chdir("disk%d" % json.loads(os.environ["TF_CONFIG"])["task"]["index"])
+"""
+
+
 @pytest.mark.slow
-def test_training_that_diverges_is_stopped_at_its_step(command, tmp_path):
+def test_workers_that_do_not_share_output_dir_are_refused(
+    left, start, make_command, tmp_path
+):
+    shutil.copytree(left.run, tmp_path / "disk0" / "run")
+    (tmp_path / "disk1").mkdir()
+    kept = find_checkpoints(tmp_path / "disk0" / "run" / "checkpoints")
+    own = make_command("run", WORKERS, epochs=EPOCHS)
+    own[3] = OWN_DISK + own[3]
+    results = [finish(worker) for worker in start(own, workers=2, cwd=tmp_path)]
+    assert [code for code, _, _ in results] == [2, 2], results
+    step = kept[-1].rsplit("-", 1)[1]
+    for found, (_, _, errors) in zip((step, "0"), results, strict=True):
+        assert "error: All workers must see the same output_dir, on a file" in errors
+        assert f"Received: a worker that found step {found} there" in errors
+        assert "Traceback" not in errors
+    assert find_checkpoints(tmp_path / "disk0" / "run" / "checkpoints") == kept
+
+
+@pytest.mark.slow
+def test_sigterm_while_two_workers_evaluate(start, command, tmp_path):
+    run, dev = tmp_path / "run", tmp_path / "dev.csv"
+    write_rows(dev, 5000)
+    workers = start(command("run", WORKERS, f"--dev_file={dev}"), workers=2)
+    # An epoch's 12 steps are done and saved, and yet to be measured.
+    wait_for("ckpt-12.index", run, workers)
+    workers[1].send_signal(signal.SIGTERM)
+    assert not (run / "history.json").exists()
+    for code, _, errors in map(finish, workers):
+        assert code == 75, errors
+        assert "asked to stop (SIGTERM) and did so at step 12 of 480" in errors
+        assert "Traceback" not in errors
+    # What was measured is kept too.
+    (epoch,) = json.loads((run / "history.json").read_text())["epochs"]
+    assert epoch["step"] == 12
+    assert find_checkpoints(run / "checkpoints")[-1].endswith("ckpt-12")
+
+
+@pytest.mark.slow
+def test_training_that_diverges_is_stopped_at_its_step(start, command, tmp_path):
     # A rate that float32 cannot hold.
     (process,) = start(command("run", "--learning_rate=1e38", epochs=2))
     code, _, errors = finish(process)
@@ -121,9 +237,9 @@ def test_training_that_diverges_is_stopped_at_its_step(command, tmp_path):
 
 
 @pytest.mark.slow
-def test_second_run_in_one_directory_is_refused(command, tmp_path):
+def test_second_run_in_one_directory_is_refused(start, command, tmp_path):
     (first,) = start(command("run"))
-    wait_for_checkpoint(tmp_path / "run", [first])
+    wait_for("ckpt-*.index", tmp_path / "run", [first])
     done = subprocess.run(
         [sys.executable, *command("run")[1:]],
         capture_output=True,

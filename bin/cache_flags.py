@@ -1,0 +1,21 @@
+"""Flags of the cache of hidden states under the lowest trained block."""
+
+from typing import Any
+
+from adapters_tf.bin.program import Groups
+from adapters_tf.training.prefix_cache.config import CACHE_MODES, CacheConfig
+
+CACHE_FLAGS = ("cache", "cache_gb")
+
+
+def define_cache_flags(
+    groups: Groups, default: str = "auto", modes: tuple[str, ...] = CACHE_MODES
+) -> None:
+    """Define them in the group that was begun."""
+    groups.choice("cache", default, modes, "of frozen blocks")
+    groups.number("cache_gb", None, "its most gigabytes [half of what is free]")
+
+
+def cache_config(flags: Any) -> CacheConfig:
+    """What the flags say."""
+    return CacheConfig(flags.cache, flags.cache_gb)
