@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from adapters_tf.layers import BottleneckAdapter as BottleneckAdapter
     from adapters_tf.models import Adapter as Adapter
     from adapters_tf.models import AdapterBackbone as AdapterBackbone
+    from adapters_tf.models import (
+        AdapterMultiLabelClassifier as AdapterMultiLabelClassifier,
+    )
     from adapters_tf.models import AdapterQuestionAnswerer as AdapterQuestionAnswerer
     from adapters_tf.models import AdapterTextClassifier as AdapterTextClassifier
     from adapters_tf.models import AdapterTextRegressor as AdapterTextRegressor
+    from adapters_tf.models import AdapterTokenClassifier as AdapterTokenClassifier
     from adapters_tf.models import BertAdapterBackbone as BertAdapterBackbone
     from adapters_tf.models import LinearWarmupDecay as LinearWarmupDecay
     from adapters_tf.models import Tuning as Tuning
@@ -47,9 +51,11 @@ _MODULES = {
     "adapters_tf.models": (
         "Adapter",
         "AdapterBackbone",
+        "AdapterMultiLabelClassifier",
         "AdapterQuestionAnswerer",
         "AdapterTextClassifier",
         "AdapterTextRegressor",
+        "AdapterTokenClassifier",
         "BertAdapterBackbone",
         "LinearWarmupDecay",
         "Tuning",

