@@ -23,6 +23,16 @@ PEER = os.environ.get("ADAPTERS_TF_PEER_PYTHON")
 TORCH = "torch==2.13.0" if sys.platform == "darwin" else "torch==2.13.0+cpu"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 LENGTH = 12
+# The adapters that make_fixtures.py made with the real library.
+CASES = (
+    "houlsby",
+    "pfeiffer",
+    "one_block",
+    "questions",
+    "two_layers",
+    "topics",
+    "tags",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -35,6 +45,18 @@ def pytest_collection_modifyitems(items):
 def fixtures():
     """The folder that make_fixtures.py wrote."""
     return Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def cases():
+    """Names of the adapters in `fixtures`."""
+    return CASES
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    """One of `cases`."""
+    return request.param
 
 
 @pytest.fixture(scope="session")

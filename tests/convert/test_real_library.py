@@ -13,15 +13,6 @@ from adapters_tf.tasks.task import Task
 # In one file, as the environment of the library is made once for each process.
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-CASES = (
-    "houlsby",
-    "pfeiffer",
-    "one_block",
-    "questions",
-    "two_layers",
-    "topics",
-    "tags",
-)
 MOODS = Task("my moods", "classification", ("text",), ("sad", "glad")).to_dict()
 SCORE = Task("score", "regression", ("text",), (), ("spearman",)).to_dict()
 SQUAD = Task("squad", "question_answering", ("question", "context")).to_dict()
@@ -49,14 +40,14 @@ np.savez(out, **arrays)
 
 
 def test_it_computes_with_what_came_from_it(
-    imported, fixtures, tmp_path, peer, expected
+    imported, fixtures, cases, tmp_path, peer, expected
 ):
-    folders = [tmp_path / f"hub_{case}" for case in CASES]
-    for case, folder in zip(CASES, folders, strict=True):
+    folders = [tmp_path / f"hub_{case}" for case in cases]
+    for case, folder in zip(cases, folders, strict=True):
         convert_to_adapterhub(imported(case), folder)
     peer(OUTPUTS, fixtures / "base", tmp_path / "out.npz", "gelu", *folders)
     outputs = np.load(tmp_path / "out.npz")
-    for case, folder in zip(CASES, folders, strict=True):
+    for case, folder in zip(cases, folders, strict=True):
         for safe in (False, True):
             np.testing.assert_allclose(
                 outputs[f"{folder}{safe}"], expected[case], rtol=0, atol=2e-5
