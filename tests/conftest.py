@@ -12,8 +12,6 @@ import venv
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras_hub  # noqa: E402
-import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from adapters_tf.data import package_index  # noqa: E402
@@ -21,12 +19,19 @@ from adapters_tf.errors import UserError  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILDS = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".*", "tests")
-# Beside this file, which pytest's importlib mode leaves off sys.path.
-_spec = importlib.util.spec_from_file_location(
-    "encoders", pathlib.Path(__file__).with_name("encoders.py")
-)
-encoders = sys.modules["encoders"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(encoders)
+
+
+def _beside(name):
+    """Import a file beside this one: pytest's importlib mode leaves it off sys.path."""
+    path = pathlib.Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+encoders, pages, small_data = map(_beside, ("encoders", "pages", "small_data"))
+make_preset, sentiment_rows = small_data.make_preset, small_data.sentiment_rows
 
 
 def pytest_collection_modifyitems(items):
@@ -38,33 +43,6 @@ def pytest_collection_modifyitems(items):
         item.path for item in items if item.get_closest_marker("slow")
     )
     items.sort(key=lambda item: -slow[item.path])
-
-
-GOOD = ("good", "great", "fine", "lovely")
-BAD = ("bad", "awful", "poor", "sad")
-OTHER = ("the", "film", "was", "and", "a", "plot", "actor", "very", "so", "it", "in")
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *OTHER, "."]
-
-
-def make_preset(path, seed, max_sequence_length=32):
-    """Save a random 2-block BERT in keras-hub's own format."""
-    backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=len(VOCABULARY),
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=32,
-        max_sequence_length=max_sequence_length,
-    )
-    # With BERT's own initialiser a base so small hardly moves with its input.
-    random = np.random.default_rng(seed)
-    for variable in backbone.weights:
-        if variable.path.endswith(("kernel", "embeddings")):
-            variable.assign(random.normal(0, 0.4, variable.shape))
-    backbone.save_to_preset(str(path))
-    tokenizer = keras_hub.models.BertTokenizer(VOCABULARY, lowercase=True)
-    tokenizer.save_to_preset(str(path))
-    return str(path)
 
 
 @pytest.fixture(scope="session")
@@ -83,20 +61,6 @@ def long_preset(tmp_path_factory):
 def other_preset(tmp_path_factory):
     """A base of the same shape with other weights."""
     return make_preset(tmp_path_factory.mktemp("other_preset"), seed=2)
-
-
-def sentiment_rows(n, seed=0):
-    """`n` short texts, each with one word that gives away its class."""
-    random = np.random.default_rng(seed)
-    rows = []
-    for _ in range(n):
-        label = int(random.integers(2))
-        words = list(random.choice(OTHER, random.integers(2, 9)))
-        words.insert(
-            int(random.integers(len(words))), str(random.choice((BAD, GOOD)[label]))
-        )
-        rows.append((" ".join(words), ("neg", "pos")[label]))
-    return rows
 
 
 @pytest.fixture

@@ -1,18 +1,12 @@
 """The site builds without a warning, and no command on it has a flag that is not."""
 
 import importlib.util
-import itertools
-import pathlib
-import re
-import shlex
 import shutil
 
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
-
-ROOT = pathlib.Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+from pages import PAGES, ROOT, commands
 
 
 def load_hooks():
@@ -24,21 +18,6 @@ def load_hooks():
 
 
 hooks = load_hooks()
-
-
-def commands(text):
-    """Each command of the fenced shell blocks, as words."""
-    for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        block = re.sub(r"(^|\s)#.*", "", block.replace("\\\n", " "))
-        lexer = shlex.shlex(block, posix=True, punctuation_chars="|&;<>\n")
-        lexer.whitespace, lexer.whitespace_split = " \t", True
-        for end, words in itertools.groupby(lexer, lambda w: not w.strip("|&;<>\n")):
-            words = list(words)
-            # Settings of the environment come first.
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0], re.DOTALL):
-                words.pop(0)
-            if not end and words and "adapters-tf-" in words[0]:
-                yield [pathlib.Path(words[0]).name, *words[1:]]
 
 
 def parse(words):

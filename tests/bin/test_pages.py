@@ -1,0 +1,207 @@
+"""The commands on the pages, run as they stand there, on small data and a small base.
+
+Those of docs/tutorial.md, which also starts a server, are run by test_tutorial.py, the
+first lines of README by test_packaging.py, the notebooks by test_notebooks.py.
+"""
+
+import glob
+import importlib
+import json
+import pathlib
+import re
+import shutil
+from importlib.metadata import entry_points
+
+import pytest
+from pages import PAGES, ROOT, commands
+from small_data import make_preset, sentiment_rows
+
+from adapters_tf.bin import ablate, export, train
+from adapters_tf.convert import convert_huggingface
+from adapters_tf.data import preset_names
+from adapters_tf.study.sweep import Sweep, read_sweep
+
+# Words of commands that are not run here, and why, or where they are.
+LEFT_OUT = {
+    "adapters-tf-benchmark": "each job of it: test_benchmark.py, test_faults.py",
+    "adapters-tf-serve": "runs until it is stopped: test_tutorial.py, test_serve.py",
+    "from_adapter_bert": "TensorFlow 1 checkpoints: tests/convert/test_program.py",
+    "--input_dir=uncased_L-12_H-768_A-12": "the same",
+    "--preset=roberta_base_en": "a download; small ones: tests/export/test_encoders.py",
+    "--preset=bert_base_en_uncased": "several machines or a TPU: tests/training",
+    "--beam_options=--runner=FlinkRunner --flink_master=H:8081": "a cluster",
+    "--grid=docs/results/study.yaml": "hours; what it holds is read below",
+    "--chief=10.0.0.1:8000": "the same: tests/study/test_sweep.py",
+}
+PAGES_RUN = [
+    page
+    for page in PAGES
+    if page.name != "tutorial.md"
+    and any(
+        not set(LEFT_OUT) & set(words)
+        for words in commands(page.read_text(encoding="utf-8"))
+    )
+]
+# The same file with other columns, for the command with this flag.
+ROWS = {
+    "--label_separator=;": 'text,label\n"a fine sad film",fine;sad\n"a plot",\n',
+    "--label_columns=praise,tears": "text,praise,tears\na fine film,1,0\na plot,0,0\n",
+}
+
+
+def write(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_data(folder):
+    """Files of named tasks, as they are published."""
+    rows = sentiment_rows(80)
+    classes = [(text, str(int(label == "pos"))) for text, label in rows]
+    for name in ("train", "dev"):
+        lines = [f"gj04\t{label}\t\t{text}" for text, label in classes]
+        write(folder / "CoLA" / f"{name}.tsv", *lines)
+        lines = [f"{text}\t{label}" for text, label in classes]
+        write(folder / "SST-2" / f"{name}.tsv", "sentence\tlabel", *lines)
+        head = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"
+        lines = [f"{label}\t1\t2\t{text}\tgood" for text, label in classes]
+        write(folder / "MRPC" / f"{name}.tsv", head, *lines)
+    for name in ("CoLA", "SST-2"):
+        lines = [f"{i}\t{text}" for i, (text, _) in enumerate(rows[:9])]
+        write(folder / name / "test.tsv", "index\tsentence", *lines)
+    # Texts that occur twice are one row.
+    several = sentiment_rows(300, seed=1)
+    lines = [f"{'spam' if label == 'pos' else 'ham'}\t{t}" for t, label in several]
+    write(folder / "sms_spam" / "SMSSpamCollection", *lines)
+    names = ("negative", "neutral", "positive")
+    lines = [f"{i},{names[i % 3]},{text}" for i, (text, _) in enumerate(several)]
+    head = "tweet_id,airline_sentiment,text"
+    write(folder / "cf_airline" / "Tweets.csv", head, *lines)
+    context = "the good film was so sad and the actor was very lovely ."
+    answer = {"text": "good film", "answer_start": 4}
+    qas = [
+        {"id": str(i), "question": "so it was good ?", "answers": [answer]}
+        for i in range(8)
+    ]
+    squad = {"data": [{"paragraphs": [{"context": context, "qas": qas}]}]}
+    write(folder / "squad_routerlens" / "dev.json", json.dumps(squad))
+    write(folder / "squad_xquad_en" / "xquad.en.json", json.dumps(squad))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """In place of the demo's encoder, with as many blocks."""
+    return make_preset(tmp_path_factory.mktemp("demo"), 1, 256, num_layers=6)
+
+
+@pytest.fixture(scope="module")
+def inputs(demo, tmp_path_factory, without_self_checks):
+    """A folder of what the pages' commands read."""
+    root = tmp_path_factory.mktemp("inputs")
+    lines = ["text,label", *(f"{t},{label}" for t, label in sentiment_rows(200))]
+    for name in ("train", "dev", "test", "new", "rows", "texts", "new/1", "new/2"):
+        write(root / f"{name}.csv", *lines)
+    lists = [{"text": "a fine sad film", "label": ["praise", "tears"]}]
+    lists += [{"text": "a plot", "label": []}]
+    write(root / "rows.jsonl", *map(json.dumps, lists * 20))
+    write_data(root / "DATA")
+    shutil.copytree(ROOT / "docs" / "results", root / "docs" / "results")
+    theirs = ROOT / "tests" / "convert" / "fixtures"
+    for name, source in (("bert-base-uncased", "base"), ("D", "houlsby")):
+        shutil.copytree(theirs / source, root / name)
+    shutil.copytree(theirs / "houlsby", root / "sst")
+    tags = ["good B-PER", "film I-PER", "was O", "", "the O", "actor B-LOC", ""] * 20
+    for name in ("train", "dev", "test", "new"):
+        write(root / f"{name}.conll", *tags)
+    convert_huggingface(theirs / "base", root / "P")
+
+    with pytest.MonkeyPatch.context() as patch, without_self_checks():
+        patch.chdir(root)
+
+        def run(program, *args):
+            patch.setattr("sys.argv", [program.__name__, *args])
+            program.cli()
+
+        common = (f"--preset={demo}", "--epochs=1", "--bottleneck_dim=4")
+        run(train, *common, "--train_file=train.csv", "--output_dir=out")
+        for task in ("cola", "sst2"):
+            flags = (f"--task={task}", "--data_dir=DATA", f"--output_dir={task}")
+            run(train, *common, *flags)
+        for name in ("s0", "s1", "s2", "a", "b", "c", "adapters-tf-run"):
+            shutil.copytree("out/adapter", f"{name}/adapter")
+        flags = ("--adapter=out/adapter", "--file=dev.csv", "--output=a.json")
+        run(ablate, "layers", *flags)
+        run(export, "base", f"--preset={demo}", "--output_dir=B")
+        run(export, "adapter", "--adapter=out/adapter", "--output_dir=A")
+        flags = ("--base=B", "--adapters=tweets=A,sst2=A", "--output_dir=S")
+        run(export, "servable", *flags)
+    for name in ("A2", "A3"):
+        shutil.copytree(root / "A", root / name)
+    return root
+
+
+def outputs(words):
+    """What a command writes; a page's earlier command may have written it too."""
+    found = [re.fullmatch(r"--output(?:_dir)?=(.+)", word) for word in words]
+    names = [match[1] for match in found if match]
+    if words[0] == "adapters-tf-train" and not names:
+        names = ["adapters-tf-run"]
+    return [pathlib.Path(name) for name in names]
+
+
+def prepare(words):
+    """Make the words and the files those of the page's reader at this command."""
+    words = [word.replace("$DATA", "DATA").replace("$OUT", "sweep") for word in words]
+    # More of the same takes minutes.
+    words = [word.replace("--seeds=0,1,2", "--seeds=0") for word in words]
+    for flag, text in ROWS.items():
+        if flag in words:
+            head, *lines = text.splitlines()
+            write(pathlib.Path("rows.csv"), head, *lines * 20)
+    if words[0] != "adapters-tf-sweep":
+        for path in outputs(words):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if "from_adapterhub" in words:
+        words.append("--seq_length=12")  # its small base has no more positions
+    # A sweep keeps the adapter of the best seed.
+    for i, word in enumerate(words):
+        if match := re.fullmatch(r"(--adapter=)(sweep/.+)\.s\d(/adapter)", word):
+            (kept,) = glob.glob(f"{match[2]}.s*{match[3]}")
+            words[i] = match[1] + kept
+    return words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES_RUN, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_of_the_page(
+    page, inputs, demo, call, tmp_path, monkeypatch, without_self_checks, capsys
+):
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(preset_names, "demo_encoder_dir", lambda: demo)
+    if page.name == "tools.md":
+        # There it is an adapter; elsewhere what is exported.
+        for name in ("A", "B"):
+            shutil.rmtree(name)
+            shutil.copytree("out/adapter", name)
+    with without_self_checks():
+        for words in commands(page.read_text(encoding="utf-8")):
+            if set(LEFT_OUT) & set(words) or words == ["adapters-tf-train"]:
+                continue
+            program, *flags = words = prepare(words)
+            (script,) = entry_points(group="console_scripts", name=program)
+            status = call(importlib.import_module(script.module), *flags)
+            assert status == 0, f"{words}: {capsys.readouterr().err}"
+            assert all(path.exists() for path in outputs(words)), words
+
+
+def test_what_is_left_out_is_on_a_page():
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    words = {word for text in texts for words in commands(text) for word in words}
+    assert set(LEFT_OUT) <= words
+    assert len(PAGES_RUN) > 9
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/results").glob("*.yaml")))
+def test_grids_of_the_results(path):
+    assert len(Sweep.from_dict(read_sweep(str(path))).settings()) > 9
