@@ -91,6 +91,20 @@ def test_ablation(ablation):
     assert bar.get_ylabel() == "relative change (%) of the score"
 
 
+def test_labels_of_an_ablation_are_not_cut_off(ablation, tmp_path):
+    spans = [(i, j) for j in range(6) for i in range(j + 1)]
+    ablation["num_layers"] = 6
+    ablation["spans"] = [
+        {"first": i, "last": j, "dev": {"accuracy": 0.8 - 0.024 * (j - i + 1)}}
+        for i, j in spans
+    ]
+    figure = draw_ablation(Ablation.from_dict(ablation))
+    save(figure, tmp_path / "ablation")
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox()
+    assert 0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height
+
+
 def test_an_ablation_without_any_change_is_drawn(ablation):
     ablation["spans"] = [{"first": 0, "last": 0, "dev": {"accuracy": 0.8}}]
     figure = draw_ablation(Ablation.from_dict(ablation))

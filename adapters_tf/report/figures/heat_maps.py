@@ -28,7 +28,7 @@ def draw_ablation(ablation: Ablation) -> Figure:
     with_numbers = layers <= _LAYERS_WITH_NUMBERS
     side = min(7.0, max(2.6, (0.36 if with_numbers else 0.2) * layers))
     with style():
-        figure = new_figure(side + 1.1, side + 0.4)
+        figure = new_figure(side + 1.1, side + 0.4, square_cells=True)
         axes = figure.subplots()
         lowest = min(0.0, float(np.nanmin(changes)))
         highest = max(0.0, float(np.nanmax(changes)))
@@ -63,7 +63,9 @@ def draw_confusion(confusion: Confusion) -> Figure:
     names = [shortened(label, _LONGEST_NAME) for label in confusion.labels]
     turned = n > 3 or max(map(len, names)) > 8
     with style():
-        figure = new_figure(side + 1.7, side + (1.0 if turned else 0.7))
+        figure = new_figure(
+            side + 1.7, side + (1.0 if turned else 0.7), square_cells=True
+        )
         axes = figure.subplots()
         texts = None
         if with_numbers:

@@ -4,7 +4,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -77,9 +77,18 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches, without a window."""
-    return Figure(figsize=(width, height), layout="constrained")
+def new_figure(width: float, height: float, square_cells: bool = False) -> Figure:
+    """An empty figure of this size in inches, without a window.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        square_cells: Whether the axes' sides have a fixed ratio; their labels are
+            cut off where the layout does not know.
+    """
+    layout: Literal["compressed", "constrained"]
+    layout = "compressed" if square_cells else "constrained"
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def save(figure: Figure, path: Path) -> bytes:
