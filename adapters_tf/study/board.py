@@ -9,6 +9,7 @@ from typing import Any
 import rich.console
 import rich.live
 import rich.table
+import rich.text
 
 from adapters_tf.study.plan import Plan
 from adapters_tf.study.results import Result
@@ -37,7 +38,10 @@ class Board:
         known = self._known_before = len(self._seen)
         if self._stdout.isatty():
             console = rich.console.Console(file=self._stdout)
-            self._live = rich.live.Live(console=console, auto_refresh=False)
+            # Transient, as the program prints the table when all is done.
+            self._live = rich.live.Live(
+                console=console, auto_refresh=False, transient=True
+            )
             self._live.start()
         elif known:
             self._print(f"{known} trials of this directory are done already")
@@ -58,8 +62,9 @@ class Board:
         left = self._left(self._plan.num_trials - done)
         if self._live is not None:
             table = score_table(results)
-            table.caption = f"{progress} trials{left}\n" + "\n".join(running)
-            self._live.update(table, refresh=True)
+            # Not as the table's caption, which is no wider than the table.
+            lines = rich.text.Text("\n".join([f"{progress} trials{left}", *running]))
+            self._live.update(rich.console.Group(table, lines), refresh=True)
             return
         for name in new:
             result = results[name]

@@ -16,7 +16,7 @@ import pytest
 from pages import PAGES, ROOT, commands
 from small_data import make_preset, sentiment_rows
 
-from adapters_tf.bin import ablate, export, train
+from adapters_tf.bin import ablate, export, report, train
 from adapters_tf.convert import convert_huggingface
 from adapters_tf.data import preset_names
 from adapters_tf.study.sweep import Sweep, read_sweep
@@ -30,7 +30,11 @@ LEFT_OUT = {
     "--preset=roberta_base_en": "a download; small ones: tests/export/test_encoders.py",
     "--preset=bert_base_en_uncased": "several machines or a TPU: tests/training",
     "--beam_options=--runner=FlinkRunner --flink_master=H:8081": "a cluster",
-    "--grid=docs/results/study.yaml": "hours; what it holds is read below",
+    "--grid=docs/results/study.yaml": "hours; what such a file holds is read below",
+    "--grid=docs/results/study_init_scale.yaml": "the same",
+    "--grid=docs/results/study_more.yaml": "the same",
+    "--grid=docs/results/study_sizes.yaml": "the same",
+    "--output=sst2.json": "of that study; its result is in docs/results/ablations",
     "--chief=10.0.0.1:8000": "the same: tests/study/test_sweep.py",
 }
 PAGES_RUN = [
@@ -152,6 +156,7 @@ def outputs(words):
 def prepare(words):
     """Make the words and the files those of the page's reader at this command."""
     words = [word.replace("$DATA", "DATA").replace("$OUT", "sweep") for word in words]
+    words = [word.replace("$A/", "docs/results/ablations/") for word in words]
     # More of the same takes minutes.
     words = [word.replace("--seeds=0,1,2", "--seeds=0") for word in words]
     for flag, text in ROWS.items():
@@ -193,6 +198,20 @@ def test_commands_of_the_page(
             status = call(importlib.import_module(script.module), *flags)
             assert status == 0, f"{words}: {capsys.readouterr().err}"
             assert all(path.exists() for path in outputs(words)), words
+
+
+@pytest.mark.slow
+def test_tables_of_the_results_are_those_of_the_report(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    (words,) = (w for w in commands(page) if w[:2] == ["adapters-tf-report", "study"])
+    output = f"--output_dir={tmp_path / 'report'}"
+    _, *flags = (w.replace("$A/", "docs/results/ablations/") for w in words)
+    assert call(report, *(w for w in flags if "output_dir" not in w), output) == 0
+    tables = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    shown = page.partition("<!-- of the report -->")[2].partition("<!-- end -->")[0]
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len(rows) > 20 and [row for row in rows if row not in tables] == []
 
 
 def test_what_is_left_out_is_on_a_page():
