@@ -1,7 +1,10 @@
 """What the figures show: their numbers, their names and their files."""
 
+import itertools
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from adapters_tf.report.ablation import Ablation
 from adapters_tf.report.figures import panels
@@ -10,7 +13,7 @@ from adapters_tf.report.figures.style import COLOURS, MARKS, save
 from adapters_tf.report.figures.tradeoff import draw_tradeoff
 from adapters_tf.report.metric_names import METHODS
 from adapters_tf.report.per_class import Confusion
-from adapters_tf.report.series import parameter_panels, size_panels
+from adapters_tf.report.series import parameter_panels, rate_panels, size_panels
 from adapters_tf.report.tradeoff import tradeoff
 
 
@@ -61,6 +64,24 @@ def test_parameters(trial):
     assert axes.get_xscale() == "log"
     assert axes.get_title(loc="left") == "a task whose name is lo…\naccuracy (%)"
     assert legend(figure) == ["fine-tuning (top blocks, full)", "head only"]
+
+
+def test_numbers_on_an_axis_do_not_overlap(trial):
+    rates = (("full", (5e-5, 1e-4, 2e-4)), ("adapters", (5e-4, 1e-3, 2e-3)))
+    results = [
+        trial(task, method, 0.7, learning_rate=rate)
+        for task in "abcd"
+        for method, values in rates
+        for rate in values
+    ]
+    figure = panels.draw_rates(rate_panels(results))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for axes in figure.axes:
+        labels = axes.get_xticklabels()
+        boxes = [t.get_window_extent(canvas.get_renderer()) for t in labels]
+        assert len(boxes) > 2
+        assert all(a.x1 + a.height / 2 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_tradeoff(study):
