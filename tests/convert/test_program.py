@@ -2,28 +2,12 @@
 
 import json
 import shlex
-import sys
 
 import numpy as np
 import pytest
 
 import adapters_tf
 from adapters_tf.bin import convert, predict, train
-
-
-@pytest.fixture
-def call(monkeypatch):
-    """Function: run a program with these arguments; returns its exit status."""
-
-    def run(program, *args):
-        monkeypatch.setattr(sys, "argv", [program.__name__, *map(str, args)])
-        try:
-            program.cli()
-        except SystemExit as stop:
-            return stop.code
-        return 0
-
-    return run
 
 
 def test_from_hugging_face_to_predictions_and_back(

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import sys
 from typing import get_args
 
 import numpy as np
@@ -71,21 +70,6 @@ def bulk_servable(base_dir, tasks, tmp_path_factory):
         directories = {name: task.directory for name, task in tasks.items()}
         versions.create_servable(base_dir, directories, path)
     return path
-
-
-@pytest.fixture
-def call(monkeypatch):
-    """Function: run a program with these arguments; returns its exit status."""
-
-    def run(program, *arguments):
-        monkeypatch.setattr(sys, "argv", [program.__name__, *map(str, arguments)])
-        try:
-            program.cli()
-        except SystemExit as stop:
-            return stop.code
-        return 0
-
-    return run
 
 
 def words(n, seed):
