@@ -7,11 +7,24 @@ import tempfile
 import time
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from adapters_tf.benchmark.process_memory import peak_bytes, resident_bytes
 from adapters_tf.benchmark.resident import serve
+from adapters_tf.benchmark.steps.torch_names import torch_tensors
 from adapters_tf.errors import UserError
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.features import Features
+from adapters_tf.models.frozen_prefix import FrozenPrefix
+from adapters_tf.models.text_classifier import AdapterTextClassifier
+from adapters_tf.training.config import TrainConfig
+from adapters_tf.training.predict import Predictor
+from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.prefix_cache.config import CacheConfig
+from adapters_tf.training.trainer import AdapterTrainer
 
 # Rows of the data: some batches, that the input pipeline has to take apart.
 _BATCHES = 8
@@ -49,11 +62,6 @@ class Steps:
             `trained_parameters` of each kind, and the seconds of computing what is
             kept, `fill_seconds`.
         """
-        import keras
-        import tensorflow as tf
-
-        from adapters_tf.models.features import Features
-
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
         elif not tf.config.list_physical_devices("GPU"):
@@ -84,16 +92,6 @@ class Steps:
         }
 
     def _make(self, kind: str, case: dict[str, Any], features: Any) -> Any:
-        import keras
-        import tensorflow as tf
-
-        from adapters_tf.layers.adapter_config import AdapterConfig
-        from adapters_tf.models.adapter_backbone import BertAdapterBackbone
-        from adapters_tf.models.text_classifier import AdapterTextClassifier
-        from adapters_tf.training.config import TrainConfig
-        from adapters_tf.training.predict import Predictor
-        from adapters_tf.training.trainer import AdapterTrainer
-
         keras.utils.set_random_seed(0)
         verb, what = kind.split("_")
         what, _, cache = what.partition("-")
@@ -123,10 +121,6 @@ class Steps:
         return lambda steps: trainer.train(tf.constant(steps))
 
     def _keep(self, kind: str, cache: str, model: Any, features: Any) -> Any:
-        from adapters_tf.models.frozen_prefix import FrozenPrefix
-        from adapters_tf.training.prefix_cache.cache import PrefixCache
-        from adapters_tf.training.prefix_cache.config import CacheConfig
-
         start = time.perf_counter()
         config = CacheConfig(cache, directory=self._scratch.name)
         prefix = FrozenPrefix.of(model)
@@ -138,8 +132,6 @@ class Steps:
 
     def run(self, kind: str, steps: int) -> dict[str, float]:
         """Steps one after another: the seconds they took."""
-        import tensorflow as tf
-
         start, start_cpu = time.perf_counter(), time.process_time()
         self._runs[kind](steps)
         tf.test.experimental.sync_devices()
@@ -150,8 +142,6 @@ class Steps:
 
     def save(self, kind: str, path: str) -> dict[str, Any]:
         """Write the weights under PyTorch's names, to start the peer from."""
-        from adapters_tf.benchmark.steps.torch_names import torch_tensors
-
         model = self._models[kind]
         tensors: dict[str, Any] = torch_tensors(model.backbone, "task")
         kernel, bias = (v.numpy() for v in model.head_variables())
@@ -173,17 +163,11 @@ class Steps:
         """Bytes in use now, and at most until now: of the process, or on the GPU."""
         if device == "cpu":
             return {"resident": resident_bytes(), "peak": peak_bytes()}
-        import tensorflow as tf
-
         found = tf.config.experimental.get_memory_info("GPU:0")
         return {"resident": found["current"], "peak": found["peak"]}
 
 
 def main() -> None:
-    import tensorflow as tf  # noqa: F401  Its memory counts as the start's.
-
-    import adapters_tf  # noqa: F401
-
     steps = Steps()
     names = ("make", "run", "save", "outputs", "memory")
     serve({name: getattr(steps, name) for name in names})
