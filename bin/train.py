@@ -1,5 +1,6 @@
 """adapters-tf-train: train adapters, or a baseline, on a task."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -20,6 +21,7 @@ from adapters_tf.training.config import (
     DEFAULT_LEARNING_RATES,
     TrainConfig,
     TrainJob,
+    default_epochs,
 )
 from adapters_tf.training.job import run_job
 from adapters_tf.training.predict_texts import predict_texts
@@ -63,7 +65,7 @@ def define() -> Groups:
     g.integer("seq_length", 128, "longest input, in tokens")
     g.choice("precision", "float32", ("float32", "mixed_bfloat16"), "of computations")
     g.group("Training")
-    g.integer("epochs", 3, "passes over the training rows")
+    g.integer("epochs", None, "passes over the rows [3; up to 20 on less than 3,400]")
     g.integer("batch_size", 32, "rows of a batch")
     rates = ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LEARNING_RATES.items())
     g.number("learning_rate", None, f"peak rate [{rates}]")
@@ -106,7 +108,7 @@ def job_from_flags(flags: Any) -> TrainJob:
         seq_length=flags.seq_length,
         precision=flags.precision,
         config=TrainConfig(
-            epochs=flags.epochs,
+            epochs=TrainConfig.epochs if flags.epochs is None else flags.epochs,
             batch_size=flags.batch_size,
             learning_rate=DEFAULT_LEARNING_RATES[tuning.method]
             if rate is None
@@ -161,7 +163,7 @@ def main(flags: Any) -> None:
     """Train; print the result; with no flags, predict a few texts too."""
     demo = not (flags.task or flags.train_file)
     if demo:
-        if not flags["epochs"].present:
+        if flags.epochs is None:
             flags.epochs = _DEMO_EPOCHS
         if not flags["max_train_examples"].present:
             flags.max_train_examples = _DEMO_TRAIN_ROWS
@@ -181,6 +183,11 @@ def main(flags: Any) -> None:
     if chief:
         check_run(flags.output_dir, settings, flags.overwrite)
     data = load_data(flags)
+    if flags.epochs is None:
+        epochs = default_epochs(len(data.train), job.config.batch_size)
+        job = dataclasses.replace(
+            job, config=dataclasses.replace(job.config, epochs=epochs)
+        )
     metrics = run_job(
         job,
         data,

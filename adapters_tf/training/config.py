@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from adapters_tf.data.batches import steps_per_epoch
 from adapters_tf.errors import check_counts
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.trainable_set import Tuning
@@ -17,6 +18,25 @@ DEFAULT_LEARNING_RATES = {
     "head": 1e-3,
     "adapters_only": 1e-3,
 }
+
+# After half as many, adapters are behind full fine-tuning (docs/results.md).
+_LEAST_STEPS = 320
+# The more of the two that section 3.2 of the paper has.
+_MOST_EPOCHS = 20
+
+
+def default_epochs(num_rows: int, batch_size: int) -> int:
+    """Passes over the training rows where none are asked for.
+
+    3, as section 3.2 of the paper has for large data sets, and more where these are
+    less than 320 steps, up to the 20 that it has for small ones.
+
+    Args:
+        num_rows: Training rows.
+        batch_size: Rows of a batch.
+    """
+    steps = steps_per_epoch(num_rows, batch_size)
+    return min(_MOST_EPOCHS, max(TrainConfig.epochs, -(-_LEAST_STEPS // steps)))
 
 
 @dataclasses.dataclass(frozen=True)

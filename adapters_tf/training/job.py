@@ -117,7 +117,11 @@ def _run(
         for part, kept in zip((train, dev), held, strict=True)
     )
 
-    about = settings | {"train_rows": len(data.train), "dev_rows": len(data.dev)}
+    about = settings | {
+        "epochs": job.config.epochs,
+        "train_rows": len(data.train),
+        "dev_rows": len(data.dev),
+    }
 
     def save(directory: str, scores: dict[str, float]) -> None:
         if not save_adapters:

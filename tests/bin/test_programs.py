@@ -12,7 +12,6 @@ from adapters_tf.models.adapter_file import load_adapter
 SMALL = (
     "--bottleneck_dim=4",
     "--head_input=mean",
-    "--epochs=20",
     "--batch_size=16",
     "--learning_rate=2e-2",
     "--seq_length=16",
@@ -40,7 +39,7 @@ def test_train_evaluate_predict(call, train_args, sentiment_csv, tmp_path, capsy
         "examples_per_second",
         "seed",
     }
-    # 180 of the 200 rows, 12 batches of 16, 20 epochs.
+    # 180 of the 200 rows, 12 batches of 16: the 20 epochs that few rows have.
     assert metrics["steps"] == 240 and metrics["train_rows"] == 180
     assert metrics["dev"]["accuracy"] > metrics["majority_baseline"]["accuracy"]
     # Two blocks of two adapters 2md + d + m, five LayerNorms, a head of 2.
@@ -48,6 +47,7 @@ def test_train_evaluate_predict(call, train_args, sentiment_csv, tmp_path, capsy
     adapter = load_adapter(run / "adapter")
     assert adapter.task["labels"] == ["neg", "pos"]
     assert adapter.metrics == metrics["dev"]
+    assert adapter.training["epochs"] == metrics["epochs"] == 20
 
     report = tmp_path / "report.json"
     status = call(
