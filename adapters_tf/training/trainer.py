@@ -79,7 +79,7 @@ class AdapterTrainer(orbit.StandardTrainer):
         self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._weights_are_finite = tf.function(self._check_weights)
         self._set_run(features, config)
-        super().__init__(self.strategy.distribute_datasets_from_function(self._dataset))
+        super().__init__(self._input())
 
     def takes(self, features: Features | HiddenStates) -> bool:
         """Whether the traced step reads rows of this kind."""
@@ -112,9 +112,7 @@ class AdapterTrainer(orbit.StandardTrainer):
         for variable in self.model.optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
         self._set_run(features, config)
-        self.train_dataset = self.strategy.distribute_datasets_from_function(
-            self._dataset
-        )
+        self.train_dataset = self._input()
 
     def _set_run(self, features: Features | HiddenStates, config: TrainConfig) -> None:
         if features.labels is None:
@@ -145,6 +143,13 @@ class AdapterTrainer(orbit.StandardTrainer):
 
     # === Batches ===
 
+    def _input(self) -> Any:
+        if self.strategy.num_replicas_in_sync == 1 and not self._static:
+            # What tf.distribute puts on a device beside the dataset has not its options,
+            # see below, and one device has no need of it.
+            return self._dataset(tf.distribute.InputContext())
+        return self.strategy.distribute_datasets_from_function(self._dataset)
+
     def _dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """The shares of this process's replicas, one replica after another."""
         replicas = context.num_replicas_in_sync
@@ -165,8 +170,8 @@ class AdapterTrainer(orbit.StandardTrainer):
             output_signature=spec,
         )
         options = tf.data.Options()
-        # Nothing here is tuned, and the thread that would do it was seen to hold up the
-        # end of a process with many runs for minutes.
+        # Nothing here is tuned, and the threads that would do it were seen to hold up
+        # the end of a process with many runs for minutes.
         options.autotune.enabled = False
         return data.prefetch(4 * local).with_options(options)
 
