@@ -10,6 +10,8 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 from importlib.metadata import entry_points
 
 import pytest
@@ -32,6 +34,7 @@ LEFT_OUT = {
     "--beam_options=--runner=FlinkRunner --flink_master=H:8081": "a cluster",
     "--grid=docs/results/study.yaml": "hours; what such a file holds is read below",
     "--grid=docs/results/study_init_scale.yaml": "the same",
+    "--grid=docs/results/study_longer.yaml": "the same",
     "--grid=docs/results/study_more.yaml": "the same",
     "--grid=docs/results/study_sizes.yaml": "the same",
     "--output=sst2.json": "of that study; its result is in docs/results/ablations",
@@ -212,6 +215,18 @@ def test_tables_of_the_results_are_those_of_the_report(call, tmp_path, monkeypat
     shown = page.partition("<!-- of the report -->")[2].partition("<!-- end -->")[0]
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert len(rows) > 20 and [row for row in rows if row not in tables] == []
+
+
+@pytest.mark.parametrize("name", ["gap", "settings", "sizes"])
+def test_tables_at_fixed_settings_are_what_their_program_prints(name):
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    words = ["docs/results/fixed_settings.py", "docs/results/study.jsonl", name]
+    assert f"\npython {' '.join(words)}\n" in page
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    _, _, rest = page.partition(f"<!-- of fixed_settings.py {name} -->")
+    shown = rest.partition("<!-- end -->")[0].strip()
+    assert shown == done.stdout.decode().strip() and shown.count("\n") > 2
 
 
 def test_what_is_left_out_is_on_a_page():
