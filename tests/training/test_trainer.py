@@ -100,6 +100,20 @@ def test_trainer_and_fit_give_the_same_weights(make_model):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
 
 
+def test_one_device_reads_batches_that_nothing_tunes(make_model):
+    """A thread that tunes an iterator held up the end of processes with many runs."""
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        model, rows = make_model()
+        trainer = AdapterTrainer(
+            model, prepare(rows, model.preprocessor).features, CONFIG
+        )
+    assert trainer.train_dataset.options().autotune.enabled is False
+    first = trainer.train_dataset
+    trainer.restart(trainer.features, CONFIG)
+    assert trainer.train_dataset is not first
+    assert trainer.train_dataset.options().autotune.enabled is False
+
+
 def test_batches_of_other_lengths_are_no_other_trace(make_model):
     model, _ = make_model()
     rows = Examples((["so very " * 5, "sad", *TEXTS],), np.append([1, 0], LABELS))
