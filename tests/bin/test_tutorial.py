@@ -46,7 +46,7 @@ def test_tutorial(
             assert call(module, *flags) == 0, program
 
     metrics = json.loads(pathlib.Path("films/metrics.json").read_text())
-    assert metrics["train_rows"] == 180 and metrics["epochs"] == 5
+    assert metrics["train_rows"] == 180 and metrics["epochs"] == 20
     assert pathlib.Path("films/adapter/README.md").is_file()
     rows = pathlib.Path("predictions.jsonl").read_text().splitlines()
     assert len(rows) == 200 and "label" in json.loads(rows[0])
