@@ -145,8 +145,8 @@ class AdapterTrainer(orbit.StandardTrainer):
 
     def _input(self) -> Any:
         if self.strategy.num_replicas_in_sync == 1 and not self._static:
-            # What tf.distribute puts on a device beside the dataset has not its options,
-            # see below, and one device has no need of it.
+            # What tf.distribute puts on a device beside the dataset has not its
+            # options, see below, and one device has no need of it.
             return self._dataset(tf.distribute.InputContext())
         return self.strategy.distribute_datasets_from_function(self._dataset)
 
