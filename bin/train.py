@@ -110,9 +110,7 @@ def job_from_flags(flags: Any) -> TrainJob:
         config=TrainConfig(
             epochs=TrainConfig.epochs if flags.epochs is None else flags.epochs,
             batch_size=flags.batch_size,
-            learning_rate=DEFAULT_LEARNING_RATES[tuning.method]
-            if rate is None
-            else rate,
+            learning_rate=rate,
             warmup_proportion=flags.warmup_proportion,
             weight_decay=flags.weight_decay,
             seed=flags.seed,
