@@ -157,7 +157,8 @@ def test_both_runs(tiny_preset, tmp_path, monkeypatch):
     assert (task["train_rows"], task["dev_rows"], task["majority"]) == (40, 8, 0.5)
     ours = task["ours"]
     first, second = ours["epochs"]
-    assert 1 < first["seconds"] < second["seconds"] < ours["wall_seconds"]
+    # Epochs of two steps may both be there when the file is looked at.
+    assert 1 < first["seconds"] <= second["seconds"] <= ours["wall_seconds"]
     assert task["peer"]["accuracy"] == 0.3 and task["peer"]["wall_seconds"] > 0
     assert ours["reached"] == job.reached(ours["epochs"], 0.3)
     assert found["peer_versions"] == {"torch": "0"}
