@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
@@ -98,6 +100,36 @@ def test_wheel_holds_every_module_and_nothing_beside(wheel):
 
 def test_wheel_holds_the_licence(wheel):
     assert [name for name in wheel if name.endswith("/licenses/LICENSE")]
+
+
+@pytest.mark.slow
+def test_wheel_works_outside_of_the_checkout(
+    wheel_file, long_preset, sentiment_csv, tmp_path
+):
+    directory = tmp_path / "environment"
+    venv.create(directory)
+    python = directory / "bin" / "python"
+    pip = [sys.executable, "-P", "-m", "pip", "--python", python, "install", "-q"]
+    subprocess.run([*pip, "--no-deps", "--no-index", wheel_file], check=True)
+    # The dependencies are those of this environment, whose own adapters_tf comes later.
+    (site,) = directory.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def run(program, *flags):
+        command = [directory / "bin" / program, *flags]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = "import adapters_tf.bin.train as train; print(train.__file__)"
+    assert Path(run("python", "-P", "-c", where)).is_relative_to(directory)
+    small = ("--seq_length=32", "--epochs=1", "--bottleneck_dim=4")
+    files = (f"--preset={long_preset}", f"--train_file={sentiment_csv}")
+    run("adapters-tf-train", *files, *small, "--output_dir=out")
+    assert "classification" in run("adapters-tf-inspect", "--adapter=out/adapter")
+    flags = ("--adapter=out/adapter", f"--file={sentiment_csv}", "--output=p.jsonl")
+    run("adapters-tf-predict", *flags)
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 200
 
 
 def test_readme_states_the_commands():
