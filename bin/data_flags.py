@@ -49,18 +49,22 @@ def file_format(flags: Any, label_column: str | None) -> FileFormat:
     """The format that the flags describe; for `None`, of rows without labels."""
     several: dict[str, Any] = {}
     if label_column is not None:
-        several["label_separator"] = flags.label_separator
+        several["label_separator"] = _unescaped(flags.label_separator)
         if flags.label_columns:
             several["label_columns"] = tuple(flags.label_columns)
             # The default of the other flag.
             label_column = label_column if flags["label_column"].present else None
-    delimiter = flags.delimiter
     return FileFormat(
         text_columns=tuple(flags.text_columns or ("text",)),
         label_column=label_column,
-        delimiter=None if delimiter is None else delimiter.replace("\\t", "\t"),
+        delimiter=_unescaped(flags.delimiter),
         encoding=flags.encoding,
         header=flags.header,
         quoting=flags.quoting,
         **several,
     )
+
+
+def _unescaped(separator: str | None) -> str | None:
+    """A tab, for shells that have no easy way to write one."""
+    return None if separator is None else separator.replace("\\t", "\t")

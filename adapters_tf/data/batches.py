@@ -13,8 +13,9 @@ def train_batches(
     """The batches of one epoch: shuffled, with rows of like length together.
 
     All rows are shuffled; windows of `WINDOW` batches of that order are sorted
-    by length and cut into batches, and these are shuffled again. Each row
-    occurs exactly once; the last batch made may be smaller.
+    by length, but for a draw that moves each row back by up to one batch, and cut into
+    batches, which are shuffled again. Each row occurs exactly once. One batch of the
+    last window may be smaller: which one, is drawn too.
 
     Args:
         lengths: `[N]` numbers of tokens.
@@ -33,8 +34,21 @@ def train_batches(
     for start in range(0, len(order), window):
         rows = order[start : start + window]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        # With few rows, these would else be the same batches in every epoch.
+        places = np.arange(len(rows)) + random.uniform(0, batch_size, len(rows))
+        batches += _cut(rows[np.argsort(places)], batch_size, random)
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def _cut(
+    rows: np.ndarray, batch_size: int, random: np.random.Generator
+) -> list[np.ndarray]:
+    full, rest = divmod(len(rows), batch_size)
+    sizes = np.full(full, batch_size)
+    if rest:
+        # Its rows weigh more in the mean of a batch: so not always the longest ones.
+        sizes = np.insert(sizes, random.integers(full + 1), rest)
+    return np.split(rows, np.cumsum(sizes)[:-1])
 
 
 def eval_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -48,8 +48,9 @@ def read_conll(
 
     Columns stand apart by a tab if the first line has one, else by white space, or by
     `format.delimiter`. Lines that begin with `-DOCSTART-` end a sentence and are
-    skipped, as are comments: lines at the start of a sentence that begin with `# `
-    and do not end in a tag.
+    skipped, as are comments: lines at the start of a sentence that begin with `# `,
+    but for those with as many columns as the others and a tag among them (that end in
+    a tag, before the first word).
 
     Args:
         path: The file.
@@ -111,7 +112,7 @@ def read_conll(
 
 def _fields(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
     """Each line's number and fields; none at the end of a sentence."""
-    start, first = True, True
+    start, width = True, None
     # newline=None ends lines at CR, LF and CR LF alone.
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         line = line.strip("\n")
@@ -119,13 +120,24 @@ def _fields(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]
             start = True
             yield number, []
             continue
-        if start and line.startswith("# ") and not is_tag(line.split()[-1]):
+        if width is None and delimiter is None and "\t" in line:
+            fields = line.split("\t")
+        else:
+            fields = line.split(delimiter)
+        if start and line.startswith("# ") and not _is_word(line, fields, width):
             continue
-        if first and delimiter is None and "\t" in line:
-            delimiter = "\t"
-        start = first = False
-        fields = line.split(delimiter)
+        if width is None:
+            width = len(fields)
+            delimiter = "\t" if delimiter is None and "\t" in line else delimiter
+        start = False
         yield number, [field.strip() for field in fields]
+
+
+def _is_word(line: str, fields: list[str], width: int | None) -> bool:
+    """Whether a line that begins with `# ` is the word `#`, and no comment."""
+    if width is None:
+        return is_tag(line.split()[-1])
+    return len(fields) == width and any(is_tag(field.strip()) for field in fields[1:])
 
 
 def _columns(format: FileFormat, width: int, where: str, tags: bool) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def check_format(
 
     Raises:
         DataError: There are label columns beside a label column or a separator, or
-            the separator is empty or white space that is stripped from labels.
+            the separator is empty or without a label column.
     """
     if columns and (column is not None or separator is not None):
         raise DataError(

@@ -116,16 +116,22 @@ def load_file_examples(
     format = _require_format(format, path)
     _check_text_columns(path, format, task)
     if task.kind == "token_classification":
+        _refuse_several_labels(format, task.name, task.kind)
         table = read_conll(path, format, tags=format.label_column is not None)
         return _encode_words(table, task)
     labelled = format.label_column is not None or bool(format.label_columns)
     several = task.kind == "multi_label" and labelled
-    if format.for_several_labels and not several:
+    if not several:
+        _refuse_several_labels(format, task.name, task.kind)
+    return _encode(read_columns(path, format, several_labels=several), task)
+
+
+def _refuse_several_labels(format: FileFormat, name: str, kind: str) -> None:
+    if format.for_several_labels:
         raise DataError(
             "label_separator and label_columns are for tasks with several labels a "
-            f"row. Received: the task {task.name!r}, {task.kind.replace('_', ' ')}"
+            f"row. Received: the task {name!r}, {kind.replace('_', ' ')}"
         )
-    return _encode(read_columns(path, format, several_labels=several), task)
 
 
 def _check_text_columns(
@@ -245,6 +251,7 @@ def _tag_task(
     seed: int,
     name: str,
 ) -> TaskData:
+    _refuse_several_labels(format, name, "token_classification")
     table = read_conll(train_file, format)
     task = Task(
         name,

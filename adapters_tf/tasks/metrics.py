@@ -150,9 +150,12 @@ def _f1_of_sets(expected: np.ndarray, given: np.ndarray, average: str) -> float:
     occur = np.flatnonzero((expected | given).any(axis=0))
     if not len(occur):
         return 0.0
-    return sklearn.metrics.f1_score(
-        expected[:, occur], given[:, occur], average=average, zero_division=0.0
-    )
+    expected, given = expected[:, occur], given[:, occur]
+    if len(occur) == 1:
+        # scikit-learn takes one column for two classes, and would count the rows
+        # without the label as found.
+        expected, given, average = expected[:, 0], given[:, 0], "binary"
+    return sklearn.metrics.f1_score(expected, given, average=average, zero_division=0.0)
 
 
 _CLASS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

@@ -34,6 +34,32 @@ def test_rows_of_like_length_share_a_batch_and_the_order_stays_random():
     assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.35
 
 
+def test_how_often_batch_mates_meet_again():
+    # As docs/performance.md says.
+    lengths = np.random.default_rng(0).lognormal(3, 0.5, 1000).astype(int)
+    places = np.empty((2, 1000), int)
+    for epoch, place in enumerate(places):
+        for i, rows in enumerate(train_batches(lengths, 32, 0, epoch)):
+            place[rows] = i
+    met = [np.equal.outer(place, place) & ~np.eye(1000, dtype=bool) for place in places]
+    again = (met[0] & met[1]).sum() / met[0].sum()
+    assert 0.35 < again < 0.45
+
+
+def test_few_rows_meet_others_in_each_epoch():
+    # All lengths differ: sorted strictly, the batches would be the same ones each time.
+    epochs = [train_batches(np.arange(3, 103), 32, 0, epoch) for epoch in range(1000)]
+    short = [next(b for b in batches if len(b) == 4) for batches in epochs]
+    # A fair draw puts each row into the short batch in 1 of 25 epochs, 40 in all. The
+    # shortest and longest are there more often, but not in all 1,000.
+    times = np.bincount(np.concatenate(short), minlength=100)
+    assert 5 <= times.min() and times.max() <= 160 and len(epochs[0]) == 4
+    one, other = (
+        {frozenset(b.tolist()) for b in batches if len(b) > 4} for batches in epochs[:2]
+    )
+    assert not one & other
+
+
 def test_eval_batches_start_with_the_longest():
     batches = eval_batches(LENGTHS, 64)
     assert sorted(np.concatenate(batches).tolist()) == list(range(3001))

@@ -52,6 +52,31 @@ def test_tabs_comments_and_line_ends(write):
     assert table.tags == [("O", "B-a-b"), ("O",)]
 
 
+@pytest.mark.parametrize("tags", [True, False])
+def test_the_word_that_begins_comments(write, tags):
+    # Tags are in the second column of three.
+    text = "# sent_id 1\nlow O x\n\n# O x\nhigh O x\n\n# sent_id 2\n# B-52 seen\n"
+    table = read_conll(write(text), FileFormat(("0",), "1"), tags=tags)
+    assert table.words == [("low",), ("#", "high"), ("#",)]
+    assert table.lines == [2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    "format",
+    [
+        FileFormat(("text",), "label", label_separator=";"),
+        FileFormat(("text",), None, label_columns=("a", "b")),
+    ],
+)
+def test_several_labels_a_row_are_not_of_words(write, format):
+    path = write(CONLL)
+    with pytest.raises(DataError, match="several labels a row.*token classification"):
+        load_file_task(path, None, format)
+    task = load_file_task(path, None, DEFAULT).task
+    with pytest.raises(DataError, match="several labels a row.*token classification"):
+        load_file_examples(path, format, task)
+
+
 def test_words_alone(write):
     table = read_conll(write("a\nb\n\nc\n"), FileFormat(("0",)), tags=False)
     assert table.words == [("a", "b"), ("c",)]

@@ -1,5 +1,7 @@
 """F1 of several labels a row, by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,19 @@ def test_by_hand():
     # d occurs nowhere and does not count. Together 2 right, 1 too many, 2 missed.
     assert compute_metrics(TASK, given, expected) == pytest.approx(
         {"f1_micro": 4 / 7, "f1_macro": 4 / 9}
+    )
+
+
+@pytest.mark.parametrize("labels", ["abcd", "a"])
+def test_one_label_that_occurs_is_no_accuracy(labels):
+    task = dataclasses.replace(TASK, labels=tuple(labels))
+    expected, given = np.zeros((2, 5, len(labels)))
+    expected[:3, 0] = 1
+    assert compute_metrics(task, given, expected) == {"f1_micro": 0, "f1_macro": 0}
+    # 2 right, 1 missed, 1 too many.
+    given[1:4, 0] = 1
+    assert compute_metrics(task, given, expected) == pytest.approx(
+        {"f1_micro": 2 / 3, "f1_macro": 2 / 3}
     )
 
 
