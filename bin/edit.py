@@ -1,6 +1,5 @@
 """adapters-tf-edit: new adapters out of trained ones."""
 
-import shlex
 from typing import Any
 
 from adapters_tf.bin.program import Groups, SubJob, require, run_sub_jobs
@@ -21,12 +20,12 @@ def _define_output(g: Groups) -> None:
 
 def _save(flags: Any, adapter: Any) -> None:
     from adapters_tf.models.adapter_file import save_adapter
+    from adapters_tf.models.card_commands import evaluate_command
 
     save_adapter(adapter, flags.output_dir, flags.overwrite)
     parameters = sum(value.size for value in adapter.tensors.values())
     print(f"{flags.output_dir}: {parameters:,} parameters")
-    path = shlex.quote(flags.output_dir)
-    print(f"\nIts metrics:\n  adapters-tf-evaluate --adapter={path} --file=dev.csv")
+    print(f"\nIts metrics:\n  {evaluate_command(adapter, flags.output_dir)}")
 
 
 def _numbers(name: str, values: list[str] | None, kind: type) -> list[Any] | None:

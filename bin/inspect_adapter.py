@@ -12,8 +12,8 @@ from adapters_tf.bin.program import Groups, require, run
 def define() -> Groups:
     """The program's flags."""
     g = Groups(
-        "Says what an adapter directory holds, or in what two differ. The base is not\n"
-        "loaded; the directory is checked as for use.\n"
+        "Says what an adapter directory holds, or in what two differ. They are read\n"
+        "whole and their tensors checked; the base is not loaded.\n"
         "  adapters-tf-inspect --adapter=out/adapter"
     )
     g.group("Input")

@@ -36,7 +36,7 @@ def summary_text(summary: AdapterSummary, tensors: bool) -> str:
     )
     lines += ["", f"{summary.parameters:,} parameters:"]
     lines += _aligned([(f"  {k}", f"{n:,}") for k, n in summary.parts.items()], True)
-    lines += ["", "Files, whole and unchanged:"]
+    lines += ["", "Files; the tensors are those that were saved:"]
     for name, file in summary.files.items():
         lines.append(f"  {name}  {file.bytes:,} bytes  sha256:{file.sha256}")
     if tensors:

@@ -57,8 +57,8 @@ def save_adapter(
     if path.exists() and not _is_replaceable(path):
         raise AdapterFileError(
             "overwrite=True replaces an adapter directory, and nothing else. "
-            f"Received: {str(path)!r}, which is no adapter directory; choose another "
-            "one or remove it."
+            f"Received: {str(path)!r}, which is none, or holds other files too; choose "
+            "another one or remove it."
         )
     # Keras's backends have their libraries' names.
     libraries = (*_LIBRARIES, keras.config.backend())
@@ -101,7 +101,9 @@ def _is_replaceable(path: Path) -> bool:
     if not path.is_dir():
         return False
     names = {entry.name for entry in path.iterdir()}
-    return not names or CONFIG_FILE in names
+    # Other libraries' adapters have a file of the same name, but not both.
+    own = {CONFIG_FILE, WEIGHTS_FILE}
+    return not names or own <= names <= own | {MODEL_CARD_FILE}
 
 
 def _move_into_place(new: Path, path: Path) -> None:

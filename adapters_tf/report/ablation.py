@@ -28,6 +28,7 @@ class Ablation:
         majority: The metric of a prediction that ignores the texts, if it is known.
         dev_rows: Number of rows it was measured on.
         adapter: Directory of the adapter.
+        base_fingerprint: Its base; `None` in files that do not say it.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Ablation:
     majority: float | None
     dev_rows: int
     adapter: str
+    base_fingerprint: str | None = None
 
     @property
     def relative(self) -> bool:
@@ -90,6 +92,7 @@ class Ablation:
                 majority=_number(baseline, metric) if metric in baseline else None,
                 dev_rows=int(record["dev_rows"]),
                 adapter=str(record["adapter"]),
+                base_fingerprint=record.get("base_fingerprint"),
             )
         except KeyError as error:
             raise ValueError(f"{error.args[0]!r} is missing") from None

@@ -65,10 +65,10 @@ def ablate_layers(
 
     Returns:
         JSON values: `task`, `metric` (the first one), `num_layers`, `adapter` (the
-        directory), `dev_rows`, `majority_baseline` (of the best answer that ignores
-        the rows, on these rows), `full` (the metrics with all adapters) and `spans`:
-        for each `first` <= `last` the metrics `dev` without the adapters from block
-        `first` to block `last`.
+        directory), `base_fingerprint`, `dev_rows`, `majority_baseline` (of the best
+        answer that ignores the rows, on these rows), `full` (the metrics with all
+        adapters) and `spans`: for each `first` <= `last` the metrics `dev` without the
+        adapters from block `first` to block `last`.
 
     Raises:
         AdapterFileError: The directory cannot be used.
@@ -99,6 +99,7 @@ def ablate_layers(
         "metric": next(iter(full)),
         "num_layers": blocks,
         "adapter": str(Path(directory)),
+        "base_fingerprint": model.get_config_of_adapter()["base_fingerprint"],
         "dev_rows": len(rows),
         "majority_baseline": majority_baseline(loaded.task, references, references),
         "full": full,

@@ -11,7 +11,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.adapter import Adapter, check_tensors
 
 # What must be equal for a mean to have a meaning.
-_SAME = ("kind", "adapter", "tuning", "head", "base_fingerprint")
+_SAME = ("kind", "adapter", "tuning", "head", "base_fingerprint", "seq_length")
 
 
 def average_adapters(
@@ -29,9 +29,9 @@ def average_adapters(
         An adapter that is like the first one in all else.
 
     Raises:
-        UserError: if they are fewer than two, of different base, form, classes or
-            text columns, or the weights are not one finite number for each with a
-            sum of 1.
+        UserError: if they are fewer than two, of different base, form, longest input,
+            classes or text columns, hold NaN or infinity, or the weights are not one
+            finite number for each with a sum of 1.
     """
     if len(adapters) < 2:
         raise UserError(
@@ -48,15 +48,26 @@ def average_adapters(
             f"weights={weights} for {len(adapters)} adapters"
         )
     first = adapters[0]
-    for i, other in enumerate(adapters[1:], 2):
+    if first.base_fingerprint is None:
+        raise UserError(
+            "Adapters that are averaged must be of one base, and say which. Received: "
+            "adapters without a base_fingerprint"
+        )
+    for i, other in enumerate(adapters, 1):
         check_same_form(first, other, f"adapter {i}")
     tensors = {}
     for path in first.tensors:
         values = (a.tensors[path].astype(np.float64) for a in adapters)
         total = sum(w * value for w, value in zip(weights, values, strict=True))
-        tensors[path] = np.asarray(total).astype(np.float32)
-    about = {"averaged": [a.training for a in adapters], "weights": weights}
-    return dataclasses.replace(first, tensors=tensors, metrics={}, training=about)
+        with np.errstate(over="ignore"):  # looked for below
+            tensors[path] = np.asarray(total).astype(np.float32)
+    runs = [a.training for a in adapters]
+    # What all have, such as the form of the files: the model card's commands need it.
+    about = {k: v for k, v in runs[0].items() if all(run.get(k) == v for run in runs)}
+    about |= {"averaged": runs, "weights": weights}
+    mean = dataclasses.replace(first, tensors=tensors, metrics={}, training=about)
+    check_same_form(first, mean, "their mean")
+    return mean
 
 
 def interpolate_adapters(first: Adapter, second: Adapter, share: float) -> Adapter:
@@ -90,7 +101,7 @@ def check_same_form(first: Adapter, other: Adapter, name: str) -> None:
     def fields(adapter: Adapter) -> dict[str, Any]:
         own = {field: getattr(adapter, field) for field in _SAME}
         labels = list(adapter.task.get("labels", ()))
-        return own | {"labels": labels, "columns": len(_columns(adapter))}
+        return own | {"labels": labels, "text_columns": _columns(adapter)}
 
     mine, theirs = fields(first), fields(other)
     for field, value in mine.items():
@@ -104,5 +115,7 @@ def check_same_form(first: Adapter, other: Adapter, name: str) -> None:
     check_tensors(other.tensors, shapes)
 
 
-def _columns(adapter: Adapter) -> Sequence[str]:
-    return adapter.task.get("text_columns", ())
+def _columns(adapter: Adapter) -> list[str] | int:
+    """The columns in their order; of one, whose name says nothing, the number."""
+    columns = list(adapter.task.get("text_columns", ()))
+    return columns if len(columns) > 1 else len(columns)

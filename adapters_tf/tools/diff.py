@@ -61,6 +61,8 @@ def diff_adapters(first: Adapter, second: Adapter) -> AdapterDiff:
         second: The other.
     """
     mine, theirs = first.to_dict(), second.to_dict()
+    # Written for other bases than BERT alone; see `Adapter.to_dict`.
+    mine["backbone"], theirs["backbone"] = first.backbone, second.backbone
     fields = {k: (mine[k], theirs[k]) for k in mine if mine[k] != theirs[k]}
     one, other = first.tensors, second.tensors
     both = [path for path in one if path in other]

@@ -52,6 +52,12 @@ def least_important_layers(
             "The ablation must be of this adapter. Received: one of the task "
             f"{ablation.task!r} for an adapter of {adapter.task.get('name')!r}"
         )
+    if ablation.base_fingerprint not in (None, adapter.base_fingerprint):
+        raise UserError(
+            "The ablation must be of this adapter. Received: one of "
+            f"{ablation.adapter!r}, on the base {ablation.base_fingerprint}, for an "
+            f"adapter on {adapter.base_fingerprint}"
+        )
     missing = [i for i in layers if (i, i) not in ablation.without]
     if missing:
         raise UserError(
@@ -99,6 +105,7 @@ def prune_adapter(adapter: Adapter, layers: Collection[int]) -> Adapter:
             f"{', '.join(map(str, known))}. Received: "
             f"layers={','.join(map(str, layers))}"
         )
+    before = adapter.training.get("pruned_layers", ())
     tensors = {
         path: value
         for path, value in adapter.tensors.items()
@@ -109,5 +116,5 @@ def prune_adapter(adapter: Adapter, layers: Collection[int]) -> Adapter:
         tensors=tensors,
         adapter=_pruned(adapter, kept),
         metrics={},
-        training=adapter.training | {"pruned_layers": sorted(layers)},
+        training=adapter.training | {"pruned_layers": sorted({*before, *layers})},
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import AdapterFileError
+from adapters_tf.models.adapter import check_tensors
 from adapters_tf.models.adapter_file import CONFIG_FILE, WEIGHTS_FILE, load_adapter
 from adapters_tf.tools.parts import part_of
 
@@ -21,7 +22,10 @@ class FileSummary:
 
 @dataclasses.dataclass(frozen=True)
 class AdapterSummary:
-    """An adapter directory, which was read whole and found sound.
+    """An adapter directory that was read whole.
+
+    Its tensors are finite, and those that were saved. Nothing vouches for the other
+    fields, which anybody can edit.
 
     Attributes:
         directory: Where it is.
@@ -54,8 +58,8 @@ def inspect_adapter(directory: str | os.PathLike[str]) -> AdapterSummary:
         directory: An adapter directory.
 
     Raises:
-        AdapterFileError: if it is not one, or it is damaged. Where one is inside, such
-            as in the directory of a run, the error names it.
+        AdapterFileError: if it is not one, it is damaged, or holds NaN. Where one is
+            inside, such as in the directory of a run, the error names it.
     """
     path = Path(directory)
     if not (path / CONFIG_FILE).is_file() and path.is_dir():
@@ -66,6 +70,8 @@ def inspect_adapter(directory: str | os.PathLike[str]) -> AdapterSummary:
                 f"which does not; inside of it are {', '.join(inside[:5])}"
             )
     adapter = load_adapter(path)
+    shapes = {k: tuple(v.shape) for k, v in sorted(adapter.tensors.items())}
+    check_tensors(adapter.tensors, shapes)  # for NaN and infinity
     parts: dict[str, int] = {}
     for tensor_path in sorted(adapter.tensors):
         name = part_of(tensor_path)
@@ -78,6 +84,6 @@ def inspect_adapter(directory: str | os.PathLike[str]) -> AdapterSummary:
         str(path),
         adapter.to_dict(),
         parts,
-        {k: tuple(v.shape) for k, v in sorted(adapter.tensors.items())},
+        shapes,
         files,
     )

@@ -78,7 +78,8 @@ def test_average_and_interpolate(saved, call, capsys, tmp_path):
     path = "logits/kernel"
     flags = [f"--adapters={','.join(saved)}", f"--output_dir={tmp_path / 'mean'}"]
     assert call(edit, "average", *flags, "--weights=0.25,0.75") == 0
-    assert "adapters-tf-evaluate --adapter=" in capsys.readouterr().out
+    command = f"adapters-tf-evaluate --adapter={tmp_path / 'mean'} --file=test.csv\n"
+    assert command in capsys.readouterr().out
     expected = 0.25 * one.tensors[path] + 0.75 * other.tensors[path]
     mean = adapters_tf.load_adapter(tmp_path / "mean")
     np.testing.assert_allclose(mean.tensors[path], expected, atol=1e-6)

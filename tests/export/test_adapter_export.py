@@ -17,6 +17,7 @@ from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tools import prune_adapter
 
 TASKS = ("topics", "entails", "likeness", "questions", "norms", "fixed", "answers")
 
@@ -171,6 +172,20 @@ def test_export_is_checked_in_a_new_process(saved_tasks, tmp_path):
     )
     for name, value in adapter.weights().items():
         np.testing.assert_array_equal(value, other.weights()[name])
+
+
+def test_pruned_adapter(topics, tmp_path, check_here):
+    # `check_here` compares it with the model in memory.
+    pruned = prune_adapter(topics, [0])
+    save_adapter(pruned, tmp_path / "in")
+    export_adapter(tmp_path / "in", tmp_path / "out")
+    loaded = tf.saved_model.load(str(tmp_path / "out"))
+    weights = loaded.weights()
+    kernel = "transformer_layer_{}/attention_adapter/down_projection/kernel"
+    assert tf.size(weights[kernel.format(0)]) == 0
+    np.testing.assert_array_equal(
+        weights[kernel.format(1)], topics.tensors[kernel.format(1)]
+    )
 
 
 @pytest.mark.parametrize("part", ["encoder", "head"])

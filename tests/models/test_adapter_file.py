@@ -149,11 +149,19 @@ def test_overwrite_spares_what_is_no_adapter(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("x")
     (tmp_path / "file").write_text("x")
-    for name in ("home", "file"):
-        with pytest.raises(AdapterFileError, match=f"{name}', which is no adapter dir"):
+    # AdapterHub's directories and PEFT's have a file of this name too.
+    (tmp_path / "hub").mkdir()
+    for name in ("adapter_config.json", "pytorch_adapter.bin"):
+        (tmp_path / "hub" / name).write_text("{}")
+    save_adapter(ADAPTER, tmp_path / "with notes")
+    (tmp_path / "with notes" / "notes.txt").write_text("x")
+    for name in ("home", "file", "hub", "with notes"):
+        with pytest.raises(AdapterFileError, match=f"{name}', which is none, or holds"):
             save_adapter(ADAPTER, tmp_path / name, overwrite=True)
     assert (tmp_path / "home" / "thesis.tex").read_text() == "x"
     assert (tmp_path / "file").read_text() == "x"
+    assert len(os.listdir(tmp_path / "hub")) == 2
+    assert (tmp_path / "with notes" / "notes.txt").read_text() == "x"
 
 
 # Saving where it cannot be done.

@@ -99,6 +99,7 @@ def test_every_span_once_with_its_metric(adapter_dir, tiny_preset):
         expected = accuracy(without(tiny_preset, model, kept))
         assert spans[first, last] == pytest.approx(expected)
     assert (found["num_layers"], found["dev_rows"]) == (2, 15)
+    assert found["base_fingerprint"] == model.backbone.fingerprint
     assert found["majority_baseline"] == {"accuracy": pytest.approx(9 / 15)}
 
 

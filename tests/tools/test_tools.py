@@ -11,6 +11,7 @@ import adapters_tf
 from adapters_tf.errors import UserError
 from adapters_tf.models import load_backbone
 from adapters_tf.models.adapter import Adapter
+from adapters_tf.models.model_card import model_card
 from adapters_tf.report.ablation import Ablation
 from adapters_tf.study.ablation import removed_adapters
 from adapters_tf.tools import (
@@ -103,7 +104,11 @@ def test_adapters_that_cannot_be_averaged(adapters, other_preset):
         (adapters(tuning="adapters_only")[0], "adapter 2 with tuning="),
         (adapters(head_input="mean")[0], "with head=.*'mean'.*first one has head="),
         (adapters(task=TASK | {"labels": ["glad", "sad"]})[0], "with labels=.'glad'"),
-        (adapters(task=TASK | {"text_columns": ["a", "b"]})[0], "with columns=2"),
+        (
+            adapters(task=TASK | {"text_columns": ["a", "b"]})[0],
+            "with text_columns=.'a",
+        ),
+        (dataclasses.replace(one, seq_length=32), "with seq_length=32"),
         (
             dataclasses.replace(
                 one, base_fingerprint=load_backbone(other_preset).fingerprint
@@ -113,6 +118,15 @@ def test_adapters_that_cannot_be_averaged(adapters, other_preset):
     ):
         with pytest.raises(UserError, match=f"one base, form and task.*{message}"):
             average_adapters([one, other])
+    # The order of two columns has a meaning; the name of one has none.
+    pairs = [adapters(task=TASK | {"text_columns": c})[0] for c in ("ab", "ba")]
+    with pytest.raises(UserError, match=r"text_columns=\['b', 'a'\]; the first"):
+        average_adapters(pairs)
+    named = dataclasses.replace(one, task=TASK | {"text_columns": ["sentence"]})
+    assert average_adapters([one, named]).task == TASK
+    nameless = dataclasses.replace(one, base_fingerprint=None)
+    with pytest.raises(UserError, match="without a base_fingerprint"):
+        average_adapters([nameless, nameless])
     fewer = {k: v for k, v in one.tensors.items() if k != "logits/bias"}
     with pytest.raises(UserError, match="missing: logits/bias"):
         average_adapters([one, dataclasses.replace(one, tensors=fewer)])
@@ -132,6 +146,32 @@ def test_other_refusals_of_averages(adapters):
     for share in (-0.1, 1.1, np.nan):
         with pytest.raises(UserError, match="share must be from 0 to 1. Received"):
             interpolate_adapters(one, one, share)
+
+
+def test_averages_that_are_no_numbers(adapters):
+    one = adapters()[0]
+    bad = dict(one.tensors, **{"logits/bias": np.array([np.nan, 0], "float32")})
+    bad = dataclasses.replace(one, tensors=bad)
+    for pair in ([one, bad], [bad, one]):
+        with pytest.raises(UserError, match="tensor logits/bias holds NaN or infinity"):
+            average_adapters(pair)
+    huge = dict(one.tensors, **{"logits/bias": np.array([3e38, 0], "float32")})
+    huge = dataclasses.replace(one, tensors=huge)
+    with pytest.raises(UserError, match="tensor logits/bias holds NaN or infinity"):
+        average_adapters([huge, one], [2.0, -1.0])
+
+
+def test_an_average_keeps_what_its_runs_share(adapters):
+    files = {"train_file": "rows.jsonl", "label_column": "mood"}
+    runs = [
+        dataclasses.replace(adapters(seed)[0], training=files | {"seed": seed})
+        for seed in (0, 1)
+    ]
+    mean = average_adapters(runs)
+    weights = {"averaged": [run.training for run in runs], "weights": [0.5, 0.5]}
+    assert mean.training == files | weights
+    command = "adapters-tf-evaluate --adapter=DIR --file=test.jsonl --label_column=mood"
+    assert command in model_card(mean)
 
 
 # === Differences ===
@@ -170,6 +210,15 @@ def test_difference_of_other_forms(adapters):
     assert all("feed_forward_adapter" in path for path in diff.only_first)
     assert diff.fields["adapter"][1]["bottleneck_dim"] == 3
     assert not diff.same_tensors
+
+
+def test_difference_of_other_bases(adapters):
+    one = adapters()[0]
+    other = dataclasses.replace(one, backbone="AlbertBackbone")
+    names = ("BertBackbone", "AlbertBackbone")
+    assert diff_adapters(one, other).fields == {"backbone": names}
+    assert diff_adapters(other, one).fields == {"backbone": names[::-1]}
+    assert diff_adapters(other, other).fields == {}
 
 
 def test_difference_from_zero():
@@ -219,6 +268,11 @@ def test_directories_that_are_refused(adapters, tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(UserError, match="is corrupt or from another adapter"):
         inspect_adapter(file.parent)
+    bad = adapters()[0]
+    bad.tensors["logits/bias"] = np.array([np.nan, 0], "float32")
+    adapters_tf.save_adapter(bad, tmp_path / "bad")
+    with pytest.raises(UserError, match="tensor logits/bias holds NaN or infinity"):
+        inspect_adapter(tmp_path / "bad")
 
 
 # === Pruning ===
@@ -242,9 +296,14 @@ def test_a_pruned_adapter_computes_what_the_ablation_measures(
         assert pruned.metrics == {} and pruned.training["pruned_layers"] == [layer]
 
 
-def ablation(scores, task="mood", full=0.9):
+def test_what_was_pruned_before_is_on_record(adapters):
+    once = prune_adapter(blocks(adapters()[0], 4), [2])
+    assert prune_adapter(once, [0, 0]).training["pruned_layers"] == [0, 2]
+
+
+def ablation(scores, task="mood", full=0.9, base=None):
     without = {(i, i): score for i, score in enumerate(scores)}
-    return Ablation(task, "accuracy", len(scores), full, without, 0.5, 10, "x")
+    return Ablation(task, "accuracy", len(scores), full, without, 0.5, 10, "x", base)
 
 
 def blocks(adapter, count):
@@ -279,6 +338,11 @@ def test_prunings_that_are_refused(adapters):
             least_important_layers(adapter, two, count)
     with pytest.raises(UserError, match="one of the task 'other' for an adapter of 'm"):
         least_important_layers(adapter, ablation([0.8, 0.9], task="other"), 1)
+    other = ablation([0.8, 0.9], base="sha256:0")
+    with pytest.raises(UserError, match="of 'x', on the base sha256:0, for an ad"):
+        least_important_layers(adapter, other, 1)
+    same = ablation([0.8, 0.9], base=adapter.base_fingerprint)
+    assert least_important_layers(adapter, same, 1) == (1,)
     with pytest.raises(UserError, match="one of 1 blocks, without block 1"):
         least_important_layers(adapter, ablation([0.8]), 1)
     head = adapters(config=None, tuning="head")[0]
