@@ -35,7 +35,12 @@ class Resident:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 text=True,
-                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                env={
+                    **os.environ,
+                    "TF_CPP_MIN_LOG_LEVEL": "3",
+                    # Or TensorFlow takes all of a GPU, and leaves none for the peer.
+                    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                },
             )
         except OSError as error:
             raise UserError(
