@@ -204,6 +204,7 @@ def define_huggingface() -> Groups:
         None,
         "folder with config.json, vocab.txt, model.safetensors or pytorch_model.bin",
     )
+    g.boolean("lowercase", None, "lower-case texts [by the tokenizer's files]")
     _define_output(g, "new directory")
     return g
 
@@ -213,5 +214,7 @@ def huggingface(flags: Any) -> None:
     require(flags, "input_dir", "output_dir")
     from adapters_tf.convert import convert_huggingface
 
-    convert_huggingface(flags.input_dir, flags.output_dir, say=print)
+    convert_huggingface(
+        flags.input_dir, flags.output_dir, say=print, lowercase=flags.lowercase
+    )
     _say_preset(flags)

@@ -1,10 +1,12 @@
 """AdapterHub's `adapter_config.json` and our `AdapterConfig`, both ways."""
 
 import dataclasses
-import re
+import math
 from typing import Any
 
-from adapters_tf.convert.json_file import field
+from adapters_tf.convert.adapterhub_legacy import modern_fields
+from adapters_tf.convert.adapterhub_name import check_name
+from adapters_tf.convert.json_file import field, rate
 from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
 
@@ -28,7 +30,6 @@ _ACTIVATIONS = {
     "mish": "mish",
     "linear": "linear",
 }
-_LEGACY_ACTIVATIONS = {"gelu": "gelu_new", "gelu_orig": "gelu"}
 # What the adapters of this library compute: field -> the values that say so.
 _FIXED = {
     "architecture": (None,),
@@ -72,6 +73,7 @@ _WITHOUT_MEANING = {
     "phm_rank",
     "phm_bias",
 }
+_KNOWN = {*_FIXED} | _READ | _WITHOUT_MEANING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +85,14 @@ class HubAdapter:
         adapter: The adapters.
         scaling: Factor of what an adapter adds; part of our up-projections.
         dropout: Dropout in training on what an adapter adds, which ours have not.
+        base: What the library called the base that it was trained on, if it did.
     """
 
     name: str
     adapter: AdapterConfig
-    scaling: float
-    dropout: float
+    scaling: float = 1.0
+    dropout: float = 0.0
+    base: str | None = None
 
 
 def read_hub_config(
@@ -113,10 +117,10 @@ def read_hub_config(
                 f"{key}={config[key]!r}"
             )
     inner = dict(field(config, "config", dict, CONFIG_FILE))
+    if "version" not in config:
+        inner = modern_fields(inner, _KNOWN)
     _check_fixed(inner, config.get("type"))
     activation = inner.get("non_linearity")
-    if "version" not in config and isinstance(activation, str):
-        activation = _LEGACY_ACTIVATIONS.get(activation, activation)
     if not isinstance(activation, str) or activation.lower() not in _ACTIVATIONS:
         raise UserError(
             f"non_linearity must be one of {', '.join(_ACTIVATIONS)}. Received: "
@@ -130,7 +134,7 @@ def read_hub_config(
         )
         if field(inner, theirs, bool, "config")
     ]
-    left_out = inner.get("leave_out") or []
+    left_out = _left_out(inner)
     layers = tuple(i for i in range(num_layers) if i not in left_out)
     if not sublayers or not layers or not set(left_out) <= set(range(num_layers)):
         raise UserError(
@@ -138,6 +142,7 @@ def read_hub_config(
             f"to {num_layers - 1}. Received: mh_adapter={inner['mh_adapter']}, "
             f"output_adapter={inner['output_adapter']}, leave_out={left_out}"
         )
+    base = config.get("model_name")
     return HubAdapter(
         name,
         AdapterConfig(
@@ -147,13 +152,14 @@ def read_hub_config(
             sublayers=tuple(sublayers),
             layers=layers if left_out else None,
         ),
-        _number(inner, "scaling", 1.0),
-        _number(inner, "dropout", 0.0),
+        _scaling(inner),
+        rate(inner, "dropout", 0.0),
+        base if isinstance(base, str) else None,
     )
 
 
 def _check_fixed(inner: dict[str, Any], adapter_type: Any) -> None:
-    unknown = sorted(set(inner) - set(_FIXED) - _READ - _WITHOUT_MEANING)
+    unknown = sorted(set(inner) - _KNOWN)
     if unknown:
         raise UserError(
             "The adapter's configuration must have the fields of a bottleneck adapter. "
@@ -190,12 +196,24 @@ def _reads_layer_norm(inner: dict[str, Any]) -> bool:
     )
 
 
-def _number(inner: dict[str, Any], name: str, default: float) -> float:
-    value = inner.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _left_out(inner: dict[str, Any]) -> list[int]:
+    value = inner.get("leave_out")
+    left_out = [] if value is None else value
+    if not isinstance(left_out, list) or any(type(i) is not int for i in left_out):
         raise UserError(
-            f"{name} must be a number; a learned one has no place in this library's "
-            f"adapters. Received: {name}={value!r}"
+            "leave_out must be a list of the numbers of blocks. Received: "
+            f"leave_out={value!r}"
+        )
+    return left_out
+
+
+def _scaling(inner: dict[str, Any]) -> float:
+    value = inner.get("scaling", 1.0)
+    # Larger ones, infinity and NaN leave no numbers in the up-projections.
+    if type(value) not in (int, float) or not abs(value) < 1e30:
+        raise UserError(
+            "scaling must be a number; a learned one has no place in this library's "
+            f"adapters. Received: scaling={value!r}"
         )
     return float(value)
 
@@ -207,10 +225,10 @@ def _bottleneck_dim(
     factors: list[Any] = [given] * len(layers)
     if isinstance(given, dict):
         factors = [given.get(str(i), given.get("default")) for i in layers]
-    if not all(type(f) in (int, float) and f > 0 for f in factors):
+    if not all(_is_factor(f, hidden_dim) for f in factors):
         raise UserError(
-            "reduction_factor must be a positive number, or give one for each block. "
-            f"Received: reduction_factor={given!r}"
+            "reduction_factor must be a positive number, or give one for each block, "
+            f"and make a finite size. Received: reduction_factor={given!r}"
         )
     sizes = {max(1, int(hidden_dim // factor)) for factor in factors}
     if len(sizes) > 1:
@@ -219,6 +237,13 @@ def _bottleneck_dim(
             f"reduction_factor={given!r}, which makes sizes of {sorted(sizes)}"
         )
     return sizes.pop()
+
+
+def _is_factor(value: Any, hidden_dim: int) -> bool:
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        return False
+    # By the smallest of floats it is infinite.
+    return hidden_dim // value < math.inf
 
 
 def write_hub_config(
@@ -242,11 +267,7 @@ def write_hub_config(
     Raises:
         UserError: if the name or the adapters cannot be said in that format.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise UserError(
-            "An adapter's name in AdapterHub's format has letters, digits, _ and -. "
-            f"Received: {name!r}; choose another one with name"
-        )
+    check_name(name)
     for attribute in ("layer_norm", "depth", "parallel"):
         default = getattr(AdapterConfig(), attribute)
         if getattr(adapter, attribute) != default:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from adapters_tf.convert.adapterhub_config import about
-from adapters_tf.convert.json_file import field
+from adapters_tf.convert.adapterhub_static_head import read_static_head
+from adapters_tf.convert.json_file import field, rate
 from adapters_tf.data.tags import OUTSIDE, is_tag
 from adapters_tf.errors import UserError
 
@@ -46,7 +47,10 @@ class Head:
 
 
 def read_hub_head(
-    config: dict[str, Any], tensors: dict[str, np.ndarray], hidden_dim: int
+    config: dict[str, Any],
+    tensors: dict[str, np.ndarray],
+    hidden_dim: int,
+    dropout: float,
 ) -> Head:
     """A head of AdapterHub.
 
@@ -54,19 +58,17 @@ def read_hub_head(
         config: The whole `head_config.json`.
         tensors: All tensors beside it.
         hidden_dim: Hidden size of the base.
+        dropout: The base's, which is the head's where the configuration has none.
 
     Raises:
         UserError: if it is not a head that this library has, or a tensor is missing,
             unknown or of another shape.
     """
-    name = field(config, "name", str, HEAD_CONFIG_FILE)
-    inner = config.get("config")
-    if not isinstance(inner, dict):
-        raise UserError(
-            "The head must be a flexible head of the library adapters, which has a "
-            f"configuration. Received: config={inner!r} of model_class="
-            f"{config.get('model_class')!r} in {HEAD_CONFIG_FILE}"
-        )
+    static_prefix: str | None = None
+    if config.get("config") is None:
+        inner, static_prefix = read_static_head(config)
+    else:
+        inner = field(config, "config", dict, HEAD_CONFIG_FILE)
     head_type = inner.get("head_type")
     kind = _KINDS.get(head_type) if isinstance(head_type, str) else None
     if kind is None:
@@ -90,7 +92,11 @@ def read_hub_head(
             "The head for questions must have two outputs, start and end. Received: "
             f"num_labels={count}"
         )
-    prefixes = _prefixes(name, layers == 2)
+    if static_prefix is None:
+        name = field(config, "name", str, HEAD_CONFIG_FILE)
+        prefixes = _prefixes(name, layers == 2)
+    else:
+        prefixes = {"logits": static_prefix}
     shapes: dict[str, tuple[int, ...]] = {
         f"{prefixes['logits']}weight": (count, hidden_dim)
     }
@@ -107,8 +113,9 @@ def read_hub_head(
             values[f"{ours}/bias"] = tensors[f"{prefix}bias"]
     if kind == "question_answering":
         return Head(kind, {}, (), values)
-    dropout = inner.get("dropout_prob")
-    options: dict[str, Any] = {"dropout": 0.1 if dropout is None else float(dropout)}
+    if inner.get("dropout_prob") is not None:
+        dropout = rate(inner, "dropout_prob", dropout)
+    options: dict[str, Any] = {"dropout": dropout}
     if kind not in _ON_TOKENS:
         options["head_input"] = "pooled" if inner.get("use_pooler") else "cls"
     if layers == 2:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from adapters_tf.convert.json_file import field
+from adapters_tf.convert.json_file import field, rate
 from adapters_tf.errors import UserError
 
 
@@ -16,7 +16,8 @@ def read_sizes(config: dict[str, Any], say: Callable[[str], None]) -> dict[str, 
         say: Takes a line on what is not kept.
 
     Raises:
-        UserError: if a field is missing or of another type, or the sizes do not fit.
+        UserError: if a field is missing or of another type, the sizes do not fit, or
+            there is one segment only.
     """
     where = "The configuration of a BERT"
     names = {
@@ -28,14 +29,21 @@ def read_sizes(config: dict[str, Any], say: Callable[[str], None]) -> dict[str, 
         "max_sequence_length": "max_position_embeddings",
     }
     sizes = {ours: field(config, name, int, where) for ours, name in names.items()}
-    sizes["num_segments"] = int(config.get("type_vocab_size", 2))
+    sizes["num_segments"] = 2
+    if "type_vocab_size" in config:
+        sizes["num_segments"] = field(config, "type_vocab_size", int, where)
+    if sizes["num_segments"] == 1:
+        raise UserError(
+            "type_vocab_size must be 2 or more: the second text of a pair is segment "
+            "1, of which this base has no embedding. Received: type_vocab_size=1"
+        )
     if sizes["hidden_dim"] % sizes["num_heads"]:
         raise UserError(
             "hidden_size must be a multiple of num_attention_heads. Received: "
             f"{sizes['hidden_dim']} and {sizes['num_heads']}"
         )
-    dropout = float(config.get("hidden_dropout_prob", 0.1))
-    attention = float(config.get("attention_probs_dropout_prob", dropout))
+    dropout = rate(config, "hidden_dropout_prob", 0.1)
+    attention = rate(config, "attention_probs_dropout_prob", dropout)
     if attention != dropout:
         say(
             f"Dropout in training is {dropout} everywhere, hidden_dropout_prob; this "

@@ -1,6 +1,7 @@
 """BERT's variables under the three names that they go by."""
 
 import dataclasses
+import re
 from typing import Any
 
 import keras_hub
@@ -99,14 +100,59 @@ class BertTensor:
 def _reshaped(
     value: np.ndarray, expected: tuple[int, ...], shape: tuple[int, ...], name: str
 ) -> np.ndarray:
-    if value.shape != expected:
-        raise UserError(
-            f"The tensor {name} must have the shape {expected} by the base's "
-            f"configuration. Received: {value.shape}"
-        )
+    _check_shape(value.shape, expected, name)
     if value.dtype != np.float32:
         raise UserError(f"The tensor {name} must be float32. Received: {value.dtype}")
     return value.reshape(shape)
+
+
+def _check_shape(
+    shape: tuple[int, ...] | None, expected: tuple[int, ...], name: str
+) -> None:
+    if shape != expected:
+        raise UserError(
+            f"The tensor {name} must have the shape {expected} by the base's "
+            f"configuration. Received: {shape if shape is not None else 'none'}"
+        )
+
+
+def check_sizes(
+    sizes: dict[str, Any], shapes: dict[str, tuple[int, ...]], hugging_face: bool
+) -> None:
+    """Refuse sizes that are not a checkpoint's, before a model of them takes memory.
+
+    Args:
+        sizes: Arguments of `keras_hub.models.BertBackbone`.
+        shapes: Name -> shape of the checkpoint's tensors.
+        hugging_face: Whether the names are those of `BertTensor.hugging_face`, or else
+            of `BertTensor.google`.
+
+    Raises:
+        UserError: if a size is another one than the tensors'.
+    """
+    d = sizes["hidden_dim"]
+    intermediate = "transformer_layer_0/feedforward_intermediate_dense/kernel"
+    expected = {
+        "token_embedding/embeddings": (sizes["vocabulary_size"], d),
+        "position_embedding/embeddings": (sizes["max_sequence_length"], d),
+        "segment_embedding/embeddings": (sizes["num_segments"], d),
+        intermediate: (d, sizes["intermediate_dim"]),
+    }
+    for path, shape in expected.items():
+        tensor = _tensor(path, shape)
+        name = tensor.hugging_face if hugging_face else tensor.google
+        _check_shape(
+            shapes.get(name),
+            shape[::-1] if hugging_face and tensor.is_kernel else shape,
+            name,
+        )
+    blocks = re.compile(r"(?:bert/)?encoder[./]layer[._](\d+)[./]")
+    found = {m[1] for m in map(blocks.match, shapes) if m}
+    if len(found) != sizes["num_layers"]:
+        raise UserError(
+            f"num_hidden_layers must be {len(found)}, the number of blocks that the "
+            f"checkpoint has. Received: num_hidden_layers={sizes['num_layers']}"
+        )
 
 
 def bert_tensors(backbone: Any) -> list[BertTensor]:

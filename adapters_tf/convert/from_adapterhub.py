@@ -78,6 +78,8 @@ def convert_from_adapterhub(
     _check_activation(hidden_activation(plain), preset, tanh_gelu)
     d, blocks = plain.hidden_dim, len(plain.encoder_blocks)
     hub = read_hub_config(config, d, blocks)
+    if hub.base:
+        say(f"Trained on {hub.base!r}, says {CONFIG_FILE}: preset must be that base.")
     if not (folder / HEAD_CONFIG_FILE).is_file():
         raise UserError(
             "An adapter directory holds a task, which has a head. Received: "
@@ -88,6 +90,7 @@ def convert_from_adapterhub(
         read_json(folder / HEAD_CONFIG_FILE),
         read_tensors(folder, HEAD_WEIGHTS_FILES),
         d,
+        plain.dropout,
     )
     values = adapter_values(tensors, hub, d, blocks) | head.tensors
     if hub.dropout:

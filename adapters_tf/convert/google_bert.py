@@ -14,7 +14,7 @@ import keras_hub
 import numpy as np
 
 from adapters_tf.convert.bert_config import read_sizes
-from adapters_tf.convert.bert_tensors import bert_tensors
+from adapters_tf.convert.bert_tensors import bert_tensors, check_sizes
 from adapters_tf.convert.json_file import read_json
 from adapters_tf.convert.preset_directory import (
     backbone_class,
@@ -44,8 +44,8 @@ def convert_google_bert(
             Google's archives have them.
         output_dir: A new directory.
         checkpoint: Name of the checkpoint in it.
-        lowercase: Whether its texts are lower-cased; by default whether no token of
-            the vocabulary has a capital letter.
+        lowercase: Whether its texts are lower-cased; by default whether the
+            vocabulary is, see `infer_lowercase`.
         say: Takes lines on what was decided.
 
     Raises:
@@ -60,17 +60,14 @@ def convert_google_bert(
     cls = backbone_class(act, keras_hub.models.BertBackbone)
     vocabulary = read_vocabulary(folder / "vocab.txt")
     if lowercase is None:
-        lowercase = infer_lowercase(vocabulary)
-        say(
-            "Texts are lower-cased: the vocabulary has no capital letter."
-            if lowercase
-            else "Texts keep their case: the vocabulary has capital letters."
-        )
+        lowercase = infer_lowercase(vocabulary, say)
     variables = Tf1Checkpoint(folder / checkpoint)
     say(f"hidden_act={act!r}: the tanh form of GELU, as in Google's code")
+    sizes = read_sizes(config, say)
+    check_sizes(sizes, variables.shapes, hugging_face=False)
     write_preset(
         cls,
-        read_sizes(config, say),
+        sizes,
         lambda backbone: _values(backbone, variables),
         vocabulary,
         lowercase,

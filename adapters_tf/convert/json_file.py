@@ -29,7 +29,8 @@ def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, An
         raise UserError(
             f"{str(path)!r} could not be read: {error.strerror or error}{held}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        # RecursionError: thousands of brackets inside one another.
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise UserError(
@@ -58,3 +59,22 @@ def field(config: dict[str, Any], name: str, kind: type[Any], where: str) -> Any
             f"{name}={value!r}"
         )
     return value
+
+
+def rate(config: dict[str, Any], name: str, default: float) -> float:
+    """A rate of dropout.
+
+    Args:
+        config: A configuration.
+        name: The field.
+        default: What it is where it is not there.
+
+    Raises:
+        UserError: if it is not a number from 0 to below 1.
+    """
+    value = config.get(name, default)
+    if type(value) not in (int, float) or not 0 <= value < 1:
+        raise UserError(
+            f"{name} must be a number from 0 to below 1. Received: {name}={value!r}"
+        )
+    return float(value)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from adapters_tf.convert.adapterhub_head import (
     Head,
     write_hub_head,
 )
+from adapters_tf.convert.adapterhub_name import name_of_task
 from adapters_tf.convert.bert_base import load_bert
 from adapters_tf.convert.from_adapterhub import (
     HEAD_WEIGHTS_FILES,
@@ -56,7 +56,8 @@ def convert_to_adapterhub(
         adapter_dir: Our adapter directory.
         output_dir: A new directory.
         preset: The base; by default where the adapter's was loaded from.
-        name: The adapter's name there; by default made of the task's.
+        name: The adapter's name there; by default made of the task's, and another
+            one where that is a name that torch's modules have in use.
         model_name: What the files shall call the base; by default the preset.
         say: Takes lines on what was decided.
 
@@ -84,7 +85,7 @@ def convert_to_adapterhub(
             f"{adapter.base_fingerprint}. Received: {preset!r}, {base.fingerprint}"
         )
     _check_layer_norms(adapter, base)
-    name = name or re.sub("[^A-Za-z0-9_-]+", "-", str(adapter.task.get("name", "task")))
+    name = name or name_of_task(str(adapter.task.get("name", "task")), say)
     model_name = model_name or preset
     d, blocks = base.hidden_dim, len(base.encoder_blocks)
     units = adapter.adapter.bottleneck_dim or max(
@@ -133,9 +134,7 @@ def _check_layer_norms(adapter: Adapter, base: AdapterBackbone) -> None:
 def _adapter_tensors(
     adapter: Adapter, sized: AdapterConfig, name: str, hidden_dim: int, num_layers: int
 ) -> dict[str, np.ndarray]:
-    names = tensor_names(
-        HubAdapter(name, sized, scaling=1.0, dropout=0.0), hidden_dim, num_layers
-    )
+    names = tensor_names(HubAdapter(name, sized), hidden_dim, num_layers)
     tensors = {}
     for path, (their_name, _) in names.items():
         value = adapter.tensors[path]

@@ -30,6 +30,9 @@ from adapters_tf.errors import UserError
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _MOST_DIMENSIONS = 8
+# Tensors may share numbers, as the embeddings and the output layer of a language model
+# do: together they may be this many times as large as the file, and a little more.
+_MOST_SHARED, _LITTLE = 4, 2**20
 # Name of a storage's class -> NumPy dtype. Two bytes of BFloat16 become float32.
 _BFLOAT16 = "BFloat16Storage"
 _STORAGES: dict[str, np.dtype] = {
@@ -107,7 +110,7 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
             return archive.read(name)
 
         tensors = _load_tensors(io.BytesIO(archive.read(f"{prefix}/data.pkl")))
-        return _resolve(tensors, storage_bytes)
+        return _resolve(tensors, storage_bytes, len(data))
 
 
 def _check_archive(archive: zipfile.ZipFile, size: int) -> str:
@@ -156,7 +159,7 @@ def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
         storages[key] = file.read(count * sizes[key])
     if file.read(1) or set(storages) != set(sizes):
         raise _Refused("whose numbers are not those of its tensors")
-    return _resolve(tensors, storages.__getitem__)
+    return _resolve(tensors, storages.__getitem__, len(data))
 
 
 class _Unpickler(pickle.Unpickler):
@@ -229,30 +232,55 @@ def _load_tensors(file: io.BytesIO) -> dict[str, _Tensor]:
 
 
 def _resolve(
-    tensors: dict[str, _Tensor], storage_bytes: Callable[[str], bytes]
+    tensors: dict[str, _Tensor],
+    storage_bytes: Callable[[str], bytes],
+    file_size: int,
 ) -> dict[str, np.ndarray]:
-    arrays = {}
+    """The arrays of all tensors, in their order.
+
+    A storage is read once, and let go before the next one: together they are as large
+    as the file.
+    """
+    names: dict[str, list[str]] = collections.defaultdict(list)
     for name, tensor in tensors.items():
-        kind, key, count = tensor.storage
-        dtype, data = _STORAGES[kind], storage_bytes(key)
-        if len(data) != count * dtype.itemsize:
-            raise _Refused(f"whose part {key} is not of the size that is said")
-        size = math.prod(tensor.shape)
-        steps = zip(tensor.shape, tensor.strides, strict=True)
-        last = tensor.offset + sum((n - 1) * step for n, step in steps)
-        # More elements than are stored: one number spread over any amount of memory.
-        if size > count or (size and last >= count):
-            raise _Refused(f"whose tensor {name[:120]!r} is larger than its numbers")
-        value = np.ndarray(
-            tensor.shape,
-            dtype,
-            data,
-            tensor.offset * dtype.itemsize if size else 0,
-            tuple(step * dtype.itemsize for step in tensor.strides),
-        )
-        value = np.array(value, order="C")
-        arrays[name] = from_bfloat16(value) if kind == _BFLOAT16 else value
-    return arrays
+        names[tensor.storage[1]].append(name)
+    arrays = {}
+    left = _MOST_SHARED * file_size + _LITTLE
+    for key, its_names in names.items():
+        data = storage_bytes(key)
+        for name in its_names:
+            value = _view(name, tensors[name], data)
+            left -= value.nbytes
+            if left < 0:
+                raise _Refused(
+                    f"whose tensors are more than {_MOST_SHARED} times as large as it, "
+                    f"with {len(its_names)} that share part {key}"
+                )
+            value = np.array(value, order="C")
+            bfloat16 = tensors[name].storage[0] == _BFLOAT16
+            arrays[name] = from_bfloat16(value) if bfloat16 else value
+    return {name: arrays[name] for name in tensors}
+
+
+def _view(name: str, tensor: _Tensor, data: bytes) -> np.ndarray:
+    """A tensor as a view of its storage's bytes."""
+    kind, key, count = tensor.storage
+    dtype = _STORAGES[kind]
+    if len(data) != count * dtype.itemsize:
+        raise _Refused(f"whose part {key} is not of the size that is said")
+    size = math.prod(tensor.shape)
+    steps = zip(tensor.shape, tensor.strides, strict=True)
+    last = tensor.offset + sum((n - 1) * step for n, step in steps)
+    # More elements than are stored: one number spread over any amount of memory.
+    if size > count or (size and last >= count):
+        raise _Refused(f"whose tensor {name[:120]!r} is larger than its numbers")
+    return np.ndarray(
+        tensor.shape,
+        dtype,
+        data,
+        tensor.offset * dtype.itemsize if size else 0,
+        tuple(step * dtype.itemsize for step in tensor.strides),
+    )
 
 
 def from_bfloat16(bits: np.ndarray) -> np.ndarray:

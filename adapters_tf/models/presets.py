@@ -15,6 +15,7 @@ from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.backbones import BACKBONES
 from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
+from adapters_tf.models.hugging_face_config import check_hugging_face_config
 from adapters_tf.models.sentence_piece import keep_sentence_piece
 
 
@@ -42,11 +43,10 @@ def load_backbone(
 
     Raises:
         UserError: if the preset cannot be loaded, or is of an architecture
-            that has no adapter backbone here, or has adapters of its own and
-            `adapter` is another configuration.
+            that has no adapter backbone here, or of a form of it that keras-hub
+            has not, or has adapters of its own and `adapter` is another configuration.
     """
-    _check_hidden_act(preset)
-    _check_class(preset)
+    _check_architecture(preset)
     loaded = _load(keras_hub.models.Backbone, preset, **kwargs)
     adapted = isinstance(loaded, AdapterBackbone)
     cls = type(loaded) if adapted else BACKBONES[type(loaded)]
@@ -113,11 +113,11 @@ def preprocess_texts(preprocessor: Any, texts: Any) -> dict[str, Any]:
     return preprocessor(texts)
 
 
-def _check_class(preset: str) -> None:
-    """Refuse an architecture without adapters here, before its weights are loaded.
+def _check_architecture(preset: str) -> None:
+    """Refuse an architecture that is not here, before its weights are loaded.
 
     Raises:
-        UserError: naming those with.
+        UserError: naming those with adapters, or what is built in.
     """
     _check_directory(preset)
     with _readable_errors(preset):
@@ -130,36 +130,19 @@ def _check_class(preset: str) -> None:
             f"{preset!r}, a {backbone.__name__}. Adapters go into encoders that are "
             "made of keras_hub.layers.TransformerEncoder blocks"
         )
+    # keras-hub's own format has everything in the class's arguments.
+    if "registered_name" not in loader.config:
+        check_hugging_face_config(loader.config, preset)
 
 
 def _own_strip_accents(preset: str) -> bool | None:
     path = os.path.join(preset, "tokenizer_config.json")
     if not os.path.isfile(path):
         return None
-    with open(path, encoding="utf-8") as f:
-        return json.load(f).get("strip_accents")
-
-
-def _check_hidden_act(preset: str) -> None:
-    """Refuse a Hugging Face directory that keras-hub would load as something else.
-
-    Raises:
-        UserError: if its activation is no form of GELU.
-    """
-    path = os.path.join(preset, "config.json")
-    try:
-        with open(path, encoding="utf-8") as f:
-            config = json.load(f)
-    except (OSError, ValueError):
-        return  # what is wrong with it, or that it is no directory, `_load` says
-    config = config if isinstance(config, dict) else {}
-    # DistilBERT's name for it is "activation".
-    activation = config.get("hidden_act", config.get("activation"))
-    if activation is not None and "gelu" not in str(activation):
-        raise UserError(
-            "hidden_act must be a form of GELU, which is all that the bases compute "
-            f"here. Received: hidden_act={activation!r} in {path!r}"
-        )
+    strip = None
+    with _readable_errors(preset), open(path, encoding="utf-8") as f:
+        strip = json.load(f).get("strip_accents")
+    return strip
 
 
 def _load(cls: Any, preset: str, **kwargs: Any) -> Any:

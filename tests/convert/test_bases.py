@@ -159,14 +159,24 @@ def test_another_dropout_of_the_attention_is_said(edited, tmp_path):
         ({"position_embedding_type": "relative_key"}, "must be 'absolute'"),
         ({"is_decoder": True}, "is_decoder must be False"),
         ({"hidden_size": "16"}, "field hidden_size, a positive whole number.*'16'"),
+        ({"type_vocab_size": 1}, "second text of a pair is segment 1.*ocab_size=1"),
+        ({"type_vocab_size": "x"}, "field type_vocab_size, a positive whole number"),
+        ({"hidden_dropout_prob": None}, "from 0 to below 1. Rec.*dropout_prob=None"),
+        ({"hidden_dropout_prob": "x"}, "hidden_dropout_prob must be a number.*'x'"),
+        ({"attention_probs_dropout_prob": 1}, "to below 1. Received: attention_probs"),
         ({"num_attention_heads": 3}, "a multiple of num_attention_heads. Received: 16"),
         ({"hidden_size": 32}, r"must have the shape \(\d+, 32\) by the base's config"),
-        ({"num_hidden_layers": 1}, "Missing: none; not known: encoder.layer.1.attenti"),
+        ({"num_hidden_layers": 1}, "must be 2, .*Received: num_hidden_layers=1$"),
+        ({"num_hidden_layers": 10**9}, "must be 2, .*Received: num_hidden_layers=10+$"),
+        # Before a model of that size takes the memory of this machine.
         (
-            {"num_hidden_layers": 3},
-            "Missing: encoder.layer.2.attention.output.LayerNor",
+            {"intermediate_size": 10**9},
+            r"layer.0.intermediate.dense.weight must have the shape \(10+, 16\) .*"
+            r"Received: \(32, 16\)",
         ),
-        ({"vocab_size": 23}, "at most the 23 tokens .*Received: 24 tokens"),
+        ({"vocab_size": 10**9}, r"word_embeddings.weight must .*eived: \(24, 16\)"),
+        ({"max_position_embeddings": 10**9}, r"position_embed.*Received: \(12, 16\)"),
+        ({"type_vocab_size": 10**9}, r"token_type_embed.*Received: \(2, 16\)"),
     ],
 )
 def test_directories_that_are_refused(change, message, edited, tmp_path):
@@ -181,6 +191,7 @@ def test_directories_that_are_refused(change, message, edited, tmp_path):
     [
         (lambda w: w.remove("[SEP]"), r"23 tokens without \[SEP\]"),
         (lambda w: w.insert(6, "good"), "25 tokens with a token twice"),
+        (lambda w: w.append("more"), "at most the 24 tokens .*Received: 25 tokens$"),
     ],
 )
 def test_vocabularies_that_are_refused(edit, message, edited, tmp_path):
@@ -195,18 +206,6 @@ def test_vocabularies_that_are_refused(edit, message, edited, tmp_path):
         convert_huggingface(source, tmp_path / "p")
 
 
-def test_other_tokenizers_are_refused(edited, tmp_path):
-    source = edited("base", "config.json", lambda c: None)
-    (source / "vocab.txt").unlink()
-    for model, message in (
-        ({"type": "BPE", "vocab": {}}, 'be BERT.s WordPiece. Received: "BPE"'),
-        ({"type": "WordPiece", "vocab": {"a": 1}}, "numbers must be 0, 1, 2"),
-    ):
-        (source / "tokenizer.json").write_text(json.dumps({"model": model}))
-        with pytest.raises(UserError, match=message):
-            convert_huggingface(source, tmp_path / "p")
-
-
 def test_a_base_without_a_pooler_is_refused(edited, tmp_path):
     source = edited("base", "config.json", lambda c: None)
     tensors = safetensors.numpy.load_file(source / "model.safetensors")
@@ -215,6 +214,45 @@ def test_a_base_without_a_pooler_is_refused(edited, tmp_path):
     with pytest.raises(
         UserError, match="with its pooler. Missing: pooler.dense.bias, p"
     ):
+        convert_huggingface(source, tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("bert.", "", r"each tensor once, .*Received: \S+ and \S+$"),
+        ("LayerNorm.weight", "LayerNorm.gamma", r"once, .*Norm.\w+ and \S+Norm.\w+$"),
+    ],
+)
+def test_tensors_under_two_names_are_refused(old, new, message, edited, tmp_path):
+    source = edited("base", "config.json", lambda c: None)
+    tensors = safetensors.numpy.load_file(source / "model.safetensors")
+    tensors |= {name.replace(old, new): value for name, value in tensors.items()}
+    safetensors.numpy.save_file(tensors, source / "model.safetensors")
+    with pytest.raises(UserError, match=message):
+        convert_huggingface(source, tmp_path / "p")
+
+
+@pytest.mark.parametrize("old", ["embeddings.word", "encoder"])
+def test_tensors_that_say_the_sizes_and_are_missing(old, edited, tmp_path):
+    source = edited("base", "config.json", lambda c: None)
+    tensors = safetensors.numpy.load_file(source / "model.safetensors")
+    tensors = {name.replace(old, "x"): value for name, value in tensors.items()}
+    safetensors.numpy.save_file(tensors, source / "model.safetensors")
+    message = f"tensor {old}.* must have the shape .* Received: none$"
+    with pytest.raises(UserError, match=message):
+        convert_huggingface(source, tmp_path / "p")
+
+
+def test_lower_casing_can_be_said(fixtures, tmp_path):
+    convert_huggingface(fixtures / "base", tmp_path / "p", lowercase=False)
+    assert not load_preprocessor(str(tmp_path / "p"), 8).tokenizer.lowercase
+
+
+def test_a_configuration_of_many_brackets_is_damaged(edited, tmp_path):
+    source = edited("base", "config.json", lambda c: None)
+    (source / "config.json").write_text("[" * 200_000)
+    with pytest.raises(UserError, match="config.json' is damaged: .*recursion"):
         convert_huggingface(source, tmp_path / "p")
 
 
@@ -260,6 +298,8 @@ def google(fixtures, write_checkpoint, tmp_path, numpy_bert):
         write_checkpoint(folder / "bert_model.ckpt", stored)
         (folder / "bert_config.json").write_text(json.dumps(CONFIG | dict(config)))
         text = (fixtures / "base" / "vocab.txt").read_text()
+        # As bert-base-uncased: capitals that lower-casing does not change.
+        text = text.replace("who\n", "ℝ\n").replace("wrote\n", "##ℝ\n")
         (folder / "vocab.txt").write_text(text)
         return folder, variables
 
@@ -271,7 +311,7 @@ def test_a_checkpoint_of_google(google, tmp_path, inputs, numpy_bert):
     lines = []
     convert_google_bert(folder, tmp_path / "p", say=lines.append)
     assert lines == [
-        "Texts are lower-cased: the vocabulary has no capital letter.",
+        "Texts are lower-cased, as the vocabulary is.",
         "hidden_act='gelu': the tanh form of GELU, as in Google's code",
     ]
     backbone = load_backbone(str(tmp_path / "p"))
@@ -302,6 +342,13 @@ def test_case_is_kept_where_the_vocabulary_has_capitals(google, tmp_path):
     ("arguments", "message"),
     [
         ({"config": {"hidden_act": "relu"}}, "Received: hidden_act='relu'"),
+        (
+            {"config": {"intermediate_size": 10**9}},
+            r"layer_0/intermediate/dense/kernel must have the shape \(16, 10+\) .*"
+            r"Received: \(16, 32\)",
+        ),
+        ({"config": {"num_hidden_layers": 10**9}}, "must be 2, the number of blocks"),
+        ({"config": {"type_vocab_size": 1}}, "second text of a pair is segment 1"),
         (
             {"leave_out": ["bert/encoder/layer_1/output/dense/bias"]},
             "Missing: bert/encoder/layer_1/output/dense/bias; not known: none",

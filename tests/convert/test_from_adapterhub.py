@@ -56,13 +56,16 @@ def test_what_is_known_of_the_task(convert):
         ("bad", "so-so", "good"),
         ("accuracy", "f1_macro"),
     )
-    assert adapter.head == {"num_classes": 3, "head_input": "pooled", "dropout": 0.1}
+    # The configuration has none, so it is the base's, as in the library.
+    assert adapter.head == {"num_classes": 3, "head_input": "pooled", "dropout": 0.2}
     assert adapter.tuning.method == "adapters_only"
     assert not any("layer_norm" in path for path in adapter.tensors)
     assert adapter.adapter == adapters_tf.AdapterConfig(8, activation="silu")
     assert adapter.training["adapter_config"]["config"]["reduction_factor"] == 2
     assert lines == [
-        "films: classification, bottleneck 8, silu, attention and feed_forward"
+        "Trained on 'tests/convert/fixtures/base', says adapter_config.json: preset "
+        "must be that base.",
+        "films: classification, bottleneck 8, silu, attention and feed_forward",
     ]
     adapter = adapters_tf.load_adapter(convert("pfeiffer"))
     assert adapter.task["labels"] == ["sad", "glad"]
@@ -88,7 +91,7 @@ def test_what_is_known_of_the_task(convert):
     assert adapter.head == {
         "num_classes": 3,
         "head_input": "cls",
-        "dropout": 0.1,
+        "dropout": 0.2,
         "hidden_layer": True,
     }
     adapter = adapters_tf.load_adapter(convert("tags"))
@@ -99,7 +102,7 @@ def test_what_is_known_of_the_task(convert):
         ("B-LOC", "B-PER", "I-LOC", "I-PER", "O"),
         ("entity_f1", "entity_precision", "entity_recall"),
     )
-    assert adapter.head == {"num_classes": 5, "dropout": 0.1}
+    assert adapter.head == {"num_classes": 5, "dropout": 0.2}
     adapter = adapters_tf.load_adapter(convert("tags", text_columns=("2",)))
     assert adapter.task["text_columns"] == ["2"]
 
@@ -164,6 +167,51 @@ def test_first_versions_of_the_library(convert, edited, fixtures, inputs, expect
     np.testing.assert_allclose(result, expected["houlsby"], rtol=0, atol=2e-5)
 
 
+# The configuration of the fixture houlsby, as the first adapters on the hub have it.
+FIRST = {
+    "LN_after": False,
+    "LN_before": False,
+    "MH_Adapter": True,
+    "Output_Adapter": True,
+    "adapter_residual_before_ln": False,
+    "attention_type": "sent-lvl-dynamic",
+    "new_attention_norm": False,
+    "non_linearity": "swish",
+    "original_ln_after": True,
+    "original_ln_before": False,
+    "reduction_factor": 2,
+    "residual_before_ln": True,
+}
+
+
+def test_the_very_first_configurations(convert, edited, inputs, expected):
+    def age(config):
+        del config["version"]
+        config["config"] = FIRST
+
+    result = logits(convert(edited("houlsby", "adapter_config.json", age)), inputs)
+    np.testing.assert_allclose(result, expected["houlsby"], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "version", "message"),
+    [
+        ({"new_attention_norm": True}, {}, "Received: new_attention_norm=True$"),
+        ({"mh_adapter": True}, {}, "each must be there once. Received: mh_adapter twi"),
+        ({}, {"version": "2.0"}, "fields of a bottleneck adapter. Received: LN_after="),
+    ],
+)
+def test_first_configurations_that_are_refused(
+    changes, version, message, convert, edited
+):
+    def age(config):
+        del config["version"]
+        config.update(config=FIRST | changes, **version)
+
+    with pytest.raises(UserError, match=message):
+        convert(edited("houlsby", "adapter_config.json", age))
+
+
 @pytest.mark.parametrize(
     ("version", "name", "ours"),
     [
@@ -213,6 +261,11 @@ def inner(**values):
     return lambda config: config["config"].update(values)
 
 
+def test_a_dropout_of_the_heads_own(convert, edited):
+    source = edited("houlsby", "head_config.json", inner(dropout_prob=0.3))
+    assert adapters_tf.load_adapter(convert(source)).head["dropout"] == 0.3
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -245,6 +298,15 @@ def inner(**values):
         (inner(mh_adapter=False, output_adapter=False), "at least one place of the ba"),
         (inner(leave_out=[0, 1]), "at least one place of the base"),
         (inner(leave_out=[2]), r"blocks are 0 to 1.*leave_out=\[2\]"),
+        (inner(leave_out=1), "list of the numbers of blocks. Received: leave_out=1"),
+        (inner(leave_out="01"), "list of the numbers of blocks.*leave_out='01'"),
+        (inner(leave_out=[[0]]), r"list of the numbers of blocks.*leave_out=\[\[0\]\]"),
+        (inner(reduction_factor=5e-324), "make a finite size. Received: .*=5e-324"),
+        (inner(reduction_factor=float("nan")), "must be a positive number.*=nan"),
+        (inner(reduction_factor=10**400), "bottleneck|missing|should be"),
+        (inner(scaling=float("inf")), "scaling must be a number.*scaling=inf"),
+        (inner(scaling=10**400), "scaling must be a number"),
+        (inner(dropout="x"), "dropout must be a number from 0 to below 1.*'x'"),
         (inner(mh_adapter=1), "field mh_adapter, a bool. Received: mh_adapter=1"),
         (inner(kronecker=3), "fields of a bottleneck adapter. Received: kronecker=3"),
         (lambda c: c.update(hidden_size=768), "hidden_size must be the base's, 16"),
@@ -281,6 +343,8 @@ def test_configurations_that_are_refused(change, message, convert, edited):
             inner(layers=2),
             "missing: heads.films.4.bias, heads.films.4.weight; heads.fi",
         ),
+        (inner(dropout_prob="x"), "dropout_prob must be a number from 0 to below 1"),
+        (inner(dropout_prob=1), "below 1. Received: dropout_prob=1"),
         (inner(num_labels=4), "heads.films.1.weight is float32 .3, 16. and should be"),
         (inner(label2id={"a": 0, "b": 1}), "each of the 3 classes one name.*'b': 1"),
         (inner(label2id={"a": 0, "b": 1, "c": 1}), "each of the 3 classes one name"),
@@ -392,6 +456,9 @@ def test_what_is_missing_is_named(convert, edited, tmp_path):
         convert(source)
     (source / "pytorch_adapter.bin").unlink()
     with pytest.raises(UserError, match="adapter.safetensors or pytorch_adapter.bin"):
+        convert(source)
+    (source / "adapter_config.json").write_text("[" * 200_000)
+    with pytest.raises(UserError, match="adapter_config.json' is damaged: .*recursion"):
         convert(source)
     (source / "adapter_config.json").write_text("[]")
     with pytest.raises(UserError, match="must hold a JSON object. Received: a list"):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import adapters_tf
-from adapters_tf.convert import convert_to_adapterhub
+from adapters_tf.convert import convert_from_adapterhub, convert_to_adapterhub
+from adapters_tf.convert.adapterhub_name import TAKEN_NAMES
 from adapters_tf.convert.torch_file import read_torch_tensors
 from adapters_tf.convert.torch_writer import write_torch_tensors
 from adapters_tf.errors import UserError
@@ -14,7 +15,8 @@ from adapters_tf.tasks.task import Task
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 MOODS = Task("my moods", "classification", ("text",), ("sad", "glad")).to_dict()
-SCORE = Task("score", "regression", ("text",), (), ("spearman",)).to_dict()
+# Of --train_file=train.csv: the library cannot hold an adapter of that name.
+SCORE = Task("train", "regression", ("text",), (), ("spearman",)).to_dict()
 SQUAD = Task("squad", "question_answering", ("question", "context")).to_dict()
 GENRES = Task("genres", "multi_label", ("text",), ("war", "love")).to_dict()
 NAMES = Task("names", "token_classification", ("0",), ("O", "B-PER", "I-PER")).to_dict()
@@ -102,7 +104,8 @@ def test_it_computes_what_adapters_of_ours_do(made, fixtures, tmp_path, peer, in
         expected[folder] = np.asarray(model(inputs))
     assert set(lines) == {
         "The base computes the tanh form of GELU. For the same outputs load it there "
-        "with from_pretrained(..., hidden_act='gelu_new')."
+        "with from_pretrained(..., hidden_act='gelu_new').",
+        "Its name there is train-task: torch keeps train for itself.",
     }
     said = peer(
         OUTPUTS, fixtures / "base", tmp_path / "out.npz", "gelu_new", *expected
@@ -116,12 +119,84 @@ def test_it_computes_what_adapters_of_ours_do(made, fixtures, tmp_path, peer, in
             if task is MOODS:
                 assert "my-moods" in line
                 assert "'label2id': {'glad': 1, 'sad': 0}" in line
+            assert (task is SCORE) == ("train-task" in line)
             theirs = outputs[f"{folder}{safe}"].reshape(ours.shape)
             if task is SQUAD:
                 mask = inputs["padding_mask"][:, :, None]
                 theirs, ours = theirs * mask, ours * mask
             assert np.abs(theirs).max() > 0.3
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
+
+
+def test_names_that_torch_has_in_use(peer):
+    code = "import torch; print(*dir(torch.nn.ModuleDict()))"
+    names = {name for name in peer(code).split() if not name.startswith("_")}
+    assert names <= TAKEN_NAMES and {"train", "to"} <= names
+    code = """
+import sys, torch
+for name in sys.argv[1:]:
+    modules = torch.nn.ModuleDict()
+    try:
+        modules[name] = torch.nn.Linear(1, 1)
+    except KeyError as error:
+        print(name, error)
+"""
+    said = peer(code, "train", "_apply", "__dict__", "train-task", "Train", "x_")
+    assert [line.split()[0] for line in said.splitlines()] == [
+        *("train", "_apply", "__dict__")
+    ]
+
+
+STATIC_HEADS = """
+import sys
+from pathlib import Path
+import adapters, make_fixtures as m, numpy as np, torch, transformers
+base, folder, out, *classes = sys.argv[1:]
+arrays = {}
+for seed, (name, labels) in enumerate(c.split("=") for c in classes):
+    labels = {label: i for i, label in enumerate(labels.split(","))}
+    names = {i: label for label, i in labels.items()}
+    config = transformers.BertConfig(**m.SIZES, id2label=names, label2id=labels)
+    net = getattr(transformers, name).from_pretrained(base, config=config)
+    adapters.init(net)
+    net.add_adapter("mine", config=adapters.DoubleSeqBnConfig(reduction_factor=4))
+    net.set_active_adapters("mine")
+    parts = {
+        k.replace(".", "_"): v
+        for k, v in net.named_modules()
+        if k.endswith("adapters.mine") or k in ("classifier", "qa_outputs")
+    }
+    m.randomize(torch.nn.ModuleDict(parts), seed)
+    case = f"{name}_{len(labels)}"
+    net.save_adapter(str(Path(folder, case)), "mine", with_head=True)
+    arrays[case] = m.outputs(net, m.random_inputs())
+np.savez(out, **arrays)
+"""
+
+
+def test_heads_of_transformers_own_classes(base, fixtures, tmp_path, peer, inputs):
+    cases = {
+        "BertForSequenceClassification_3": ("classification", ("bad", "so-so", "good")),
+        "BertForSequenceClassification_1": ("regression", ("LABEL_0",)),
+        "BertForTokenClassification_3": ("token_classification", ("O", "B-X", "I-X")),
+        "BertForQuestionAnswering_2": ("question_answering", ("a", "b")),
+    }
+    arguments = [f"{k[:-2]}={','.join(labels)}" for k, (_, labels) in cases.items()]
+    out = tmp_path / "out.npz"
+    peer(STATIC_HEADS, fixtures / "base", tmp_path, out, *arguments)
+    for case, theirs in np.load(out).items():
+        kind, labels = cases[case]
+        folder = tmp_path / f"ours_{case}"
+        convert_from_adapterhub(tmp_path / case, base, folder, seq_length=12)
+        adapter = adapters_tf.load_adapter(folder)
+        assert (adapter.kind, adapter.task["name"]) == (kind, "mine")
+        if "num_classes" in adapter.head:
+            assert adapter.task["labels"] == list(labels)
+        ours = np.asarray(adapters_tf.load_model(folder)(inputs))
+        theirs = theirs.reshape(ours.shape)
+        assert np.abs(theirs).max() > 0.3
+        mask = inputs["padding_mask"][:, :, None] if ours.ndim == 3 else 1
+        np.testing.assert_allclose(ours * mask, theirs * mask, rtol=0, atol=2e-5)
 
 
 def test_torch_reads_what_we_write_and_we_read_what_it_writes(peer, tmp_path):

@@ -9,6 +9,7 @@ import safetensors.numpy
 import adapters_tf
 from adapters_tf.convert import convert_from_adapterhub, convert_to_adapterhub
 from adapters_tf.convert.adapterhub_config import reduction_factor
+from adapters_tf.convert.adapterhub_name import check_name, name_of_task
 from adapters_tf.convert.torch_file import read_torch_tensors
 from adapters_tf.errors import UserError
 from adapters_tf.tasks.task import Task
@@ -152,6 +153,46 @@ def test_another_base_or_name_is_refused(imported, fixtures, tmp_path):
     with pytest.raises(UserError, match=r"letters, digits, _ and -.*'a\.b'"):
         convert_to_adapterhub(imported("pfeiffer"), out, name="a.b")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("train", "train-task"),  # of --train_file=train.csv
+        ("to", "to-task"),
+        ("_x", "x"),
+        ("__dict__", "dict__"),
+        ("_type", "type-task"),
+        ("_", "task"),
+        ("training data", "training-data"),
+        ("Train", "Train"),
+    ],
+)
+def test_names_that_torch_has_in_use(task, name):
+    lines = []
+    assert name_of_task(task, lines.append) == name
+    said = [f"Its name there is {name}: torch keeps {task} for itself."]
+    assert lines == ([] if task in ("training data", "Train") else said)
+    check_name(name)
+    if lines:
+        rule = f"ModuleDict, where the library.*Received: '{task}'.*such as '{name}'"
+        with pytest.raises(UserError, match=rule):
+            check_name(task)
+
+
+def test_the_name_of_a_file_for_training(made, tmp_path):
+    train = Task("train", "classification", ("text",), ("sad", "glad")).to_dict()
+    _, path = made(train, adapters_tf.AdapterConfig(4), {"num_classes": 2})
+    lines = []
+    convert_to_adapterhub(path, tmp_path / "hub", say=lines.append)
+    assert lines == ["Its name there is train-task: torch keeps train for itself."]
+    for file in ("adapter_config.json", "head_config.json"):
+        assert json.loads((tmp_path / "hub" / file).read_text())["name"] == "train-task"
+    tensors = safetensors.numpy.load_file(tmp_path / "hub" / "model_head.safetensors")
+    assert set(tensors) == {"heads.train-task.1.weight", "heads.train-task.1.bias"}
+    with pytest.raises(UserError, match="Received: 'eval'; choose another one with na"):
+        convert_to_adapterhub(path, tmp_path / "other", name="eval")
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_adapter_that_does_not_say_its_base(made, base, tmp_path):

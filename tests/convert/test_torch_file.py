@@ -190,6 +190,49 @@ def test_tensors_that_lie_are_refused(changed, message, tmp_path):
         read_torch_tensors(path)
 
 
+def shared(tmp_path, names):
+    """A file of 64 KiB of numbers that all these tensors have, and one more tensor."""
+    from adapters_tf.convert.torch_writer import _text
+
+    numbers = np.arange(2**14, dtype="<f4")
+    body = tensor(shape=(2**14,), count=2**14)
+    parts = b"".join(_text(name) + body for name in names[:-1])
+    parts += _text("other") + tensor(key="1") + _text(names[-1]) + body
+    data = pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK + parts
+    data += pickle.SETITEMS + pickle.STOP
+    files = {"x/data.pkl": data, "x/data/0": numbers.tobytes(), "x/data/1": NUMBERS}
+    return archive(tmp_path / "file", files), numbers
+
+
+def test_shared_numbers_are_read_once(tmp_path, monkeypatch):
+    # As the embeddings and the output layer of a language model share them.
+    path, numbers = shared(tmp_path, ["a", "b", "c"])
+    names, read = [], zipfile.ZipFile.read
+
+    def counted(self, name, *args):
+        names.append(name)
+        return read(self, name, *args)
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", counted)
+    tensors = read_torch_tensors(path)
+    assert list(tensors) == ["a", "b", "other", "c"]
+    assert names.count("x/data/0") == names.count("x/data/1") == 1
+    for name in ("a", "b", "c"):
+        np.testing.assert_array_equal(tensors[name], numbers)
+    tensors["a"][0] = 7
+    assert tensors["b"][0] == 0
+
+
+def test_numbers_that_many_tensors_share_are_refused(tmp_path):
+    # 19 MiB of tensors in a file of 0.1 MB; a larger one would fill the memory.
+    path, _ = shared(tmp_path, [f"tensor {i}" for i in range(300)])
+    assert path.stat().st_size < 150_000
+    with pytest.raises(
+        UserError, match="more than 4 times as large as it, with 300 that share part 0"
+    ):
+        read_torch_tensors(path)
+
+
 def test_a_pickle_cannot_change_what_it_was_given(tmp_path):
     # BUILD sets attributes: here of the tensor that was just made.
     state = protocol_2({"shape": (10**9,)})[2:-1]

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from encoders import NAMES, PAIRS, TEXTS
 
+from adapters_tf.data.examples import WordExamples
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.base import export_base
 from adapters_tf.export.byte_pair import without_growing_table
@@ -13,8 +14,11 @@ from adapters_tf.export.preprocessor import PreprocessorFunctions
 from adapters_tf.export.text_inputs import pack_texts
 from adapters_tf.export.versions import create_servable
 from adapters_tf.layers import AdapterConfig
+from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_preprocessor, preprocess_texts
+from adapters_tf.tasks.task import Task
+from adapters_tf.training.predict_texts import LoadedAdapter
 
 LENGTH = 16
 
@@ -110,6 +114,51 @@ def test_servable(encoder_named, name, tmp_path, check_here):
             "input_type_ids": x.get("segment_ids", 0 * x["token_ids"]),
         }
         close(session.run("one", tokens)["score"], models["one"](x))
+
+
+QUESTIONS = Task("facts", "question_answering", ("question", "context"))
+NAMES_OF = Task("names", "token_classification", ("0",), ("O", "B-PER", "I-PER"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["distil_bert", "electra"])
+def test_questions_and_tags(encoder_named, name, tmp_path, check_here):
+    encoder, saved = encoder_named(name), {}
+    export_base(encoder.path, tmp_path / "base", LENGTH)
+    for seed, (task, head) in enumerate(
+        ((QUESTIONS, None), (NAMES_OF, {"num_classes": 3}))
+    ):
+        model = build_model(
+            task.kind, encoder.path, AdapterConfig(4), head=head, seq_length=LENGTH
+        )
+        random = np.random.default_rng(seed)
+        for v in model.trainable_variables:
+            v.assign(random.normal(0, 0.3, v.shape) + v.path.endswith("gamma"))
+        about = {"task": task.to_dict(), "preset": encoder.path}
+        adapter = model.get_adapter(**about, seq_length=LENGTH)
+        save_adapter(adapter, tmp_path / f"{task.name}_adapter")
+        save_adapter_model(adapter, model, tmp_path / task.name)
+        saved[task.name] = tmp_path / task.name
+        if task is QUESTIONS:
+            answers = model.predict((PAIRS, TEXTS), verbose=0)
+    create_servable(tmp_path / "base", saved, tmp_path / "servable")
+    words = WordExamples([tuple(text.split()) for text in TEXTS])
+    records = LoadedAdapter(tmp_path / "names_adapter").predictions(words)
+    texts = np.array(TEXTS, object)
+    with ServingSession(tmp_path / "servable" / "1") as session:
+        inputs = {"text": np.array(PAIRS, object), "text_pair": texts}
+        got = session.run("facts_text", inputs)
+        assert got["answer"].tolist() == [a.text.encode() for a in answers]
+        assert got["answer_start"].tolist() == [a.start for a in answers]
+        close(got["score"], [a.score for a in answers])
+        assert any(a.text for a in answers)
+        got = session.run("names_text", {"text": texts})
+    for record, row, tags in zip(records, got["words"], got["tags"], strict=True):
+        count = len(record["words"])
+        assert row[:count].tolist() == [w.encode() for w in record["words"]]
+        assert tags[:count].tolist() == [t.encode() for t in record["tags"]]
+        assert not any(row[count:])
+    assert len({tag for record in records for tag in record["tags"]}) > 1
 
 
 def close(got, expected):

@@ -23,6 +23,7 @@ from adapters_tf.models.backbones import XLMRobertaAdapterBackbone
 from adapters_tf.models.build import build_model, load_model
 from adapters_tf.models.fingerprint import base_fingerprint
 from adapters_tf.models.frozen_prefix import FrozenPrefix
+from adapters_tf.models.hugging_face_config import LAYER_NORM_EPS
 from adapters_tf.models.presets import (
     load_backbone,
     load_preprocessor,
@@ -75,6 +76,19 @@ def test_equals_plain_bit_for_bit(encoder, adapter):
     plain = backbone.to_plain()
     assert type(plain) is type(encoder.plain)
     assert base_fingerprint(plain) == backbone.fingerprint
+
+
+def test_epsilons_are_those_that_configurations_are_compared_with(encoder):
+    norms = [
+        layer
+        for layer in encoder.plain._flatten_layers()
+        if isinstance(layer, keras.layers.LayerNormalization)
+    ]
+    model_type = encoder.name.replace("_", "-")
+    expected = 1e-12 if model_type == "distil-bert" else LAYER_NORM_EPS[model_type]
+    assert {norm.epsilon for norm in norms} == {expected}
+    assert len(norms) == 1 + 2 * encoder.num_blocks
+    assert LAYER_NORM_EPS["bert"] == 1e-12
 
 
 def test_every_call_of_a_block_has_its_adapters(encoder):
@@ -324,16 +338,34 @@ def test_shared_blocks(tmp_path, groups, inner, calls, layers, frozen):
     np.testing.assert_array_equal(prefix.upper(parts), model(x))
 
 
-def test_questions(encoder_named):
-    encoder = encoder_named("distil_bert")
+@pytest.mark.parametrize("name", ["distil_bert", "electra"])
+def test_questions(name, encoder_named):
+    encoder = encoder_named(name)
     model = build_model("question_answering", encoder.path, ADAPTER, seq_length=16)
     answers = model.predict((["a film ?"] * 4, TEXTS), verbose=0)
     for answer, text in zip(answers, TEXTS, strict=True):
         assert answer.text and text.startswith(answer.text, answer.start)
-    for name in ("roberta", "xlm_roberta", "albert"):
-        path = encoder_named(name).path
-        with pytest.raises(UserError, match="needs a base with a WordPiece tokenizer"):
-            build_model("question_answering", path, ADAPTER, seq_length=16)
+
+
+def test_tags(encoder_named):
+    # DistilBERT's are in test_token_classifier.py.
+    model = build_model(
+        "token_classification",
+        encoder_named("electra").path,
+        ADAPTER,
+        head={"num_classes": 3},
+        seq_length=16,
+    )
+    sentences = [["the", "film", "was", "good"], ["bad", "plot"]]
+    model.fit(sentences, [[0, 1, 0, 2], [2, 0]], batch_size=2, verbose=0)
+    assert [len(tags) for tags in model.predict(sentences, verbose=0)] == [4, 2]
+
+
+@pytest.mark.parametrize("name", ["roberta", "xlm_roberta", "albert"])
+def test_questions_on_other_tokenizers(name, encoder_named):
+    path = encoder_named(name).path
+    with pytest.raises(UserError, match="needs a base with a WordPiece tokenizer"):
+        build_model("question_answering", path, ADAPTER, seq_length=16)
 
 
 def test_byte_pairs_are_the_same_outside_of_a_graph(encoder_named):

@@ -1,6 +1,7 @@
 """Loading bases and preprocessors, and what cannot be loaded."""
 
 import json
+import shutil
 from pathlib import Path
 
 import keras_hub
@@ -239,6 +240,64 @@ def test_an_activation_that_would_be_taken_for_gelu(hugging_face_directory):
     config.write_text(text.replace('"hidden_act": "gelu"', '"hidden_act": "relu"'))
     with pytest.raises(UserError, match="form of GELU.*Received: hidden_act='relu'"):
         load_backbone(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("layer_norm_eps", 1e-5),
+        ("position_embedding_type", "relative_key"),
+        ("position_embedding_type", None),
+    ],
+)
+def test_what_keras_hub_has_built_in(hugging_face_directory, name, value):
+    path = Path(hugging_face_directory()) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    message = f"{name} must be .*hub's bert has built in. Received: {name}={value!r} in"
+    with pytest.raises(UserError, match=message):
+        load_backbone(str(path.parent))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"model_type": "roberta"},
+            "must be 1e-05, .* Received: layer_norm_eps=1e-12, transformers' default,",
+        ),
+        ({"model_type": "roberta", "layer_norm_eps": 1e-12}, "must be 1e-05, .*=1e-12"),
+        (
+            {"model_type": "xlm-roberta", "layer_norm_eps": 1e-12},
+            "keras-hub's xlm-roberta has built in. Received: layer_norm_eps=1e-12 in",
+        ),
+        ({"model_type": "albert", "layer_norm_eps": 1e-5}, "must be 1e-12, .*=1e-05"),
+        (
+            {
+                "model_type": "roberta",
+                "layer_norm_eps": 1e-5,
+                "position_embedding_type": "relative_key_query",
+            },
+            "position_embedding_type must be 'absolute'",
+        ),
+        # Right so far: what is missed next are the sizes.
+        ({"model_type": "roberta", "layer_norm_eps": 1e-5}, "loaded: 'vocab_size'"),
+        ({"model_type": "albert"}, "loaded: 'vocab_size'"),
+        # Which transformers does not read there either.
+        ({"model_type": "distilbert", "layer_norm_eps": 1}, "loaded: 'vocab_size'"),
+    ],
+)
+def test_what_keras_hub_has_built_in_elsewhere(config, message, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=message):
+        load_backbone(str(tmp_path))
+
+
+def test_damaged_tokenizer_config(saved_preset, tmp_path):
+    path = shutil.copytree(saved_preset, tmp_path / "p")
+    for text in ("{", "[]", "[" * 200_000):
+        (path / "tokenizer_config.json").write_text(text)
+        with pytest.raises(UserError, match="could not be loaded: "):
+            load_preprocessor(str(path))
 
 
 def three_texts(preprocessor, *texts):
