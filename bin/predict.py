@@ -16,10 +16,11 @@ from adapters_tf.bin.data_flags import FORMAT_FLAGS
 from adapters_tf.bin.program import Groups, require, run
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
-from adapters_tf.training.predict_file import PredictionFile
+from adapters_tf.training.predict_file import PredictionFile, require_new
 from adapters_tf.training.predict_texts import LoadedAdapter
 from adapters_tf.training.predict_together import AdaptersTogether
 from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.steady_rows import SteadyRows, about_file
 
 _BATCHES_OF_A_WINDOW = 64
 _Predict = Callable[[Any], list[dict[str, Any]]]
@@ -46,34 +47,24 @@ def main(flags: Any) -> None:
     """Predict and write."""
     require(flags, "adapter", "file", "output")
     output = Path(flags.output)
-    if output.exists() and not flags.overwrite:
-        raise UserError(
-            f"--output must be a new file. {flags.output!r} exists; give --overwrite "
-            "to replace it."
-        )
+    require_new(output, flags.overwrite)
     directories = named_adapters(flags.adapter)
     if directories == {flags.adapter: flags.adapter}:
         predict, loaded = _predict_one(flags)
     else:
         predict, loaded = _predict_together(flags, directories)
-    rows = stream_rows(flags, loaded)
+    rows = SteadyRows(flags.file, lambda: stream_rows(flags, loaded))
     settings = {
-        "file": _about_file(flags.file),
+        "file": rows.about,
         "adapters": {
-            name: [_about_file(str(p)) for p in sorted(Path(directory).iterdir())]
+            name: [about_file(p) for p in sorted(Path(directory).iterdir())]
             for name, directory in directories.items()
         },
         **{name: flags[name].value for name in ("preset", "batch_size", *FORMAT_FLAGS)},
     }
     window = _BATCHES_OF_A_WINDOW * flags.batch_size
-    PredictionFile(output, settings, window).write(rows, predict)
+    PredictionFile(output, settings, window, flags.overwrite).write(rows, predict)
     print(f"{len(rows)} predictions in {flags.output}")
-
-
-def _about_file(path: str) -> list[Any]:
-    """What shows that a file is the one that it was."""
-    about = os.stat(path)
-    return [os.path.abspath(path), about.st_size, about.st_mtime_ns]
 
 
 def _predict_one(flags: Any) -> tuple[_Predict, LoadedAdapter]:

@@ -130,9 +130,11 @@ def main(flags: Any, argv: Sequence[str] | None = None) -> None:
         argv: The flags as they were given, for workers; by default `sys.argv`'s.
     """
     argv = sys.argv[1:] if argv is None else argv
-    sweep, cache = sweep_from_flags(flags), cache_config(flags)
+    sweep = sweep_from_flags(flags)
     if flags.workers < 1:
         raise UserError(f"--workers must be 1 or more. Received: {flags.workers}")
+    # A worker has the flags of the sweep that started it.
+    cache = dataclasses.replace(cache_config(flags), processes=flags.workers)
     if flags.worker:
         if not flags.chief:
             raise UserError("--worker needs --chief=host:port.")

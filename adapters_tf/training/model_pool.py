@@ -142,7 +142,8 @@ class ModelPool:
             return prepare(rows, model.preprocessor)
         key = (id(rows), job.preset, job.seq_length)
         if key not in self._prepared:
-            # With the rows, lest others get their id.
+            # With the rows, lest others get their id. None is removed: a sweep holds
+            # its tasks' rows anyway, and each task comes round for every method.
             self._prepared[key] = (rows, prepare(rows, model.preprocessor))
         return self._prepared[key][1]
 

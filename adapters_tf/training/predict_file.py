@@ -7,23 +7,27 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from adapters_tf.errors import UserError
 from adapters_tf.training.run_dir import write_json
+from adapters_tf.training.steady_rows import Windows
 
 _SECONDS_BETWEEN_LINES = 10
 _CHUNK = 1 << 20
 
 
-class Windows(Protocol):
-    """Rows that are read some at a time, such as a `RowStream`."""
+def require_new(path: Path, overwrite: bool) -> None:
+    """Refuse an output that is there, unless it shall be replaced.
 
-    def __len__(self) -> int:
-        """Number of all rows."""
-
-    def windows(self, size: int, start: int = 0) -> Iterator[Any]:
-        """The rows from `start` on, `size` at a time."""
+    Raises:
+        UserError: It is there.
+    """
+    if path.exists() and not overwrite:
+        raise UserError(
+            f"--output must be a new file. {str(path)!r} exists; give --overwrite to "
+            "replace it."
+        )
 
 
 class PredictionFile:
@@ -38,16 +42,22 @@ class PredictionFile:
         settings: All that the predictions follow from, as JSON values. What was kept
             of other settings is not used.
         window: Rows at a time.
+        overwrite: Replace the file if it is there.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], settings: dict[str, Any], window: int
+        self,
+        path: str | os.PathLike[str],
+        settings: dict[str, Any],
+        window: int,
+        overwrite: bool = False,
     ) -> None:
         self._path = Path(path)
         self._partial = self._path.with_name(f".{self._path.name}.partial")
         self._about = self._path.with_name(f".{self._path.name}.partial.json")
         self._settings = {**settings, "window": window}
         self._window = window
+        self._overwrite = overwrite
 
     def write(
         self, rows: Windows, predict: Callable[[Any], Sequence[dict[str, Any]]]
@@ -62,39 +72,71 @@ class PredictionFile:
             How many rows were there already.
 
         Raises:
-            UserError: if the place cannot be written, or another process writes it.
+            UserError: if the place cannot be written, is taken, or another process
+                writes it; or if there are more or fewer predictions than rows.
         """
-        try:
-            with self._open() as file:
+        with self._open() as file:
+            with self._writing():
                 start = self._resume(file)
-                if start:
-                    print(f"going on behind row {start:,} of {len(rows):,}", flush=True)
-                self._predict(file, rows, predict, start)
+            if start:
+                print(f"going on behind row {start:,} of {len(rows):,}", flush=True)
+            done = self._predict(file, rows, predict, start)
+            with self._writing():
+                if done != len(rows):
+                    file.truncate(0)  # of which rows they are is not known
+                    raise UserError(
+                        f"{str(self._path)!r} must get a prediction for each of "
+                        f"{len(rows):,} rows. Received: {done:,}; did the file of rows "
+                        "change meanwhile? Nothing is kept; the same command begins "
+                        "anew."
+                    )
+                os.fsync(file.fileno())
                 os.replace(self._partial, self._path)
                 self._about.unlink(missing_ok=True)
+        return start
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Around what concerns the output; rows and models have errors of their own."""
+        try:
+            yield
         except OSError as error:
             raise UserError(
                 f"--output {str(self._path)!r} could not be written: {error.strerror}"
             ) from error
-        return start
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
-        with open(self._partial, "a+b") as file:
+        with self._writing():
+            file = self._locked()
+        try:
+            # Again: who held the lock may have made it.
+            require_new(self._path, self._overwrite)
+            yield file
+        finally:
+            with self._writing(), file:
+                # Nothing to go on from: leave nothing.
+                empty = not os.fstat(file.fileno()).st_size
+                if empty and _is(file, self._partial):
+                    self._about.unlink(missing_ok=True)
+                    self._partial.unlink(missing_ok=True)
+
+    def _locked(self) -> IO[bytes]:
+        """The unfinished file, which no other process writes."""
+        while True:
+            file = open(self._partial, "a+b")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                file.close()
                 raise UserError(
                     f"Another process is writing {str(self._path)!r}. Wait for it, or "
                     "choose another output."
                 ) from None
-            try:
-                yield file
-            finally:
-                # Nothing to go on from: leave nothing.
-                if self._partial.exists() and not self._partial.stat().st_size:
-                    self._about.unlink(missing_ok=True)
-                    self._partial.unlink(missing_ok=True)
+            if _is(file, self._partial):
+                return file
+            # Between the two calls it has got its final name, or was removed.
+            file.close()
 
     def _resume(self, file: IO[bytes]) -> int:
         """Cut the file behind its last whole window; returns the rows before that."""
@@ -125,16 +167,26 @@ class PredictionFile:
         rows: Windows,
         predict: Callable[[Any], Sequence[dict[str, Any]]],
         start: int,
-    ) -> None:
+    ) -> int:
+        """Append what is missing; returns how many rows there are then."""
         done, began, shown = start, time.monotonic(), time.monotonic()
         for window in rows.windows(self._window, start):
             records = predict(window)
             text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
-            file.write(text.encode())
-            file.flush()
+            with self._writing():
+                file.write(text.encode())
+                file.flush()
             done += len(records)
             if time.monotonic() - shown > _SECONDS_BETWEEN_LINES:
                 shown = time.monotonic()
                 speed = (done - start) / (shown - began)
                 print(f"{done:,} of {len(rows):,} rows, {speed:,.0f}/s", flush=True)
-        os.fsync(file.fileno())
+        return done
+
+
+def _is(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is the one that has this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -23,7 +23,6 @@ from adapters_tf.training.prefix_cache.hidden_states import (
     HiddenStatesComputer,
 )
 from adapters_tf.training.prefix_cache.memory_store import MemoryStore
-from adapters_tf.training.prefix_cache.row_keys import row_keys
 
 # Rows whose hidden states are held at a time.
 _WINDOW = 1024
@@ -115,9 +114,9 @@ class AdaptersTogether:
         if not self._computers:
             return {}
         first = next(iter(self._computers.values()))
-        keys, store = row_keys(first.prefix, features), MemoryStore(0)
-        rows = list({key: row for row, key in enumerate(keys)}.values())
-        for some in first(features, rows):
+        # Of this window alone, where its number names a row.
+        keys, store = [b"%d" % row for row in range(len(features))], MemoryStore(0)
+        for some in first(features, range(len(features))):
             store.put((keys[row], value) for row, value in some)
         return {
             model: HiddenStates(features, keys, store, compute)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ class WriteRows(beam.DoFn):
         (number, part), found = element
         records = [record for _, record in sorted(found, key=lambda pair: pair[0])]
         path = self._directory / f"part-{number:05d}-{part:08d}.jsonl"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        # Containers on one file system may have the same process number.
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         with open(temporary, "w", encoding="utf-8") as file:
             for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")

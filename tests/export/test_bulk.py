@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from typing import get_args
 
 import numpy as np
@@ -199,6 +200,28 @@ def test_a_text_with_the_separator_is_refused(bulk_servable, tmp_path):
     with pytest.raises(DataError, match=r"U\+001E.*rows\.jsonl, row 2.*a space, or"):
         predict_in_bulk(job)
     assert not output.exists()
+
+
+@needs_beam
+def test_no_two_workers_write_under_one_name(tmp_path, monkeypatch):
+    from adapters_tf.export.bulk.pipeline import WriteRows
+
+    names, replace = [], os.replace
+
+    def record(source, target):
+        names.append(source.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", record)
+    # As processes of two containers, which may have one number.
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    for _ in range(2):
+        rows = [(1, {"score": 0.5}), (0, {"score": 0.25})]
+        assert list(WriteRows(str(tmp_path)).process(((0, 2), rows))) == [2]
+    assert len(set(names)) == 2
+    assert all(name.startswith(".part-") for name in names)  # to be found if left
+    assert [path.name for path in tmp_path.iterdir()] == ["part-00000-00000002.jsonl"]
+    assert [r["score"] for r in parts(tmp_path)[0]] == [0.25, 0.5]
 
 
 def test_separator():

@@ -19,7 +19,7 @@ from adapters_tf.training.prefix_cache.hidden_states import (
 )
 from adapters_tf.training.prefix_cache.memory_store import MemoryStore
 from adapters_tf.training.prefix_cache.room import free_disk, free_memory
-from adapters_tf.training.prefix_cache.row_keys import FORMAT, row_keys
+from adapters_tf.training.prefix_cache.row_keys import FORMAT
 from adapters_tf.training.prefix_cache.store import Store, StoreFailed
 from adapters_tf.training.strategy import is_tpu, num_workers
 
@@ -50,6 +50,7 @@ class PrefixCache:
         self._shared = shared
         self._memory: MemoryStore | None = None
         self._disk: DiskStore | None = None
+        self._computer: HiddenStatesComputer | None = None
 
     def rows(
         self, prefix: FrozenPrefix | None, parts: Sequence[Features], passes: int
@@ -61,7 +62,8 @@ class PrefixCache:
 
         Args:
             prefix: The model, cut above the blocks below everything that it trains;
-                `None` if there is no such block.
+                `None` if there is no such block. The same object for the same model,
+                so that nothing is traced and hashed again.
             parts: The rows, in parts such as training and dev rows.
             passes: How often they will be read.
 
@@ -76,6 +78,7 @@ class PrefixCache:
         if mode == "off":
             return list(parts)
         if prefix is None:
+            self._computer = None  # nor the model that it was for
             if mode != "auto":
                 print(
                     f"cache={mode} has nothing to keep: the lowest block, or what is "
@@ -83,8 +86,8 @@ class PrefixCache:
                     flush=True,
                 )
             return list(parts)
-        compute = HiddenStatesComputer(prefix)
-        keys = [row_keys(prefix, part) for part in parts]
+        compute = self._computer_of(prefix)
+        keys = [compute.keys(part) for part in parts]
         size = prefix.hidden_dim * compute.dtype.itemsize
         sizes = {
             key: int(length) * size
@@ -104,6 +107,14 @@ class PrefixCache:
             for part, names in zip(parts, keys, strict=True)
         ]
 
+    def _computer_of(self, prefix: FrozenPrefix) -> HiddenStatesComputer:
+        # The fingerprint of the last model is taken again, and for that model alone:
+        # other base weights come as another model, with a prefix of its own, and what
+        # lies below a cut is neither trained nor set with an adapter.
+        if self._computer is None or self._computer.prefix is not prefix:
+            self._computer = HiddenStatesComputer(prefix)
+        return self._computer
+
     def _mode(self, passes: int) -> str:
         mode = self.config.mode
         strategy = tf.distribute.get_strategy()
@@ -122,7 +133,9 @@ class PrefixCache:
     def _room(self, mode: str, sizes: dict[bytes, int]) -> Store | None:
         """Where there is room for all of these values."""
         tried = []
-        if mode in ("auto", "memory"):
+        # Of several processes each would compute, and keep, all of it by itself.
+        alone = self.config.processes == 1
+        if mode == "memory" or (mode == "auto" and alone):
             memory = self._memory_store()
             absent = memory.missing(sizes)
             if memory.reserve(sizes, sum(sizes[key] for key in absent)):
@@ -151,7 +164,9 @@ class PrefixCache:
             self._memory = MemoryStore(0)
         # Of what is free without the cache itself, which only grows in here.
         free = free_memory() + self._memory.num_bytes
-        self._memory.limit = int(free / 2 if limit is None else limit * 1e9)
+        most = free / 2 if limit is None else limit * 1e9
+        # The others may look at the same free memory at the same time.
+        self._memory.limit = int(most / self.config.processes)
         return self._memory
 
     def _disk_store(self) -> DiskStore:

@@ -1,5 +1,6 @@
 """Rows as the hidden states under a model's lowest trained block."""
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import ml_dtypes
@@ -9,6 +10,7 @@ from absl import logging
 
 from adapters_tf.models.features import Features, padded_length
 from adapters_tf.models.frozen_prefix import HIDDEN_STATES, PADDING_MASK, FrozenPrefix
+from adapters_tf.training.prefix_cache.row_keys import RowKeys
 from adapters_tf.training.prefix_cache.store import Store, StoreFailed
 
 _BATCH = 32
@@ -17,14 +19,15 @@ _TOKENS = tf.TensorSpec([None, None], tf.int32)
 
 
 class HiddenStatesComputer:
-    """Computes rows' hidden states, each as if it were the only row.
+    """Computes rows' hidden states, each as if it were the only row, and names them.
 
     Batches have one size and rows of like length alone, so that a row's numbers do
     not depend on the rows beside it: a run that goes on, or reads some rows and
     computes others, has the same bits.
 
     Args:
-        prefix: The model, cut.
+        prefix: The model, cut. What lies below must stay as it is, as no method of
+            tuning trains it: its graph is traced once, and its weights are hashed once.
     """
 
     def __init__(self, prefix: FrozenPrefix) -> None:
@@ -38,6 +41,11 @@ class HiddenStatesComputer:
             lambda x: prefix.lower(x, training=False),
             input_signature=[{name: _TOKENS for name in prefix.lower.input}],
         )
+
+    @functools.cached_property
+    def keys(self) -> RowKeys:
+        """Names rows' hidden states; see `RowKeys`."""
+        return RowKeys(self.prefix)
 
     def __call__(
         self, features: Features, rows: Sequence[int]
@@ -68,7 +76,7 @@ class HiddenStates:
 
     Args:
         features: The rows.
-        keys: Their keys; see `row_keys`.
+        keys: Their names in the store.
         store: Where their hidden states are. What is not there, or not intact, is
             computed.
         compute: Computes them.

@@ -13,9 +13,15 @@ from adapters_tf.data.batches import train_batches
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.adapter_backbone import (
+    BertAdapterBackbone,
+    ExactGeluBertAdapterBackbone,
+)
 from adapters_tf.models.features import Features
+from adapters_tf.models.fingerprint import prefix_fingerprint
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
+from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.task import Task, TaskData
 from adapters_tf.training.config import TrainConfig, TrainJob
@@ -24,6 +30,7 @@ from adapters_tf.training.job import run_job
 from adapters_tf.training.model_pool import ModelPool, build_task_model
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache import cache as cache_module
+from adapters_tf.training.prefix_cache import row_keys as row_keys_module
 from adapters_tf.training.prefix_cache.cache import PrefixCache
 from adapters_tf.training.prefix_cache.config import CacheConfig
 from adapters_tf.training.prefix_cache.disk_store import DiskStore
@@ -31,7 +38,7 @@ from adapters_tf.training.prefix_cache.hidden_states import (
     HiddenStates,
     HiddenStatesComputer,
 )
-from adapters_tf.training.prefix_cache.row_keys import row_keys
+from adapters_tf.training.prefix_cache.row_keys import RowKeys
 from adapters_tf.training.prefix_cache.store import StoreFailed
 from adapters_tf.training.trainer import AdapterTrainer
 
@@ -203,21 +210,76 @@ def test_a_row_s_states_do_not_depend_on_the_rows_beside_it(features):
 
 def test_keys_are_of_tokens_and_of_what_lies_below(features, other_preset):
     model, rows = features
-    prefix = FrozenPrefix(model)
-    keys = row_keys(prefix, rows)
+    row_keys = RowKeys(FrozenPrefix(model))
+    keys = row_keys(rows)
     assert len(set(keys)) == 20
     # Other rows of the same tokens, and other trained values, have the same.
     for variable in model.trainable_variables:
         variable.assign(variable + 1)
     part = prepare(Examples((TEXTS[4:6],)), model.preprocessor).features
-    assert row_keys(prefix, part) == keys[4:6]
+    assert row_keys(part) == RowKeys(FrozenPrefix(model))(part) == keys[4:6]
     segments = dataclasses.replace(rows, segment_ids=1 - rows.segment_ids)
-    assert not set(row_keys(prefix, segments)) & set(keys)
+    assert not set(row_keys(segments)) & set(keys)
     # One row of two rows' tokens.
     joined = Features(rows.token_ids, rows.segment_ids, rows.offsets[[0, 2, 20]])
-    assert not set(row_keys(prefix, joined)) & set(keys)
+    assert not set(row_keys(joined)) & set(keys)
     base = build_task_model(make_job(other_preset), TASK)
-    assert not set(row_keys(FrozenPrefix(base), rows)) & set(keys)
+    assert not set(RowKeys(FrozenPrefix(base))(rows)) & set(keys)
+
+
+def test_keys_are_of_how_it_is_computed(features, tiny_preset):
+    model, rows = features
+    weights = {v.path: v.numpy() for v in model.backbone.weights}
+
+    def copy(cls, **changes):
+        """The same bytes in another backbone."""
+        backbone = cls.from_config(model.backbone.get_config() | changes)
+        for variable in backbone.weights:
+            variable.assign(weights[variable.path].reshape(variable.shape))
+        return AdapterTextClassifier(backbone, 2)
+
+    half = make_job(tiny_preset, precision="mixed_bfloat16")
+    models = [
+        model,
+        copy(ExactGeluBertAdapterBackbone),
+        copy(BertAdapterBackbone, num_heads=4),
+        build_task_model(half, TASK),
+    ]
+    keys = [RowKeys(FrozenPrefix(m))(rows) for m in models]
+    assert len(set(sum(keys, []))) == 4 * 20
+    assert RowKeys(FrozenPrefix(copy(BertAdapterBackbone)))(rows) == keys[0]
+
+
+def test_windows_of_rows_are_traced_and_hashed_once(features, tmp_path, monkeypatch):
+    model, rows = features
+    hashed, computers = [], set()
+    monkeypatch.setattr(
+        row_keys_module,
+        "prefix_fingerprint",
+        lambda *args: hashed.append(args) or prefix_fingerprint(*args),
+    )
+    cache = PrefixCache(CacheConfig("disk", directory=str(tmp_path)))
+    prefix = FrozenPrefix(model)
+    for start in range(0, 20, 5):
+        part = prepare(Examples((TEXTS[start : start + 5],)), model.preprocessor)
+        (kept,) = cache.rows(prefix, [part.features, part.features], 1)[:1]
+        computers.add(kept._compute)
+    (compute,) = computers
+    assert compute._run.experimental_get_tracing_count() == 1
+    assert len(hashed) == 1
+
+
+def test_models_of_several_bases_take_turns(features, other_preset):
+    model, rows = features
+    other = build_task_model(make_job(other_preset), TASK)
+    cache, found = PrefixCache(CacheConfig("memory")), []
+    x = rows.batch(np.arange(20))
+    for one in (model, other, model):
+        (kept,) = cache.rows(FrozenPrefix(one), [rows], 2)
+        expected = FrozenPrefix(one).lower(x) * x["padding_mask"][..., None]
+        found.append(kept.batch(np.arange(20))["hidden_states"])
+        np.testing.assert_allclose(found[-1], expected, rtol=0, atol=1e-5)
+    assert np.abs(found[0] - found[1]).max() > 0.1
 
 
 def test_damage_on_disk_is_computed_anew(run, tmp_path, warnings):
@@ -229,6 +291,22 @@ def test_damage_on_disk_is_computed_anew(run, tmp_path, warnings):
     path.write_bytes(data)
     exactly(run("disk"), whole)
     assert any("damaged" in line for line in warnings())
+
+
+def test_the_next_trial_after_damage_has_a_new_file(features, tmp_path, warnings):
+    model, rows = features
+    cache = PrefixCache(CacheConfig("disk", directory=str(tmp_path)))
+    prefix = FrozenPrefix(model)
+
+    def is_kept():
+        return isinstance(cache.rows(prefix, [rows], 2)[0], HiddenStates)
+
+    assert is_kept()
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"no database" * 1000)
+    assert [is_kept(), is_kept()] == [False, True]
+    assert path.exists()
+    assert "damaged" in warnings()[0]
 
 
 def test_a_full_disk_ends_the_cache_and_not_the_run(run, monkeypatch, warnings):
@@ -273,6 +351,22 @@ def test_auto(features, monkeypatch, tmp_path, capsys):
         assert line in capsys.readouterr().out
 
 
+def test_processes_share_the_disk_and_divide_the_memory(
+    features, monkeypatch, tmp_path
+):
+    model, rows = features
+    config = CacheConfig("auto", directory=str(tmp_path), processes=2)
+    (kept,) = PrefixCache(config).rows(FrozenPrefix(model), [rows], 2)
+    assert isinstance(kept._store, DiskStore)
+    monkeypatch.setattr(cache_module, "free_memory", lambda: 8_000)
+
+    def limit(*args):
+        cache = PrefixCache(CacheConfig("memory", *args, processes=4))
+        return cache._memory_store().limit
+
+    assert [limit(), limit(2)] == [1_000, 500_000_000]
+
+
 def test_predictions_of_hidden_states(features):
     model, rows = features
     cache = PrefixCache(CacheConfig("memory"))
@@ -287,6 +381,8 @@ def test_bad_settings():
         CacheConfig("on")
     with pytest.raises(UserError, match="cache_gb must be above 0. Received: .*=-1"):
         CacheConfig("memory", -1)
+    with pytest.raises(UserError, match="must be 1 or more. Received: processes=0"):
+        CacheConfig(processes=0)
 
 
 def test_several_workers(monkeypatch):

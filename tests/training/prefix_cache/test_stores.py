@@ -151,6 +151,58 @@ def test_a_damaged_file_is_removed(path, damage, warnings):
     assert store.get(KEYS[:1]) == [value(0)]
 
 
+def test_after_damage_the_next_file_is_used_and_left_alone(path, warnings):
+    stores = [DiskStore(path, 10**7) for _ in range(3)]
+    stores[0].put([(KEYS[0], value(0))])
+    # In the file that all of them have open.
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreFailed, match="not a database"):
+        stores[0].missing(KEYS)
+    assert not path.exists()
+    other = DiskStore(path, 10**7)
+    other.put([(KEYS[1], value(1))])
+    for i, store in enumerate(stores, start=2):
+        assert store.get(KEYS[:2]) == [None, value(1)]
+        store.put([(KEYS[i], value(i))])
+    assert other.get(KEYS[:5]) == [None, *map(value, range(1, 5))]
+    # Another process finds the damage first, and makes a new file.
+    with pytest.raises(StoreFailed, match="a damaged page"), stores[0]._connection():
+        path.unlink()
+        DiskStore(path, 10**7).put([(KEYS[5], value(5))])
+        raise TypeError("a damaged page")
+    assert [store.get(KEYS[4:6]) for store in stores] == [[None, value(5)]] * 3
+    assert len(warnings()) == 2
+
+
+def test_room_is_found_without_reading_all_entries(path):
+    store = DiskStore(path, 10**8)
+    steps = []
+    for count in (100, 3_000):
+        store.put((i.to_bytes(20, "big"), b"x") for i in range(count))
+        steps.append(0)
+
+        def count_step():
+            steps[-1] += 1
+
+        store._db.set_progress_handler(count_step, 1)
+        assert store.reserve(KEYS[:10], 10 * 30_000)
+        store._db.set_progress_handler(None, 0)
+    assert 0 < steps[1] < 2 * steps[0]
+
+
+def test_small_values_make_room_again_and_again(path):
+    store = DiskStore(path, 2_000_000)
+    keys = [i.to_bytes(20, "big") for i in range(1_000)]
+    for start in range(0, 1_000, 50):
+        some = keys[start : start + 50]
+        assert store.reserve(some, 50 * 3_000)
+        store.put((key, value(i, 3_000)) for i, key in enumerate(some))
+        assert None not in store.get(some)
+    assert path.stat().st_size <= 2_000_000
+    # By what they take in the file, which is less than a page each.
+    assert len(keys) - len(store.missing(keys)) > 150
+
+
 def test_bytes_changed_anywhere(path):
     """Nothing that is read is wrong, and nothing but `StoreFailed` is raised."""
     store = DiskStore(path, 10**7)

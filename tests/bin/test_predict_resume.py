@@ -1,0 +1,100 @@
+"""adapters-tf-predict, killed and started again: what counts as the same command."""
+
+import json
+import types
+
+import pytest
+
+from adapters_tf.bin import predict
+from adapters_tf.tasks.task import Task
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def start(call, sentiment_csv, tmp_path, monkeypatch):
+    """Function: predict, without a model; each record names the start.
+
+    What is called before each window may end the program.
+    """
+    task = Task("t", "classification", ("text",), ("neg", "pos"))
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter.json").write_text("{}")
+    starts = 0
+
+    def start(*flags, before=lambda window: None):
+        nonlocal starts
+        starts += 1
+        windows = 0
+
+        def predict_window(rows):
+            nonlocal windows
+            windows += 1
+            before(windows)
+            return [{"start": starts, "text": text} for text in rows.texts[0]]
+
+        loaded = types.SimpleNamespace(task=task)
+        stand_in = predict_window, loaded
+        monkeypatch.setattr(predict, "_predict_one", lambda flags: stand_in)
+        command = [f"--adapter={adapter}", f"--file={sentiment_csv}", "--batch_size=1"]
+        return call(predict, *command, f"--output={tmp_path / 'out.jsonl'}", *flags)
+
+    return start
+
+
+def kill_in_third(window):
+    if window == 3:
+        raise Killed
+
+
+@pytest.mark.parametrize(
+    ("change", "flags"),
+    [
+        (None, []),
+        ("rows.csv", []),
+        ("adapter/adapter.json", []),
+        (None, ["--batch_size=2"]),
+        (None, ["--encoding=latin-1"]),
+    ],
+)
+def test_only_the_same_command_goes_on(start, tmp_path, change, flags, capsys):
+    with pytest.raises(Killed):
+        start(before=kill_in_third)
+    if change:
+        with open(tmp_path / change, "a") as file:
+            file.write("so lovely,pos\n")
+    assert start(*flags) == 0
+    records = (tmp_path / "out.jsonl").read_text().splitlines()
+    starts = [json.loads(record)["start"] for record in records]
+    if change or flags:
+        assert starts == [2] * (201 if change == "rows.csv" else 200)
+    else:
+        assert starts == [1] * 128 + [2] * 72
+        assert "going on behind row 128 of 200" in capsys.readouterr().out
+
+
+def test_rows_that_change_meanwhile(start, tmp_path, capsys):
+    def change(window):
+        if window == 2:
+            with open(tmp_path / "rows.csv", "a") as file:
+                file.write("so lovely,pos\n")
+
+    assert start(before=change) == 2
+    assert "rows.csv', which has changed" in capsys.readouterr().err
+    assert not (tmp_path / "out.jsonl").exists()
+    assert start() == 0
+    records = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(record)["start"] for record in records] == [2] * 201
+
+
+def test_an_output_that_is_there(start, tmp_path, capsys):
+    output = tmp_path / "out.jsonl"
+    output.write_text("mine")
+    assert start() == 2
+    assert "give --overwrite" in capsys.readouterr().err
+    assert output.read_text() == "mine"
+    assert start("--overwrite") == 0
+    assert len(output.read_text().splitlines()) == 200
