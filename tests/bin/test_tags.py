@@ -62,15 +62,16 @@ def test_train_evaluate_predict(call, tiny_preset, tmp_path, capsys):
 
     new = tmp_path / "new.conll"
     long = "\n".join(["film"] * 14 + ["good"])
-    new.write_text(f"sad\nwas\nvery\ngreat\n\n{long}\n")
+    words = ["the", "film", "sad", "was", "very", "great"]  # like those of training
+    new.write_text("\n".join(words) + f"\n\n{long}\n")
     output = tmp_path / "out.jsonl"
     assert call(predict, where, f"--file={new}", f"--output={output}") == 0
     first, cut = (json.loads(line) for line in output.read_text().splitlines())
-    assert first["words"] == ["sad", "was", "very", "great"]
-    assert first["tags"] == ["B-tears", "O", "B-praise", "I-praise"]
+    assert first["words"] == words
+    assert first["tags"] == ["O", "O", "B-tears", "O", "B-praise", "I-praise"]
     tears, praise = first["entities"]
     assert (tears["type"], tears["text"]) == ("tears", "sad")
-    assert (praise["text"], praise["start"], praise["end"]) == ("very great", 2, 4)
+    assert (praise["text"], praise["start"], praise["end"]) == ("very great", 4, 6)
     assert 0.5 < praise["score"] <= 1
     # [CLS], 14 words, [SEP]: the last word was not read.
     assert cut["unread"] == 1 and cut["tags"][-1] == "O" and len(cut["tags"]) == 15
@@ -82,7 +83,7 @@ def test_train_evaluate_predict(call, tiny_preset, tmp_path, capsys):
     assert "entity_recall0.5000" in capsys.readouterr().out.replace(" ", "")
 
     again = subprocess.run(
-        [sys.executable, "-P", "-c", _RELOAD, run / "adapter", "sad was very great"],
+        [sys.executable, "-P", "-c", _RELOAD, run / "adapter", " ".join(words)],
         capture_output=True,
         check=True,
     )
