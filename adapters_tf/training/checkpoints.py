@@ -13,20 +13,35 @@ from adapters_tf.errors import UserError
 
 KEPT_CHECKPOINTS = 2
 _NAME = re.compile(r"ckpt-(\d+)\.index")
+# The end of each index, a table in LevelDB's format (doc/table_format.md there).
+_INDEX_END = 0xDB4775248B80FB57.to_bytes(8, "little")
 
 
 def find_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
     """The checkpoints of a directory by step, ascending, as TensorFlow names them.
 
     By their own files, since a process that is killed may leave the file
-    `checkpoint`, which lists them, a step behind.
+    `checkpoint`, which lists them, a step behind. One whose index lacks its end is
+    none: TensorFlow writes the index last and in its place, so the process that
+    wrote it was killed, or its disk full, before the checkpoint was whole.
     """
-    path = Path(directory)
-    if not path.is_dir():
+    indexes = _indexes(Path(directory))
+    return [str(i).removesuffix(".index") for i in indexes if _has_end(i)]
+
+
+def _indexes(directory: Path) -> list[Path]:
+    if not directory.is_dir():
         return []
-    found = [(_NAME.fullmatch(entry.name), entry) for entry in path.iterdir()]
-    steps = sorted((int(m[1]), str(e).removesuffix(".index")) for m, e in found if m)
-    return [prefix for _, prefix in steps]
+    found = [(_NAME.fullmatch(entry.name), entry) for entry in directory.iterdir()]
+    return [entry for _, entry in sorted((int(m[1]), e) for m, e in found if m)]
+
+
+def _has_end(index: Path) -> bool:
+    try:
+        return index.read_bytes().endswith(_INDEX_END)
+    except FileNotFoundError:
+        # Another process, which keeps the newest only, has removed it meanwhile.
+        return False
 
 
 def restore_newest(
@@ -105,12 +120,14 @@ def remove_unlisted(
 ) -> None:
     """Remove checkpoints of processes that were killed before they listed them.
 
+    Those that were not written to their end go too.
+
     Args:
         manager: What it lists stays.
         keep: What stays too.
     """
     listed = {os.path.basename(name) for name in [*manager.checkpoints, *keep]}
-    for name in find_checkpoints(manager.directory):
-        if os.path.basename(name) not in listed:
-            for file in Path(name).parent.glob(f"{os.path.basename(name)}.*"):
+    for index in _indexes(Path(manager.directory)):
+        if index.stem not in listed:
+            for file in index.parent.glob(f"{index.stem}.*"):
                 file.unlink(missing_ok=True)

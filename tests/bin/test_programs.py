@@ -293,3 +293,12 @@ def test_truncated_checkpoint_is_named_and_passed_over(call, train_args, capsys)
         file.write_bytes(file.read_bytes()[:500])
     assert call(train, *args) == 2
     assert "No checkpoint in " in capsys.readouterr().err
+
+    # As a process leaves it that is killed, or has no space, at its first one.
+    for file in (run / "checkpoints").glob("*.index"):
+        file.write_bytes(file.read_bytes()[:20])
+    assert call(train, *args) == 0
+    captured = capsys.readouterr()
+    assert "continuing" not in captured.out
+    assert captured.err == ""
+    assert (run / "adapter" / "adapter.safetensors").read_bytes() == weights

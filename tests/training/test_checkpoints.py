@@ -83,6 +83,29 @@ def test_all_damaged(saved, capsys):
     assert names(directory) == ["ckpt-5", "ckpt-9", "ckpt-10"]
 
 
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [cut_short, empty])
+def test_one_that_was_not_written_to_its_end_is_none(saved, capsys, damage):
+    checkpoint, directory, step, _ = saved
+    damage(directory / "ckpt-10.index")
+    assert names(directory) == ["ckpt-5", "ckpt-9"]
+    assert os.path.basename(restore_newest(checkpoint, directory)) == "ckpt-9"
+    for number in (5, 9):
+        damage(directory / f"ckpt-{number}.index")
+    assert restore_newest(checkpoint, directory) is None
+    assert capsys.readouterr().err == ""
+    (directory / "checkpoint").unlink()
+    checkpoint_manager(checkpoint, directory, step, 1)
+    assert list(directory.glob("ckpt-*")) == []
+
+
 def test_what_a_killed_process_left_is_swept(saved):
     checkpoint, directory, step, _ = saved
     # It was killed before it listed step 10, and while it wrote step 11.
