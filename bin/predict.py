@@ -47,7 +47,7 @@ def main(flags: Any) -> None:
     """Predict and write."""
     require(flags, "adapter", "file", "output")
     output = Path(flags.output)
-    require_new(output, flags.overwrite)
+    require_new(output, flags.overwrite, Path(flags.file))
     directories = named_adapters(flags.adapter)
     if directories == {flags.adapter: flags.adapter}:
         predict, loaded = _predict_one(flags)

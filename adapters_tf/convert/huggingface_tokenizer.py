@@ -19,6 +19,14 @@ _NORMALIZER = {
 }
 
 
+# A step of `tokenizer.json` -> its type for BERT.
+_STEPS = {
+    "normalizer": "BertNormalizer",
+    "pre_tokenizer": "BertPreTokenizer",
+    "model": "WordPiece",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class WordPieces:
     """A WordPiece tokenizer.
@@ -53,6 +61,7 @@ def read_tokenizer(
     """
     file = read_json(folder / _FILE, missing={})
     config = read_json(folder / _CONFIG_FILE, missing={})
+    _check_steps(file, folder / _FILE)
     vocabulary = _vocabulary(folder, file)
     normalizer = _normalizer(file)
     settings: dict[str, bool | None] = {}
@@ -83,29 +92,46 @@ def read_tokenizer(
     return WordPieces(vocabulary, bool(lowercase), settings["strip_accents"])
 
 
+def _check_steps(file: dict[str, Any], path: Path) -> None:
+    """Refuse a tokenizer that makes other tokens of the vocabulary than keras-hub's."""
+    for step, expected in _STEPS.items():
+        for part in _parts(file, step):
+            received = part.get("type") if isinstance(part, dict) else part
+            if received != expected:
+                raise UserError(
+                    f"The tokenizer's {step} must be {expected}, as BERT's is: "
+                    "keras-hub has no other, and would make other tokens. Received: "
+                    f"{json.dumps(received)} in {str(path)!r}. If texts shall be "
+                    "tokenized as BERT's all the same, remove that file; vocab.txt is "
+                    "enough."
+                )
+
+
 def _normalizer(file: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a `BertNormalizer`, alone or in a sequence."""
-    normalizer = file.get("normalizer")
-    parts = [normalizer]
-    if isinstance(normalizer, dict) and isinstance(normalizer.get("normalizers"), list):
-        parts = normalizer["normalizers"]
+    """The settings of the `BertNormalizer`."""
     found: dict[str, Any] = {}
-    for part in parts:
-        if isinstance(part, dict) and part.get("type") == "BertNormalizer":
-            found |= part
+    for part in _parts(file, "normalizer"):
+        found |= part
     return found
+
+
+def _parts(file: dict[str, Any], step: str) -> list[Any]:
+    """What a step consists of; some files write a sequence of one."""
+    if step not in file:
+        return []
+    parts = file[step].get(f"{step}s") if isinstance(file[step], dict) else None
+    return parts if isinstance(parts, list) else [file[step]]
 
 
 def _vocabulary(folder: Path, file: dict[str, Any]) -> list[str]:
     if (folder / "vocab.txt").is_file() or not file:
         return read_vocabulary(folder / "vocab.txt")
     model = file.get("model")
-    model = model if isinstance(model, dict) else {}
-    vocabulary = model.get("vocab")
-    if model.get("type") != "WordPiece" or not isinstance(vocabulary, dict):
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(vocabulary, dict):
         raise UserError(
-            "The tokenizer must be BERT's WordPiece. Received: "
-            f"{json.dumps(model.get('type'))} in {str(folder / _FILE)!r}"
+            "A directory without vocab.txt must have the vocabulary in "
+            f"{_FILE}. Received: {str(folder / _FILE)!r}, whose model has none."
         )
     numbers = list(vocabulary.values())
     if any(type(n) is not int for n in numbers) or sorted(numbers) != list(

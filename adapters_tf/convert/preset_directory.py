@@ -11,11 +11,11 @@ from adapters_tf.convert.bert_tensors import assign
 from adapters_tf.errors import UserError
 from adapters_tf.export.directories import new_directory
 from adapters_tf.models.fingerprint import base_fingerprint
+from adapters_tf.models.hugging_face_config import TANH_GELU
 from adapters_tf.models.presets import load_backbone, load_preprocessor
 
-# What a checkpoint calls its activation -> our class. Both forms of Hugging Face's
-# names for the tanh form; `gelu` itself means another one to each library.
-_TANH = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_tanh")
+# That keras-hub's BertTokenizer refuses to be without.
+_SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]")
 
 
 def backbone_class(
@@ -32,10 +32,10 @@ def backbone_class(
     """
     if hidden_act == "gelu":
         return plain_gelu
-    if hidden_act in _TANH:
+    if hidden_act in TANH_GELU:
         return keras_hub.models.BertBackbone
     raise UserError(
-        f"hidden_act must be gelu or one of {', '.join(_TANH)}: this library's bases "
+        f"hidden_act must be gelu or one of {', '.join(TANH_GELU)}: the bases here "
         f"compute the exact GELU or its tanh form. Received: hidden_act={hidden_act!r}"
     )
 
@@ -97,16 +97,16 @@ def check_vocabulary(vocabulary: list[str], size: int) -> None:
 
     Raises:
         UserError: if it has more tokens than there are embeddings, one of them twice,
-            or lacks a token that BERT's inputs are made with.
+            or lacks a token that keras-hub's BERT tokenizer needs.
     """
-    needed = [t for t in ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if t not in vocabulary]
+    needed = [t for t in _SPECIAL_TOKENS if t not in vocabulary]
     twice = len(set(vocabulary)) != len(vocabulary)
     if len(vocabulary) > size or needed or twice:
         reason = f"without {', '.join(needed)}" if needed else ""
         reason = reason or ("with a token twice" if twice else "")
         raise UserError(
             f"The vocabulary must have at most the {size} tokens that the base has "
-            "embeddings of, each once, with [CLS], [SEP], [PAD] and [UNK]. Received: "
+            f"embeddings of, each once, with {', '.join(_SPECIAL_TOKENS)}. Received: "
             f"{len(vocabulary)} tokens {reason}".rstrip()
         )
 

@@ -42,8 +42,9 @@ def save_adapter(
     Args:
         adapter: From `AdapterModel.get_adapter`.
         directory: Where to; its parent is made.
-        overwrite: Replace an adapter that is there. Anything else that is
-            there, but an empty directory, is never replaced.
+        overwrite: Replace an adapter that is there; other files beside its own
+            stay. Anything else that is there, but an empty directory, is never
+            replaced.
 
     Raises:
         AdapterFileError: if the directory exists, or cannot be written.
@@ -57,8 +58,7 @@ def save_adapter(
     if path.exists() and not _is_replaceable(path):
         raise AdapterFileError(
             "overwrite=True replaces an adapter directory, and nothing else. "
-            f"Received: {str(path)!r}, which is none, or holds other files too; choose "
-            "another one or remove it."
+            f"Received: {str(path)!r}, which is none; choose another one or remove it."
         )
     # Keras's backends have their libraries' names.
     libraries = (*_LIBRARIES, keras.config.backend())
@@ -100,10 +100,14 @@ def save_adapter(
 def _is_replaceable(path: Path) -> bool:
     if not path.is_dir():
         return False
-    names = {entry.name for entry in path.iterdir()}
-    # Other libraries' adapters have a file of the same name, but not both.
-    own = {CONFIG_FILE, WEIGHTS_FILE}
-    return not names or own <= names <= own | {MODEL_CARD_FILE}
+    if not any(path.iterdir()):
+        return True
+    # By what it says: AdapterHub's directories have files of the same names.
+    try:
+        config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "weights_sha256" in config
 
 
 def _move_into_place(new: Path, path: Path) -> None:
@@ -125,6 +129,9 @@ def _move_into_place(new: Path, path: Path) -> None:
         with contextlib.suppress(OSError):
             old.rmdir()
         raise
+    for left in (old / path.name).iterdir():
+        if not (path / left.name).exists():
+            left.rename(path / left.name)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -4,6 +4,11 @@ from typing import Any
 
 from adapters_tf.errors import UserError
 
+# transformers' names for the tanh form of GELU, and for the exact one. `gelu` means
+# another one to each library.
+TANH_GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_tanh")
+_EXACT_GELU = ("gelu", "gelu_python")
+
 # transformers' type of model -> the epsilon of LayerNorm in keras-hub's class.
 # DistilBERT is not here: transformers has the same built in.
 LAYER_NORM_EPS = {
@@ -30,10 +35,11 @@ def check_hugging_face_config(config: dict[str, Any], preset: str) -> None:
     """
     # DistilBERT's name for it is "activation".
     activation = config.get("hidden_act", config.get("activation"))
-    if activation is not None and "gelu" not in str(activation):
+    if activation is not None and activation not in TANH_GELU + _EXACT_GELU:
         raise UserError(
             "hidden_act must be a form of GELU, which is all that the bases compute "
-            f"here. Received: hidden_act={activation!r} in {preset!r}"
+            f"here: one of {', '.join(_EXACT_GELU + TANH_GELU)}. Received: "
+            f"hidden_act={activation!r} in {preset!r}"
         )
     model_type = config.get("model_type")
     if model_type not in LAYER_NORM_EPS:

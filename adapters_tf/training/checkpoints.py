@@ -21,12 +21,17 @@ def find_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
     """The checkpoints of a directory by step, ascending, as TensorFlow names them.
 
     By their own files, since a process that is killed may leave the file
-    `checkpoint`, which lists them, a step behind. One whose index lacks its end is
-    none: TensorFlow writes the index last and in its place, so the process that
-    wrote it was killed, or its disk full, before the checkpoint was whole.
+    `checkpoint`, which lists them, a step behind.
+
+    A run's first one counts when its index has its end. TensorFlow writes the index
+    last, and in its place: without it the process was killed, or the disk full, before
+    there was anything to go on from. Of later ones a damaged one is passed over by
+    `restore_newest`.
     """
     indexes = _indexes(Path(directory))
-    return [str(i).removesuffix(".index") for i in indexes if _has_end(i)]
+    if len(indexes) == 1 and not _has_end(indexes[0]):
+        return []
+    return [str(index).removesuffix(".index") for index in indexes]
 
 
 def _indexes(directory: Path) -> list[Path]:
@@ -120,7 +125,7 @@ def remove_unlisted(
 ) -> None:
     """Remove checkpoints of processes that were killed before they listed them.
 
-    Those that were not written to their end go too.
+    A first one that was not written to its end goes too.
 
     Args:
         manager: What it lists stays.

@@ -17,12 +17,27 @@ _SECONDS_BETWEEN_LINES = 10
 _CHUNK = 1 << 20
 
 
-def require_new(path: Path, overwrite: bool) -> None:
-    """Refuse an output that is there, unless it shall be replaced.
+def require_new(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse an output that is there, unless it is a file that shall be replaced.
+
+    Args:
+        path: The output.
+        overwrite: Whether a file that is there shall be replaced.
+        source: What is read, and never replaced.
 
     Raises:
         UserError: It is there.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(
+            f"--output must be a file. Received: {str(path)!r}, which is "
+            f"{'a directory; name a file in it' if path.is_dir() else 'none'}."
+        )
+    if source and path.exists() and source.exists() and path.samefile(source):
+        raise UserError(
+            f"--output must be another file than the rows'. Received: {str(path)!r} "
+            "for both."
+        )
     if path.exists() and not overwrite:
         raise UserError(
             f"--output must be a new file. {str(path)!r} exists; give --overwrite to "

@@ -98,3 +98,23 @@ def test_an_output_that_is_there(start, tmp_path, capsys):
     assert output.read_text() == "mine"
     assert start("--overwrite") == 0
     assert len(output.read_text().splitlines()) == 200
+
+
+def test_outputs_that_would_replace_what_is_no_output(
+    start, sentiment_csv, tmp_path, capsys
+):
+    with open(sentiment_csv) as file:
+        rows = file.read()
+    link = tmp_path / "link.csv"
+    link.symlink_to(sentiment_csv)
+    for output, reason in (
+        (sentiment_csv, "--output must be another file than the rows'. Received: "),
+        (link, "--output must be another file than the rows'. Received: "),
+        (tmp_path, f"--output must be a file. Received: '{tmp_path}', which is a dir"),
+    ):
+        before = sorted(p.name for p in tmp_path.iterdir())
+        assert start("--overwrite", f"--output={output}") == 2
+        assert reason in capsys.readouterr().err
+        assert sorted(p.name for p in tmp_path.iterdir()) == before
+    with open(sentiment_csv) as file:
+        assert file.read() == rows

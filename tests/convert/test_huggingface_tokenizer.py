@@ -82,7 +82,7 @@ def bert(**settings):
                 "config": {"do_lower_case": None},
                 "normalizer": {
                     "type": "Sequence",
-                    "normalizers": [{"type": "NFC"}, bert(lowercase=True)],
+                    "normalizers": [bert(lowercase=True)],
                 },
             },
             True,
@@ -171,9 +171,8 @@ def test_the_preset_follows_the_normalizer(edited, fixtures, tmp_path):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ({"model": None}, "be BERT.s WordPiece. Received: null"),
-        ({"model": "x"}, "be BERT.s WordPiece. Received: null"),
-        ({"model": {"type": "BPE", "vocab": {}}}, 'WordPiece. Received: "BPE"'),
+        ({"version": "1.0"}, "whose model has none"),
+        ({"model": {"type": "WordPiece"}}, "whose model has none"),
         ({"model": {"type": "WordPiece", "vocab": {"a": 1}}}, "must be 0, 1, 2"),
         (
             {"model": {"type": "WordPiece", "vocab": {"a": 0, "b": "x"}}},
@@ -185,3 +184,38 @@ def test_vocabularies_of_tokenizer_json_that_are_refused(file, message, tmp_path
     (tmp_path / "tokenizer.json").write_text(json.dumps(file))
     with pytest.raises(UserError, match=message):
         read_tokenizer(tmp_path, None, print)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ({"model": None}, "model must be WordPiece, .* Received: null in "),
+        ({"model": "x"}, 'model must be WordPiece, .* Received: "x" in '),
+        ({"model": {"type": "BPE"}}, 'model must be WordPiece, .* Received: "BPE" in '),
+        ({"normalizer": None}, "normalizer must be BertNormalizer, .*: null in "),
+        ({"normalizer": {"type": "Lowercase"}}, 'BertNormalizer, .*: "Lowercase" in '),
+        (
+            {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFD"}]}},
+            'BertNormalizer, .*: "NFD" in ',
+        ),
+        (
+            {"normalizer": bert(), "pre_tokenizer": {"type": "ByteLevel"}},
+            'pre_tokenizer must be BertPreTokenizer, .*: "ByteLevel" in ',
+        ),
+    ],
+)
+def test_other_tokenizers_are_refused(file, message, tokenizer, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(file))
+    with pytest.raises(UserError, match=message + ".*vocab.txt is enough"):
+        tokenizer(UNCASED)
+    (tmp_path / "tokenizer.json").unlink()
+    assert tokenizer(UNCASED)[0].lowercase
+
+
+def test_a_vocabulary_without_mask_is_refused(edited, tmp_path):
+    source = edited("base", "tokenizer_config.json", dict)
+    text = (source / "vocab.txt").read_text()
+    (source / "vocab.txt").write_text(text.replace("[MASK]", "[other]"))
+    with pytest.raises(UserError, match=r"with \[CLS\], .* tokens without \[MASK\]"):
+        convert_huggingface(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

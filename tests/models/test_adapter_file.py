@@ -149,19 +149,29 @@ def test_overwrite_spares_what_is_no_adapter(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("x")
     (tmp_path / "file").write_text("x")
-    # AdapterHub's directories and PEFT's have a file of this name too.
+    # AdapterHub's directories, with and without a head, have files of these names.
     (tmp_path / "hub").mkdir()
-    for name in ("adapter_config.json", "pytorch_adapter.bin"):
+    for name in ("adapter_config.json", "adapter.safetensors"):
         (tmp_path / "hub" / name).write_text("{}")
-    save_adapter(ADAPTER, tmp_path / "with notes")
-    (tmp_path / "with notes" / "notes.txt").write_text("x")
-    for name in ("home", "file", "hub", "with notes"):
-        with pytest.raises(AdapterFileError, match=f"{name}', which is none, or holds"):
+    for name in ("home", "file", "hub"):
+        with pytest.raises(AdapterFileError, match=f"{name}', which is none;"):
             save_adapter(ADAPTER, tmp_path / name, overwrite=True)
     assert (tmp_path / "home" / "thesis.tex").read_text() == "x"
     assert (tmp_path / "file").read_text() == "x"
-    assert len(os.listdir(tmp_path / "hub")) == 2
-    assert (tmp_path / "with notes" / "notes.txt").read_text() == "x"
+    assert (tmp_path / "hub" / "adapter.safetensors").read_text() == "{}"
+
+
+def test_overwrite_keeps_other_files(saved):
+    (saved / "notes.txt").write_text("mine")
+    (saved / ".ipynb_checkpoints").mkdir()
+    (saved / "README.md").write_text("an old card")
+    other = dataclasses.replace(ADAPTER, seq_length=32)
+    save_adapter(other, saved, overwrite=True)
+    assert load_adapter(saved).seq_length == 32
+    assert (saved / "notes.txt").read_text() == "mine"
+    assert (saved / ".ipynb_checkpoints").is_dir()
+    assert "an old card" not in (saved / "README.md").read_text()
+    assert os.listdir(saved.parent) == ["adapter"]
 
 
 # Saving where it cannot be done.

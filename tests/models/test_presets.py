@@ -233,12 +233,13 @@ def test_weights_of_another_shape(hugging_face_directory):
         load_backbone(str(path.parent))
 
 
-def test_an_activation_that_would_be_taken_for_gelu(hugging_face_directory):
+@pytest.mark.parametrize("activation", ["relu", "quick_gelu"])
+def test_an_activation_that_would_be_taken_for_gelu(hugging_face_directory, activation):
     path = hugging_face_directory()
     config = Path(path) / "config.json"
     text = config.read_text()
-    config.write_text(text.replace('"hidden_act": "gelu"', '"hidden_act": "relu"'))
-    with pytest.raises(UserError, match="form of GELU.*Received: hidden_act='relu'"):
+    config.write_text(text.replace('"gelu"', f'"{activation}"'))
+    with pytest.raises(UserError, match=f"form of GELU.*: hidden_act='{activation}'"):
         load_backbone(path)
 
 

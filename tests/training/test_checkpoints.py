@@ -92,18 +92,29 @@ def empty(path):
 
 
 @pytest.mark.parametrize("damage", [cut_short, empty])
-def test_one_that_was_not_written_to_its_end_is_none(saved, capsys, damage):
-    checkpoint, directory, step, _ = saved
+def test_index_that_was_not_written_to_its_end(saved, capsys, damage):
+    checkpoint, directory, _, _ = saved
     damage(directory / "ckpt-10.index")
-    assert names(directory) == ["ckpt-5", "ckpt-9"]
     assert os.path.basename(restore_newest(checkpoint, directory)) == "ckpt-9"
+    assert "/ckpt-10 cannot be read and is passed over: " in capsys.readouterr().err
     for number in (5, 9):
         damage(directory / f"ckpt-{number}.index")
+    with pytest.raises(UserError, match="No checkpoint in .* can be read"):
+        restore_newest(checkpoint, directory)
+
+
+@pytest.mark.parametrize("damage", [cut_short, empty])
+def test_first_one_that_was_not_written_to_its_end_is_none(saved, capsys, damage):
+    checkpoint, directory, step, _ = saved
+    for path in [directory / "checkpoint", *directory.glob("ckpt-[59]*")]:
+        path.unlink()
+    assert names(directory) == ["ckpt-10"]
+    damage(directory / "ckpt-10.index")
+    assert names(directory) == []
     assert restore_newest(checkpoint, directory) is None
     assert capsys.readouterr().err == ""
-    (directory / "checkpoint").unlink()
     checkpoint_manager(checkpoint, directory, step, 1)
-    assert list(directory.glob("ckpt-*")) == []
+    assert list(directory.iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_swept(saved):
