@@ -1,10 +1,51 @@
 """Splitting rows into training and development ones."""
 
+from collections.abc import Hashable, Iterable
+
 import numpy as np
 from absl import logging
 from sklearn import model_selection
 
 from adapters_tf.errors import DataError
+
+
+def split_groups(
+    groups: Iterable[Hashable],
+    labels: np.ndarray | None,
+    fraction: float,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits the indices of N rows at random, those of a group into the same part.
+
+    Without rows in common groups it is `train_dev_split`.
+
+    Args:
+        groups: What the group of each row is known by, such as its text: rows that
+            say the same in both parts would make the development metrics too good.
+        labels: `[N]` class of each row, or `None` where there are no classes. A
+            group counts as one row of the class of its first.
+        fraction: Share of the groups in the development part; see `train_dev_split`.
+        seed: Seed of the choice.
+
+    Returns:
+        As `train_dev_split`.
+
+    Raises:
+        DataError: As `train_dev_split`.
+    """
+    numbers: dict[Hashable, int] = {}
+    first: list[int] = []
+    group_of_row = []
+    for row, key in enumerate(groups):
+        if key not in numbers:
+            numbers[key] = len(first)
+            first.append(row)
+        group_of_row.append(numbers[key])
+    if labels is not None and len(labels) == len(group_of_row):
+        labels = labels[first]
+    _, chosen = train_dev_split(labels, len(first), fraction, seed)
+    in_dev = np.isin(group_of_row, chosen)
+    return np.flatnonzero(~in_dev), np.flatnonzero(in_dev)
 
 
 def train_dev_split(
@@ -61,9 +102,9 @@ def train_dev_split(
     rest = rows[~alone]
     if len(rest) < 2:
         raise DataError(
-            "Splitting off a development part needs at least 2 rows, of one class. "
-            f"Received: {n} rows, {alone.sum()} of them the only one of their class. "
-            "Give more rows, or a development file of your own"
+            "Splitting off a development part needs at least 2 rows, of one class and "
+            f"of different texts. Received: {n} rows, {alone.sum()} of them the only "
+            "one of their class. Give more rows, or a development file of your own"
         )
     size = min(max(1, round(fraction * n)), len(rest) - 1)
     strata = None

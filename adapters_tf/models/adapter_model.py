@@ -238,8 +238,11 @@ class AdapterModel(BackendTask):
 
         Args:
             **about: Fields of `Adapter` that the model does not know, such as
-                `task`, `metrics`, `preset`.
+                `task`, `metrics`, `preset`; `seq_length` is by default that of the
+                preprocessor, where the model has one.
         """
+        if self.preprocessor is not None:
+            about.setdefault("seq_length", self.preprocessor.sequence_length)
         return Adapter(
             tensors={
                 v.path: v.numpy().astype("float32") for v in self.trainable_variables

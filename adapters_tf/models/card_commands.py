@@ -1,5 +1,6 @@
 """The command lines on an adapter's model card."""
 
+import json
 import pathlib
 import shlex
 from typing import Any
@@ -74,6 +75,25 @@ def export_command(adapter: Adapter, directory: str) -> str | None:
     return shlex.join(
         ["adapters-tf-export", "adapter", f"--adapter={directory}", "--output_dir=A"]
     )
+
+
+def load_lines(adapter: Adapter, directory: str) -> str:
+    """The Python that loads the model, with its base.
+
+    Args:
+        adapter: The adapter.
+        directory: Where it is.
+    """
+    lines = ["import adapters_tf"]
+    arguments = [json.dumps(directory)]
+    # The name is of the layer above, which fetches it.
+    if adapter.preset == "demo":
+        lines.append("from adapters_tf.data.preset_names import resolve_preset")
+        arguments.append('resolve_preset("demo")')
+    elif adapter.preset is None:
+        arguments.append('"PRESET"')
+    call = f"model = adapters_tf.load_model({', '.join(arguments)})"
+    return "\n".join([*lines, "", call])
 
 
 def _file(adapter: Adapter, stem: str) -> str:

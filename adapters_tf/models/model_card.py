@@ -8,6 +8,7 @@ from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.card_commands import (
     evaluate_command,
     export_command,
+    load_lines,
     predict_command,
 )
 
@@ -108,6 +109,12 @@ def _results(adapter: Adapter) -> str:
 
 
 def _use(adapter: Adapter) -> str:
+    python = _fenced("python", load_lines(adapter, "DIR"))
+    if not adapter.task:
+        return (
+            "It was saved without its task, which the programs need. With this "
+            f"directory as `DIR`:\n\n{python}"
+        )
     commands = [
         predict_command(adapter, "DIR"),
         evaluate_command(adapter, "DIR"),
@@ -117,9 +124,7 @@ def _use(adapter: Adapter) -> str:
     where = "With this directory as `DIR`"
     if "--data_dir=DATA" in lines:
         where += " and the folder of the task's public files as `DATA`"
-    return f"{where}:\n\n{_fenced('sh', lines)}\n\n" + _fenced(
-        "python", 'import adapters_tf\n\nmodel = adapters_tf.load_model("DIR")'
-    )
+    return f"{where}:\n\n{_fenced('sh', lines)}\n\n{python}"
 
 
 def _training(adapter: Adapter) -> str:

@@ -173,7 +173,8 @@ def _readable_errors(preset: str) -> Iterator[None]:
             f"The preset {preset!r} could not be loaded: {error}\n"
             "A preset is a keras-hub preset name (such as bert_base_en_uncased), a "
             "handle (hf://user/model, kaggle://...), or a directory in Hugging Face "
-            "or keras-hub format."
+            "or keras-hub format. `demo` is the programs' name; in Python it is "
+            "adapters_tf.data.preset_names.resolve_preset('demo')."
         ) from error
 
 

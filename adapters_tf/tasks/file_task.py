@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-import numpy as np
 from absl import logging
 
 from adapters_tf.data import label_sets
@@ -15,9 +14,10 @@ from adapters_tf.data.conll import TaggedWords, is_conll_file, read_conll
 from adapters_tf.data.examples import Examples, Rows, WordExamples
 from adapters_tf.data.files import FileFormat, Table, read_columns
 from adapters_tf.data.row_stream import RowStream, WholeRows
-from adapters_tf.data.splits import train_dev_split
+from adapters_tf.data.splits import split_groups
 from adapters_tf.data.squad import is_question_file, read_questions
 from adapters_tf.data.tags import encode_tags, infer_tags
+from adapters_tf.data.text_splits import text_key
 from adapters_tf.errors import DataError
 from adapters_tf.tasks.task import Task, TaskData
 
@@ -47,7 +47,8 @@ def load_file_task(
         train_file: The training rows.
         dev_file: The development rows; `None` to split them off the training
             rows, by class where there are classes and by context where there
-            are questions.
+            are questions. Rows whose texts differ in case and white space at most
+            come into the same part.
         format: The columns of both files; not used for questions.
         label_kind: `"class"`, `"number"`, or `"auto"`: numbers if every label
             is one and either all have a decimal point or there are more than
@@ -55,7 +56,7 @@ def load_file_task(
             see `label_sets`; so is `"auto"` where the format says how they are
             written. `"tags"`: a tag for each word, see `read_conll`; so is `"auto"`
             for files of those suffixes.
-        dev_fraction: Share of the rows split off; not used with a `dev_file`.
+        dev_fraction: Share of the different rows split off; not used with a `dev_file`.
         seed: Seed of that split.
         name: Name of the task; `None` for that of the training file.
 
@@ -91,8 +92,11 @@ def load_file_task(
         dev_table = read_columns(dev_file, format, several_labels=several)
         return TaskData(task, train, _encode(dev_table, task))
     is_class = task.kind == "classification"
-    train_rows, dev_rows = train_dev_split(
-        train.labels if is_class else None, len(train), dev_fraction, seed
+    train_rows, dev_rows = split_groups(
+        zip(*(map(text_key, column) for column in train.texts), strict=True),
+        train.labels if is_class else None,
+        dev_fraction,
+        seed,
     )
     return TaskData(task, train.take(train_rows), train.take(dev_rows))
 
@@ -263,7 +267,8 @@ def _tag_task(
     train = _encode_words(table, task)
     if dev_file is not None:
         return TaskData(task, train, _encode_words(read_conll(dev_file, format), task))
-    train_rows, dev_rows = train_dev_split(None, len(train), dev_fraction, seed)
+    sentences = (text_key(" ".join(words)) for words in train.words)
+    train_rows, dev_rows = split_groups(sentences, None, dev_fraction, seed)
     return TaskData(task, train.take(train_rows), train.take(dev_rows))
 
 
@@ -291,14 +296,10 @@ def _question_task(
     if dev_file is not None:
         return TaskData(task, train, read_questions(dev_file))
     # Whole contexts, or the development part would be of paragraphs seen before.
-    contexts, group = np.unique(np.array(train.contexts, object), return_inverse=True)
-    if len(contexts) < 2:
+    if len(set(train.contexts)) < 2:
         raise DataError(
             "Splitting off a development part needs at least 2 contexts. Received: "
-            f"{train_file} with {len(contexts)}. Give a development file of your own"
+            f"{train_file} with 1. Give a development file of your own"
         )
-    _, chosen = train_dev_split(None, len(contexts), dev_fraction, seed)
-    in_dev = np.isin(group, chosen)
-    return TaskData(
-        task, train.take(np.flatnonzero(~in_dev)), train.take(np.flatnonzero(in_dev))
-    )
+    train_rows, dev_rows = split_groups(train.contexts, None, dev_fraction, seed)
+    return TaskData(task, train.take(train_rows), train.take(dev_rows))

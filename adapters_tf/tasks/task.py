@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from adapters_tf.data.examples import Rows
+from adapters_tf.errors import UserError
 
 Kind = Literal[
     "classification",
@@ -48,7 +49,19 @@ class Task:
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Task":
-        """The task that `to_dict` wrote."""
+        """The task that `to_dict` wrote.
+
+        Raises:
+            UserError: if it is not one, as in an adapter saved without its task.
+        """
+        missing = {"name", "kind", "text_columns"} - set(config)
+        if missing:
+            raise UserError(
+                "The programs need an adapter's task, to read rows and name classes. "
+                f"Received: one without {', '.join(sorted(missing))}. In Python save "
+                "it with its task: model.get_adapter(task=Task(...).to_dict()), Task "
+                "from adapters_tf.tasks.task."
+            )
         fields: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in config.items()
         }

@@ -5,7 +5,8 @@ import types
 
 import pytest
 
-from adapters_tf.bin import predict
+from adapters_tf.bin import evaluate, predict
+from adapters_tf.models import build_model, save_adapter
 from adapters_tf.tasks.task import Task
 
 
@@ -118,3 +119,23 @@ def test_outputs_that_would_replace_what_is_no_output(
         assert sorted(p.name for p in tmp_path.iterdir()) == before
     with open(sentiment_csv) as file:
         assert file.read() == rows
+
+
+def test_an_adapter_without_its_task(
+    call, sentiment_csv, tiny_preset, tmp_path, capsys
+):
+    head = {"num_classes": 2}
+    model = build_model("classification", tiny_preset, seq_length=8, head=head)
+    save_adapter(model.get_adapter(preset=str(tiny_preset)), tmp_path / "adapter")
+    flags = [f"--adapter={tmp_path / 'adapter'}", f"--file={sentiment_csv}"]
+    for program, more in (
+        (predict, [f"--output={tmp_path / 'out'}"]),
+        (predict, [f"--output={tmp_path / 'out'}", f"--adapter=a={tmp_path}/adapter"]),
+        (evaluate, []),
+    ):
+        assert call(program, *flags, *more) == 2
+        error = capsys.readouterr().err
+        assert "error: The programs need an adapter's task" in error
+        assert "Received: one without kind, name, text_columns" in error
+        assert "get_adapter(task=Task(...).to_dict())" in error
+    assert not (tmp_path / "out").exists()

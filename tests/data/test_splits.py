@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from adapters_tf.data.splits import train_dev_split
+from adapters_tf.data.splits import split_groups, train_dev_split
 from adapters_tf.errors import DataError
 
 
@@ -88,3 +88,29 @@ def test_only_classes_of_one_row(warnings):
 def test_as_many_labels_as_rows():
     with pytest.raises(DataError, match="one label a row.*2 labels, 3 rows"):
         train_dev_split(np.zeros(2, int), 3, 0.5, 0)
+
+
+def test_groups_stay_together():
+    groups = [row % 20 for row in range(100)]
+    labels = np.arange(100) % 2
+    for seed in range(5):
+        train, dev = split_groups(groups, labels, 0.1, seed)
+        assert sorted([*train, *dev]) == list(range(100))
+        assert len(dev) == 10  # 2 of 20 groups, one of each class
+        assert {row % 20 for row in dev}.isdisjoint(row % 20 for row in train)
+        assert labels[dev].tolist().count(1) == 5
+
+
+def test_rows_without_groups_are_split_as_ever():
+    labels = np.arange(50) % 2
+    for given in (labels, None):
+        expected = train_dev_split(given, 50, 0.2, 3)
+        for mine, plain in zip(
+            split_groups(range(50), given, 0.2, 3), expected, strict=True
+        ):
+            np.testing.assert_array_equal(mine, plain)
+
+
+def test_one_group_cannot_be_split():
+    with pytest.raises(DataError, match="2 rows, .* of different texts. .*: 1 r"):
+        split_groups(["a"] * 9, None, 0.1, 0)

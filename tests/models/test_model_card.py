@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from adapters_tf.bin import evaluate, predict
+from adapters_tf.data import preset_names
 from adapters_tf.errors import UserError
 from adapters_tf.layers import AdapterConfig
-from adapters_tf.models import card_commands
+from adapters_tf.models import build_model, card_commands
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.exportable import check_exportable
@@ -72,6 +73,27 @@ def test_card_of_an_adapter_that_knows_nothing():
     assert "# Adapter for unnamed task" in card
     assert "None is recorded." in card and "Nothing is recorded of the run." in card
     assert set(header_of(card)) == {"library_name", "tags"}
+    # No program takes it.
+    assert "adapters-tf-" not in card
+    assert "It was saved without its task, which the programs need." in card
+    assert 'model = adapters_tf.load_model("DIR", "PRESET")\n' in card
+
+
+@pytest.mark.parametrize("preset", ["demo", "tiny"])
+def test_the_python_on_a_card_loads_the_model(
+    preset, tiny_preset, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(preset_names, "demo_encoder_dir", lambda: tiny_preset)
+    head = {"num_classes": 2}
+    model = build_model("classification", tiny_preset, seq_length=8, head=head)
+    name = "demo" if preset == "demo" else str(tiny_preset)
+    save_adapter(model.get_adapter(preset=name), tmp_path / "DIR")
+    _, python = (tmp_path / "DIR" / "README.md").read_text().split("```python\n")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(python.split("```")[0], names)
+    texts = ["one two", "three"]
+    np.testing.assert_array_equal(names["model"].predict(texts), model.predict(texts))
 
 
 def test_labels_do_not_break_a_table():

@@ -194,3 +194,25 @@ def test_load_questions_to_predict(tmp_path):
     task = Task("t", "question_answering", ("question", "context"))
     examples = load_file_examples(path, None, task)
     assert examples.questions == ["Who?"] and examples.answers == [()]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("rows.csv", '"{} film",{}\n"{}  Film",{}\n'),
+        ("rows.conll", "{} O\nfilm B-X{}\n\n{} O\nFilm B-X{}\n\n"),
+    ],
+)
+def test_no_dev_row_says_what_a_training_row_says(tmp_path, name, row):
+    text = "".join(row.format(i, i % 2, i, i % 2) for i in range(30))
+    path = tmp_path / name
+    path.write_text(text if name.endswith("conll") else "text,label\n" + text)
+    for seed in range(5):
+        data = load_file_task(path, None, FORMAT, dev_fraction=0.2, seed=seed)
+        first = [
+            {text.split()[0] if isinstance(text, str) else text[0] for text in texts}
+            for rows in (data.train, data.dev)
+            for texts in [rows.words if name.endswith("conll") else rows.texts[0]]
+        ]
+        assert (len(data.train), len(data.dev)) == (48, 12)
+        assert first[0].isdisjoint(first[1])
