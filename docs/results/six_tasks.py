@@ -1,6 +1,7 @@
 """Adapters, full fine-tuning and head only on six tasks; see docs/results.md.
 
-usage: six_tasks.py DATA_DIR OUTPUT_DIR [--seeds=0,1,2] [--methods=...] [--jobs=1]
+usage: six_tasks.py DATA_DIR OUTPUT_DIR [--tasks=...] [--seeds=0,1,2] [--methods=...]
+                    [--jobs=1]
 
 DATA_DIR holds the folders cola, sst2, mrpc, stsb (GLUE files), sms_spam
 (SMSSpamCollection) and cf_airline (Tweets.csv). Every method gets the same number of
@@ -97,22 +98,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data_dir", type=pathlib.Path)
     parser.add_argument("output_dir", type=pathlib.Path)
+    parser.add_argument("--tasks", default=",".join(METRICS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--methods", default=",".join(RATES))
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     args = parser.parse_args()
     args.seeds = [int(seed) for seed in args.seeds.split(",")]
     args.methods = args.methods.split(",")
+    args.tasks = args.tasks.split(",")
     args.output_dir.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for method in args.methods:
-            for task in METRICS:
+            for task in args.tasks:
                 for rate in RATES[method]:
                     pool.submit(one_run, args, task, method, rate, args.seeds[0])
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for seed in args.seeds[1:]:
             for method in args.methods:
-                for task in METRICS:
+                for task in args.tasks:
                     pool.submit(other_seeds, args, task, method, seed)
 
 
