@@ -1,6 +1,7 @@
 """The output directory of a run: who may write it, and how."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -26,6 +27,8 @@ _LOCK_FILE = ".lock"
 # What `write_json` leaves where its process is killed.
 _LEFTOVER = re.compile(r"\..+\.jsonl?\.\d+\.tmp")
 # TensorFlow writes `FILE; REASON`, and may go on with names of its own.
+# Of a place that takes no more, or nothing.
+_DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 _REASON = re.compile(r"; ([^;.\[\n]+)")
 
 
@@ -127,6 +130,13 @@ def open_run(
             yield path
         except OSError as error:
             raise _write_failed(path, error.strerror or str(error)) from error
+        except UserError as error:
+            # What writes whole files says so itself, but not what to do.
+            cause = error.__cause__
+            full = isinstance(cause, OSError) and cause.errno in _DISK_ERRORS
+            if not full or str(path) not in str(error):
+                raise
+            raise _write_failed(path, cause.strerror) from error
         except tf.errors.OpError as error:
             # TensorFlow's own writers name the file they could not write.
             if str(path) not in error.message:

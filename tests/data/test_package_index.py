@@ -135,8 +135,9 @@ def test_no_network(index, download):
 
 
 def test_silent_server(index, download, monkeypatch):
-    monkeypatch.setattr(package_index, "_TIMEOUT", 0.05)
-    index.offer("made-up", NAME, {"body": CONTENT, "pause": 0.5})
+    monkeypatch.setattr(package_index, "_TIMEOUT", 1.0)
+    monkeypatch.setattr(package_index, "_ATTEMPTS", 1)
+    index.offer("made-up", NAME, {"body": CONTENT, "pause": 4})
     with pytest.raises(UserError, match="a broken connection"):
         download()
 

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
+from adapters_tf.models import Adapter, Tuning, save_adapter
 from adapters_tf.training import run_dir
 from adapters_tf.training.run_dir import open_run, require_free_space, write_json
 
@@ -57,6 +59,42 @@ def test_full_disk_in_the_middle_is_a_clear_error(tmp_path, error):
         pass
 
 
+@pytest.mark.parametrize("what", ["history", "adapter"])
+def test_full_disk_at_a_file_that_is_whole_or_absent(tmp_path, monkeypatch, what):
+    """What writes such a file has an error of its own."""
+    adapter = Adapter({"a": np.zeros(1)}, "regression", None, Tuning("head"), {}, "")
+
+    def fsync(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write(directory):
+        monkeypatch.setattr(os, "fsync", fsync)
+        if what == "history":
+            write_json(directory / "history.json", {})
+        else:
+            save_adapter(adapter, directory / "best_adapter")
+
+    run = tmp_path / "run"
+    with (
+        pytest.raises(UserError) as raised,
+        open_run(run, {}, overwrite=False) as directory,
+    ):
+        write(directory)
+    assert str(raised.value) == (
+        f"Writing to output_dir '{run}' failed: No space left on device. What was "
+        "saved before is unharmed; the same command goes on from there."
+    )
+    monkeypatch.undo()
+    # Another place is named as it is.
+    with (
+        pytest.raises(
+            UserError, match="other.* could not be written|written to .*other"
+        ),
+        open_run(run, {}, overwrite=False),
+    ):
+        write(tmp_path / "other")
+
+
 def test_other_tensorflow_errors_are_not_taken_for_a_full_disk(tmp_path):
     with pytest.raises(tf.errors.ResourceExhaustedError, match="OOM"):
         with open_run(tmp_path / "run", {}, overwrite=False):
@@ -88,8 +126,7 @@ def test_settings_that_differ_are_named_once_there_is_a_checkpoint(tmp_path):
     for epochs in (2, 3):
         with open_run(tmp_path / "run", {"seed": 0, "epochs": epochs}, False) as path:
             pass
-    (path / "checkpoints").mkdir()
-    (path / "checkpoints" / "ckpt-7.index").write_text("")
+    tf.train.Checkpoint().write(str(path / "checkpoints" / "ckpt-7"))
     with pytest.raises(UserError, match=r"epochs was 3 and is 4\)"):
         with open_run(tmp_path / "run", {"seed": 0, "epochs": 4}, overwrite=False):
             pass

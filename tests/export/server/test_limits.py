@@ -72,14 +72,14 @@ def test_requests_of_too_many_rows_are_refused(serve):
 
 
 def test_requests_end_at_the_servers_timeout(serve):
-    client = serve(request_timeout=0.3)
+    client = serve(request_timeout=1)
     body = {"signature_name": "slow", "instances": [20.0]}
     start = time.monotonic()
     status, answer = client.rest(body)
     assert status == 504 and "deadline" in answer["error"]
     received, _ = code(lambda: client.grpc("slow", {"seconds": [20.0]}))
     assert received is Code.DEADLINE_EXCEEDED
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     # The runs themselves were stopped as well: both threads are free again.
     client.grpc("slow", {"seconds": [0.01]})
     client.grpc("slow", {"seconds": [0.01]})
@@ -107,7 +107,7 @@ def test_a_slow_body_does_not_hold_its_place_for_ever(serve):
 
 def test_requests_beyond_max_pending_are_refused(serve, until):
     client = serve(max_pending=2, batch_timeout_ms=0)
-    slow = {"seconds": [1.0]}
+    slow = {"seconds": [3.0]}
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(client.grpc, "slow", slow) for _ in range(2)]
         until(lambda: client.metric("adapters_tf_serve_pending_requests") == 2)
@@ -118,5 +118,5 @@ def test_requests_beyond_max_pending_are_refused(serve, until):
         # What is no prediction is answered still.
         assert client.http("/healthz")[0] == client.http("/v1/models/toy")[0] == 200
         for future in running:
-            assert future.result().outputs["took"].float_val[0] >= 1.0
+            assert future.result().outputs["took"].float_val[0] >= 3.0
     assert client.rest({"instances": ["a"]})[0] == 200

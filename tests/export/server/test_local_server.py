@@ -15,15 +15,20 @@ from adapters_tf.export.server.local_server import LocalServer
 from adapters_tf.export.server.options import ServerOptions
 
 
+def listens(port):
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_stop_lets_pending_requests_finish(serve, until):
     client = serve(batch_timeout_ms=0)
-    body = {"signature_name": "slow", "instances": [1.0]}
+    body = {"signature_name": "slow", "instances": [4.0]}
     with ThreadPoolExecutor(3) as pool:
-        by_grpc = pool.submit(client.grpc, "slow", {"seconds": [1.0]})
+        by_grpc = pool.submit(client.grpc, "slow", {"seconds": [4.0]})
         by_rest = pool.submit(client.rest, body)
         until(lambda: client.metric("adapters_tf_serve_pending_requests") == 2)
         stopping = pool.submit(client.server.stop, 20)
-        time.sleep(0.3)
+        until(lambda: not listens(client.server.port))
         # Others are refused in the meantime.
         with pytest.raises(urllib.error.URLError):
             client.rest({"instances": ["a"]})
@@ -31,9 +36,9 @@ def test_stop_lets_pending_requests_finish(serve, until):
             client.grpc("text", {"text": ["a"]})
         assert error.value.code() is grpc.StatusCode.UNAVAILABLE
         assert not stopping.done()
-        assert by_grpc.result().outputs["took"].float_val[0] >= 1.0
+        assert by_grpc.result().outputs["took"].float_val[0] >= 4.0
         status, answer = by_rest.result()
-        assert status == 200 and answer["predictions"][0] >= 1.0
+        assert status == 200 and answer["predictions"][0] >= 4.0
         assert stopping.result() is True
     assert client.server.version is None
 

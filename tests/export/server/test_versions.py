@@ -42,7 +42,7 @@ def write_warmup(directory, requests):
             writer.write(log.SerializeToString())
 
 
-def test_swap_under_requests_fails_none(serve, servable, add_version):
+def test_swap_under_requests_fails_none(serve, servable, add_version, until):
     client = serve()
     stop = threading.Event()
 
@@ -61,7 +61,7 @@ def test_swap_under_requests_fails_none(serve, servable, add_version):
     with ThreadPoolExecutor(6) as pool:
         try:
             futures = [pool.submit((rest, grpc)[i % 2], s) for i, s in enumerate(seen)]
-            time.sleep(0.3)
+            until(lambda: all(seen))
             add_version(servable, 2, scale=2)
             end = time.monotonic() + 20
             while any(s.count(2.0) < 20 for s in seen) and time.monotonic() < end:
@@ -84,7 +84,7 @@ def test_requests_finish_on_the_version_they_began_on(
 ):
     client = serve(batch_timeout_ms=0)
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(client.grpc, "slow", {"seconds": [2.0]})
+        slow = pool.submit(client.grpc, "slow", {"seconds": [6.0]})
         until(lambda: client.metric("adapters_tf_serve_pending_requests") == 1)
         add_version(servable, 2, scale=2)
         until(lambda: client.server.version == 2)
@@ -99,9 +99,10 @@ def test_broken_version_is_refused_and_the_old_one_stays(
     serve, servable, until, caplog
 ):
     client = serve()
-    broken = servable / "2"
+    broken = servable / ".2.tmp"
     broken.mkdir()
     (broken / "saved_model.pb").write_bytes(b"not a model")
+    broken.rename(servable / "2")
     until(lambda: 2 in states(client) and states(client)[2][0] == "END")
     assert states(client)[2][1] != "OK"
     assert states(client)[1] == ("AVAILABLE", "OK")
@@ -134,7 +135,7 @@ def test_removed_version_falls_back(serve, servable, add_version, until):
     os.rename(servable / "3", servable / ".3.removed")
     until(lambda: client.server.version == 1)
     assert scale(client) == 1.0
-    assert states(client) == {3: ("END", "OK"), 1: ("AVAILABLE", "OK")}
+    until(lambda: states(client) == {3: ("END", "OK"), 1: ("AVAILABLE", "OK")})
     # And back again.
     os.rename(servable / ".3.removed", servable / "3")
     until(lambda: client.server.version == 3)
