@@ -257,7 +257,7 @@ def save_task(tiny_preset, tmp_path_factory):
         model = build_model(kind, tiny_preset, seq_length=seq_length, **options)
         random = np.random.default_rng(seed)
         for variable in model.trainable_variables:
-            value = random.normal(0, 0.4, variable.shape)
+            value = random.normal(0, 0.3, variable.shape)
             variable.assign(value + variable.path.endswith("gamma"))
         adapter = model.get_adapter(
             task=task, preset=tiny_preset, seq_length=seq_length

@@ -59,17 +59,15 @@ def assert_unchanged(got, expected):
     """
     assert set(got) == set(expected)
     for name, value in expected.items():
+        found = got[name]
         if value.ndim == 2:
-            width = min(value.shape[1], got[name].shape[1])
-            for array in (value, got[name]):
-                assert not np.any(array[:, width:])
-            np.testing.assert_allclose(
-                got[name][:, :width], value[:, :width], rtol=0, atol=5e-7
-            )
-        elif value.dtype.kind == "f":
-            np.testing.assert_allclose(got[name], value, rtol=0, atol=5e-7)
+            width = min(value.shape[1], found.shape[1])
+            assert not np.any(value[:, width:]) and not np.any(found[:, width:])
+            value, found = value[:, :width], found[:, :width]
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(found, value, rtol=0, atol=5e-7)
         else:
-            np.testing.assert_array_equal(got[name], value)
+            np.testing.assert_array_equal(found, value)
 
 
 def listing(folder):
