@@ -133,10 +133,11 @@ def open_run(
         except UserError as error:
             # What writes whole files says so itself, but not what to do.
             cause = error.__cause__
-            full = isinstance(cause, OSError) and cause.errno in _DISK_ERRORS
-            if not full or str(path) not in str(error):
+            if not isinstance(cause, OSError) or cause.errno not in _DISK_ERRORS:
                 raise
-            raise _write_failed(path, cause.strerror) from error
+            if str(path) not in str(error):
+                raise
+            raise _write_failed(path, cause.strerror or str(cause)) from error
         except tf.errors.OpError as error:
             # TensorFlow's own writers name the file they could not write.
             if str(path) not in error.message:
