@@ -140,7 +140,7 @@ def test_task_and_further_files(write):
 
 
 def test_split_off_sentences(write):
-    path = write("a O\nb B-X\n\n" * 10)
+    path = write("".join(f"a{i} O\nb B-X\n\n" for i in range(10)))
     data = load_file_task(path, None, DEFAULT, dev_fraction=0.2)
     assert (len(data.train), len(data.dev)) == (8, 2)
 

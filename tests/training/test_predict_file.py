@@ -209,7 +209,7 @@ def test_an_error_of_reading_is_not_one_of_the_output(tmp_path):
     with pytest.raises(OSError, match="Input/output error"):
         PredictionFile(tmp_path / "out.jsonl", {}, 1).write(Unreadable(3), predict)
     (tmp_path / "out.jsonl").mkdir()
-    with pytest.raises(UserError, match="could not be written: Is a directory"):
+    with pytest.raises(UserError, match="--output must be a file. .* is a directory"):
         PredictionFile(tmp_path / "out.jsonl", {}, 1, True).write(Rows(3), predict)
 
 
