@@ -17,8 +17,6 @@ _NORMALIZER = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
-
-
 # A step of `tokenizer.json` -> its type for BERT.
 _STEPS = {
     "normalizer": "BertNormalizer",

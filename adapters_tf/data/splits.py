@@ -41,9 +41,8 @@ def split_groups(
             numbers[key] = len(first)
             first.append(row)
         group_of_row.append(numbers[key])
-    if labels is not None and len(labels) == len(group_of_row):
-        labels = labels[first]
-    _, chosen = train_dev_split(labels, len(first), fraction, seed)
+    classes = None if labels is None else labels[first]
+    _, chosen = train_dev_split(classes, len(first), fraction, seed)
     in_dev = np.isin(group_of_row, chosen)
     return np.flatnonzero(~in_dev), np.flatnonzero(in_dev)
 

@@ -5,6 +5,7 @@ from adapters_tf.data.examples import Examples
 from adapters_tf.data.files import FileFormat, read_columns
 from adapters_tf.data.labels import encode_class_labels
 from adapters_tf.data.splits import train_dev_split
+from adapters_tf.data.text_splits import text_key
 from adapters_tf.tasks.task import Task, TaskData
 
 _LABELS = ("negative", "neutral", "positive")
@@ -29,7 +30,7 @@ def load_demo_task(seed: int = 0) -> TaskData:
     )
     first: dict[str, int] = {}
     for row, text in enumerate(table.texts[0]):
-        first.setdefault(" ".join(text.lower().split()), row)
+        first.setdefault(text_key(text), row)
     rows = list(first.values())
     raw = table.raw_labels or []
     examples = Examples(

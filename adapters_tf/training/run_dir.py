@@ -26,9 +26,9 @@ HISTORY_FILE = "history.json"
 _LOCK_FILE = ".lock"
 # What `write_json` leaves where its process is killed.
 _LEFTOVER = re.compile(r"\..+\.jsonl?\.\d+\.tmp")
-# TensorFlow writes `FILE; REASON`, and may go on with names of its own.
 # Of a place that takes no more, or nothing.
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
+# TensorFlow writes `FILE; REASON`, and may go on with names of its own.
 _REASON = re.compile(r"; ([^;.\[\n]+)")
 
 
