@@ -9,14 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapters_tf.adapters import AdapterConfig as AdapterConfig
+    from adapters_tf.adapters import BottleneckAdapter as BottleneckAdapter
     from adapters_tf.errors import AdapterFileError as AdapterFileError
     from adapters_tf.errors import DataError as DataError
     from adapters_tf.errors import UserError as UserError
-    from adapters_tf.layers import AdapterConfig as AdapterConfig
-    from adapters_tf.layers import (
-        AdapterTransformerEncoder as AdapterTransformerEncoder,
-    )
-    from adapters_tf.layers import BottleneckAdapter as BottleneckAdapter
     from adapters_tf.models import Adapter as Adapter
     from adapters_tf.models import AdapterBackbone as AdapterBackbone
     from adapters_tf.models import (
@@ -38,16 +35,16 @@ if TYPE_CHECKING:
     from adapters_tf.models import load_preprocessor as load_preprocessor
     from adapters_tf.models import save_adapter as save_adapter
     from adapters_tf.models import trainable_set as trainable_set
+    from adapters_tf.models.block import (
+        AdapterTransformerEncoder as AdapterTransformerEncoder,
+    )
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "adapters_tf.errors": ("AdapterFileError", "DataError", "UserError"),
-    "adapters_tf.layers": (
-        "AdapterConfig",
-        "AdapterTransformerEncoder",
-        "BottleneckAdapter",
-    ),
+    "adapters_tf.adapters": ("AdapterConfig", "BottleneckAdapter"),
+    "adapters_tf.models.block": ("AdapterTransformerEncoder",),
     "adapters_tf.models": (
         "Adapter",
         "AdapterBackbone",

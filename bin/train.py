@@ -4,6 +4,8 @@ import dataclasses
 import re
 from typing import Any
 
+from adapters_tf.adapters import AdapterConfig
+from adapters_tf.adapters.base import SUBLAYERS
 from adapters_tf.bin.cache_flags import (
     CACHE_FLAGS,
     cache_config,
@@ -12,7 +14,6 @@ from adapters_tf.bin.cache_flags import (
 from adapters_tf.bin.data_flags import define_train_file_flags, file_format
 from adapters_tf.bin.program import Groups, run
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig
 from adapters_tf.models.trainable_set import METHODS, Tuning
 from adapters_tf.tasks.registry import task_names
 from adapters_tf.tasks.source import TaskSource

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from adapters_tf.adapters import form_of
 from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.preset_names import resolve_preset
-from adapters_tf.export.activations import activation_code
-from adapters_tf.export.bank import ExportedTask
+from adapters_tf.export.bank import ExportedTask, absent_adapters
 from adapters_tf.export.base_functions import hub_outputs
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
@@ -19,8 +19,6 @@ from adapters_tf.export.heads import head_function
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.saving import FORMAT_VERSION, constant_function
 from adapters_tf.export.self_check import Case, check_in_new_process
-from adapters_tf.export.task_tensors import DOWN, UP
-from adapters_tf.layers.adapter_config import SUBLAYERS
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
@@ -62,24 +60,25 @@ def export_adapter(
 
 
 def encoder_tensors(adapter: Adapter, model: AdapterModel) -> dict[str, np.ndarray]:
-    """The task's tensors for `encode`: see `BaseFunctions.adapter_specs`."""
+    """The task's tensors for `encode` that an optimizer may change, by path.
+
+    Args:
+        adapter: The adapter.
+        model: A model of its base.
+
+    Returns:
+        Those of `BaseFunctions.adapter_specs` that are no constants.
+    """
     backbone = model.backbone
-    d = backbone.hidden_dim
-    own = adapter.tensors
-    tensors = {}
-    for block in backbone.encoder_blocks:
-        for sublayer in SUBLAYERS:
-            path = f"{block.path}/{sublayer}_adapter"
-            empty = {
-                f"{path}/{DOWN}/kernel": (d, 0),
-                f"{path}/{DOWN}/bias": (0,),
-                f"{path}/{UP}/kernel": (0, d),
-                f"{path}/{UP}/bias": (d,),
-            }
-            for name, shape in empty.items():
-                tensors[name] = own.get(name, np.zeros(shape, np.float32))
+    form = form_of(adapter.adapter)
+    tensors: dict[str, np.ndarray] = {}
+    for path in form.paths([block.path for block in backbone.encoder_blocks]):
+        tensors |= form.site_values(adapter.tensors, path, backbone.hidden_dim)
+    inside_adapters = {v.path for v in backbone.adapter_variables()}
     for variable in layer_norm_variables(backbone):
-        tensors[variable.path] = own.get(variable.path, np.zeros(0, np.float32))
+        if variable.path not in inside_adapters:
+            empty = np.zeros(0, np.float32)
+            tensors[variable.path] = adapter.tensors.get(variable.path, empty)
     return tensors
 
 
@@ -111,9 +110,12 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
     }
     root = tf.train.Checkpoint()
     root.variables = [*encoder.values(), *head.values()]
-    # What is empty, or was not trained, is not for an optimizer either.
+    # An optimizer gets neither what is empty nor what was not trained.
+    blocks = [block.path for block in model.backbone.encoder_blocks]
+    d = model.backbone.hidden_dim
+    absent = absent_adapters(exported_config(adapter), tensors, blocks, d)
     root.trainable_variables = [
-        *(v for name, v in encoder.items() if name in adapter.tensors),
+        *(v for k, v in encoder.items() if 0 not in v.shape and k not in absent),
         *head.values(),
     ]
     root.regularization_losses = []
@@ -125,7 +127,6 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
     root.weights = tf.function(lambda: values(encoder) | constants, input_signature=[])
     root.head_weights = tf.function(lambda: values(head), input_signature=[])
     compute = head_function(adapter.kind, adapter.head)
-    d = model.backbone.hidden_dim
     outputs_spec = {
         "sequence_output": tf.TensorSpec([None, None, d], tf.float32),
         "pooled_output": tf.TensorSpec([None, d], tf.float32),
@@ -146,11 +147,8 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
 
 
 def _constants(adapter: Adapter) -> dict[str, Any]:
-    activation = adapter.adapter.activation if adapter.adapter else "linear"
-    return {
-        "activation": np.int32(activation_code(activation)),
-        "fingerprint": fingerprint_words(adapter.base_fingerprint),
-    }
+    options = form_of(adapter.adapter).option_values(adapter.adapter)
+    return options | {"fingerprint": fingerprint_words(adapter.base_fingerprint)}
 
 
 def exported_config(adapter: Adapter) -> dict[str, Any]:
@@ -169,10 +167,12 @@ def _cases(model: AdapterModel) -> list[Case]:
     if logits.ndim == 3:
         # Padding's logits are pushed to -1e9, give or take what float32 holds.
         logits[arrays["input_mask"] == 0] = np.nan
+    head = {v.path for v in model.head_variables()}
+    trained = encoder_tensors(model.get_adapter(), model)
     weights = {
-        v.path: v.numpy()
-        for v in model.trainable_variables
-        if v.path not in {h.path for h in model.head_variables()}
+        name: value
+        for name, value in trained.items()
+        if value.size and name not in head
     }
     return [
         Case("head", arrays, {"": logits}),

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from adapters_tf.adapters import DEFAULT_FORM, form_of, full_forms
+from adapters_tf.adapters.base import TaskForm
+from adapters_tf.adapters.joined import join, spans, split, stack
+from adapters_tf.errors import UserError
 from adapters_tf.export.heads import BIAS, KERNEL
-from adapters_tf.export.task_tensors import DOWN, NORM, UP
+from adapters_tf.export.task_tensors import NORM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +29,11 @@ class ExportedTask:
     encoder: dict[str, np.ndarray]
     head: dict[str, np.ndarray]
 
+    @property
+    def form(self) -> TaskForm:
+        """How the encoder's tensors hold the adapters."""
+        return form_of(self.config["adapter"])
+
     @classmethod
     def from_saved_model(cls, config: dict[str, Any], adapter: Any) -> "ExportedTask":
         """A task out of a loaded adapter SavedModel."""
@@ -33,116 +42,163 @@ class ExportedTask:
         return cls(config, encoder, head)
 
 
-def build_bank(
-    tasks: list[ExportedTask],
-    paths: list[str],
-    norm_paths: list[str],
-    d: int,
-    norm_sizes: Mapping[str, int] = types.MappingProxyType({}),
-) -> dict[str, np.ndarray]:
-    """Join tasks: the units of all bottlenecks stand in one array, end to end.
+@dataclasses.dataclass(frozen=True)
+class BankLayout:
+    """What a base has tensors of tasks for.
 
-    So a task costs its own units and no more, whatever the others' sizes. Unit 0
-    and LayerNorm 0 are zeros that belong to no task.
+    Attributes:
+        block_paths: Paths of its encoder blocks.
+        norm_paths: Paths of its LayerNorms.
+        hidden_dim: Hidden size `d`.
+        norm_sizes: The size of each LayerNorm that is of another one.
+        forms: Names of the forms of tasks that it takes beside the default one.
+    """
+
+    block_paths: list[str]
+    norm_paths: list[str]
+    hidden_dim: int
+    norm_sizes: Mapping[str, int] = types.MappingProxyType({})
+    forms: tuple[str, ...] = ()
+
+    @classmethod
+    def of_base(cls, config: dict[str, Any]) -> "BankLayout":
+        """The layout for a base SavedModel.
+
+        Args:
+            config: What its `config()` says.
+        """
+        blocks = dict.fromkeys(p.rsplit("/", 1)[0] for p in config["adapter_paths"])
+        return cls(
+            list(blocks),
+            config["layer_norm_paths"],
+            config["hidden_dim"],
+            config.get("layer_norm_sizes", {}),
+            tuple(config.get("forms", ())),
+        )
+
+    def forms_for(self, tasks: list[ExportedTask]) -> tuple[TaskForm, ...]:
+        """The forms in which a bank holds these tasks.
+
+        Raises:
+            UserError: if the base, written by another version, does not have one.
+        """
+        if all(task.form.name == DEFAULT_FORM.name for task in tasks):
+            return (DEFAULT_FORM,)
+        for task in tasks:
+            self.check_has(task.form)
+        forms = full_forms()
+        for form in forms:
+            self.check_has(form)
+        return forms
+
+    def check_has(self, form: TaskForm) -> None:
+        """Refuse a form of tasks that the base has no functions for.
+
+        Raises:
+            UserError: if the base was written by an older version.
+        """
+        if form.name not in (DEFAULT_FORM.name, *self.forms):
+            raise UserError(
+                "A base computes the adapters that adapters-tf knew when it was "
+                f"exported. Received: adapters of the form {form.name!r}, and a base "
+                f"that has {', '.join((DEFAULT_FORM.name, *self.forms))}; export the "
+                "base again."
+            )
+
+
+def build_bank(tasks: list[ExportedTask], layout: BankLayout) -> dict[str, np.ndarray]:
+    """Join tasks, so that each costs its own tensors and no more.
 
     Args:
         tasks: T tasks of one base.
-        paths: Paths of the base's adapters.
-        norm_paths: Paths of its LayerNorms.
-        d: Hidden size.
-        norm_sizes: The size of each LayerNorm that is of another one.
+        layout: That of the base.
 
     Returns:
-        See `BaseFunctions.bank_specs`: for each adapter `[1 + units, d]` kernels
-        and `[1 + units]` biases with each task's `offset` and `size` `[T]`, the
-        up biases `[T, d]`; for each LayerNorm `[1 + own, d]` with each task's
-        `row` `[T]`, 0 for the base's. And for the heads, named
-        `head/...`, the same of `[1 + outputs, d]`.
+        See `BaseFunctions.bank_specs`: the adapters as `adapters_tf.adapters.joined`
+        has them; for each LayerNorm `[1 + own, d]` with each task's `row` `[T]`, 0 for
+        the base's. And for the heads, named `head/...`, kernels `[1 + outputs, d]`,
+        biases `[1 + outputs]` and each task's `offset` and `size` `[T]`.
+
+    Raises:
+        UserError: as `BankLayout.forms_for`.
     """
     if not tasks:
         raise ValueError("A bank holds at least one task.")
     bank: dict[str, np.ndarray] = {}
-    for path in paths:
-        encoders = [task.encoder for task in tasks]
-        kernels = [e[f"{path}/{DOWN}/kernel"].T for e in encoders]
-        bank |= _spans(path, [len(k) for k in kernels])
-        bank[f"{path}/{DOWN}/kernel"] = _stack(kernels, (d,))
-        bank[f"{path}/{DOWN}/bias"] = _stack(
-            [e[f"{path}/{DOWN}/bias"] for e in encoders], ()
-        )
-        bank[f"{path}/{UP}/kernel"] = _stack(
-            [e[f"{path}/{UP}/kernel"] for e in encoders], (d,)
-        )
-        bank[f"{path}/{UP}/bias"] = np.stack([e[f"{path}/{UP}/bias"] for e in encoders])
-    for path in norm_paths:
+    encoders = [task.encoder for task in tasks]
+    for form in layout.forms_for(tasks):
+        bank |= join(encoders, form, layout.block_paths, layout.hidden_dim)
+    for path in layout.norm_paths:
         # Blocks without an adapter keep the base's LayerNorms.
-        own = [task.encoder[f"{path}/{NORM[0]}"].size > 0 for task in tasks]
+        own = [encoder[f"{path}/{NORM[0]}"].size > 0 for encoder in encoders]
         bank[f"{path}/row"] = np.where(own, np.cumsum(own), 0).astype(np.int32)
-        size = norm_sizes.get(path, d)
+        size = layout.norm_sizes.get(path, layout.hidden_dim)
         for name in NORM:
-            rows = [task.encoder[f"{path}/{name}"].reshape(-1, size) for task in tasks]
-            bank[f"{path}/{name}"] = _stack(rows, (size,))
-    bank["activation"] = np.array([t.encoder["activation"] for t in tasks], np.int32)
-    bank["fingerprint"] = tasks[0].encoder["fingerprint"]
-    kernels = [task.head[KERNEL].T for task in tasks]
-    bank |= _spans("head", [len(k) for k in kernels])
-    bank["head/kernel"] = _stack(kernels, (d,))
-    bank["head/bias"] = _stack([task.head[BIAS] for task in tasks], ())
-    return bank
+            rows = [encoder[f"{path}/{name}"].reshape(-1, size) for encoder in encoders]
+            bank[f"{path}/{name}"] = stack(rows)
+    bank["fingerprint"] = encoders[0]["fingerprint"]
+    return bank | _join_heads([task.head for task in tasks])
 
 
 def split_bank(
-    bank: dict[str, np.ndarray],
-    configs: list[dict[str, Any]],
-    paths: list[str],
-    norm_paths: list[str],
+    bank: dict[str, np.ndarray], configs: list[dict[str, Any]], layout: BankLayout
 ) -> list[ExportedTask]:
     """The tasks that `build_bank` joined, to the bit.
 
     Args:
         bank: From `build_bank`.
         configs: The T tasks' configs.
-        paths: As there.
-        norm_paths: As there.
+        layout: As there.
     """
     tasks = []
     for i, config in enumerate(configs):
-        encoder = {
-            "activation": bank["activation"][i],
-            "fingerprint": bank["fingerprint"],
-        }
-        for path in paths:
-            units = _span(bank, path, i)
-            encoder[f"{path}/{DOWN}/kernel"] = bank[f"{path}/{DOWN}/kernel"][units].T
-            encoder[f"{path}/{DOWN}/bias"] = bank[f"{path}/{DOWN}/bias"][units]
-            encoder[f"{path}/{UP}/kernel"] = bank[f"{path}/{UP}/kernel"][units]
-            encoder[f"{path}/{UP}/bias"] = bank[f"{path}/{UP}/bias"][i]
-        for path in norm_paths:
+        form = form_of(config["adapter"])
+        encoder = split(bank, i, form, layout.block_paths, layout.hidden_dim)
+        encoder["fingerprint"] = bank["fingerprint"]
+        for path in layout.norm_paths:
             row = int(bank[f"{path}/row"][i])
             for name in NORM:
                 rows = bank[f"{path}/{name}"]
                 encoder[f"{path}/{name}"] = rows[row : row + min(row, 1)].reshape(-1)
-        outputs = _span(bank, "head", i)
-        head = {
-            KERNEL: bank["head/kernel"][outputs].T,
-            BIAS: bank["head/bias"][outputs],
-        }
-        tasks.append(ExportedTask(config, encoder, head))
+        tasks.append(ExportedTask(config, encoder, _split_head(bank, i)))
     return tasks
 
 
-def _spans(path: str, sizes: list[int]) -> dict[str, np.ndarray]:
-    ends = np.cumsum(sizes)
+def absent_adapters(
+    config: dict[str, Any], values: dict[str, Any], block_paths: list[str], d: int
+) -> set[str]:
+    """The tensors of sites at which a task has no adapter.
+
+    Args:
+        config: The adapter SavedModel's config.
+        values: The task's tensors, by name.
+        block_paths: Paths of the base's blocks.
+        d: Its hidden size.
+    """
+    form = form_of(config["adapter"])
     return {
-        f"{path}/offset": (1 + ends - sizes).astype(np.int32),
-        f"{path}/size": np.array(sizes, np.int32),
+        f"{path}/{tensor.name}"
+        for path in form.paths(block_paths)
+        if form.is_absent(values, path, d)
+        for tensor in form.at_site(d)
     }
 
 
-def _span(bank: dict[str, np.ndarray], path: str, task: int) -> slice:
-    start = int(bank[f"{path}/offset"][task])
-    return slice(start, start + int(bank[f"{path}/size"][task]))
+def _join_heads(heads: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    kernels = [head[KERNEL].T for head in heads]
+    offset, size = spans([len(kernel) for kernel in kernels])
+    return {
+        "head/offset": offset,
+        "head/size": size,
+        "head/kernel": stack(kernels),
+        "head/bias": stack([head[BIAS] for head in heads]),
+    }
 
 
-def _stack(parts: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    return np.concatenate([np.zeros((1, *shape), np.float32), *parts])
+def _split_head(bank: dict[str, np.ndarray], task: int) -> dict[str, np.ndarray]:
+    start = int(bank["head/offset"][task])
+    outputs = slice(start, start + int(bank["head/size"][task]))
+    return {
+        KERNEL: bank["head/kernel"][outputs].T,
+        BIAS: bank["head/bias"][outputs],
+    }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from adapters_tf.adapters import DEFAULT_FORM, export_forms, full_forms
 from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
@@ -100,23 +101,25 @@ def save_base(backbone: AdapterBackbone, directory: Path) -> None:
     root.encode = tf.function(functions.encode)
     for training in (True, False):
         root.__call__.get_concrete_function(inputs, training=training)
-        root.encode.get_concrete_function(
-            inputs, functions.adapter_specs(), training=training
-        )
-    root.encode_rows = tf.function(
-        functions.encode_rows,
-        input_signature=[
+        for forms in export_forms():
+            root.encode.get_concrete_function(
+                inputs, functions.adapter_specs(forms), training=training
+            )
+    root.encode_rows = tf.function(functions.encode_rows)
+    for forms in ((DEFAULT_FORM,), full_forms()):
+        root.encode_rows.get_concrete_function(
             inputs,
-            functions.bank_specs(),
+            functions.bank_specs(forms),
             tf.TensorSpec([None], tf.int32, name="tasks"),
-        ],
-    )
+        )
     config = {
         "format_version": FORMAT_VERSION,
         "backbone": backbone_name(backbone),
         "fingerprint": backbone.fingerprint,
         "hidden_dim": functions.hidden_dim,
-        "adapter_paths": functions.adapter_paths,
+        "adapter_paths": DEFAULT_FORM.paths(functions.block_paths),
+        # A servable's bank holds tasks in the default form, or in all of these.
+        "forms": [form.name for form in full_forms()],
         "layer_norm_paths": list(functions.layer_norms),
         "layer_norm_sizes": functions.layer_norm_sizes,
         "max_sequence_length": backbone.max_sequence_length,

@@ -5,14 +5,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from adapters_tf.adapters import DEFAULT_FORM, export_forms, full_forms
+from adapters_tf.adapters.base import TaskForm
+from adapters_tf.adapters.joined import joined_specs, task_specs
+from adapters_tf.adapters.task_scope import TaskFunctions, task_scope
 from adapters_tf.export.fingerprints import check_same_base, fingerprint_words
 from adapters_tf.export.row_groups import group_rows
-from adapters_tf.export.task_tensors import DOWN, NORM, UP, OneTask, TaskOfEachRow
-from adapters_tf.layers.adapter_config import SUBLAYERS
+from adapters_tf.export.task_tensors import NORM, OneTask, TaskOfEachRow
 from adapters_tf.layers.dropout import dropout_scope
-from adapters_tf.layers.task_scope import TaskFunctions, task_scope
 from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.trainable_set import layer_norm_variables
+
+Forms = tuple[TaskForm, ...]
 
 # TF Hub's names of a text encoder's inputs -> keras-hub's.
 INPUTS = {
@@ -59,11 +63,7 @@ class BaseFunctions:
             for path, (gamma, _) in norms.items()
             if gamma.shape[0] != self.hidden_dim
         }
-        self.adapter_paths = [
-            f"{block.path}/{sublayer}_adapter"
-            for block in backbone.encoder_blocks
-            for sublayer in SUBLAYERS
-        ]
+        self.block_paths = [block.path for block in backbone.encoder_blocks]
         self._model = keras.Model(
             backbone.input,
             {
@@ -72,49 +72,42 @@ class BaseFunctions:
             },
         )
 
-    def adapter_specs(self) -> dict[str, tf.TensorSpec]:
+    def adapter_specs(self, forms: Forms = (DEFAULT_FORM,)) -> dict[str, tf.TensorSpec]:
         """What `encode` takes of a task: its tensors, by variable path.
 
-        For each adapter `.../down_projection/kernel` `[d, m]`, `bias` `[m]`,
-        `.../up_projection/kernel` `[m, d]`, `bias` `[d]`, with m = 0 where the
-        task has none; for each LayerNorm `gamma` and `beta`, `[d]` or `[0]` for
-        the base's own; `activation` (`export.activations`) and `fingerprint`
-        (`fingerprint_words`) of the base.
+        Args:
+            forms: How the task is held. With the default form there are, for each
+                adapter, `.../down_projection/kernel` `[d, m]`, `bias` `[m]`,
+                `.../up_projection/kernel` `[m, d]`, `bias` `[d]`, with m = 0 where the
+                task has none, and `activation`, a number (`adapters.activations`).
+
+        Returns:
+            Those of the forms; for each LayerNorm `gamma` and `beta`, `[d]` or `[0]`
+            for the base's own; and `fingerprint` (`fingerprint_words`) of the base.
         """
-        d, spec = self.hidden_dim, tf.TensorSpec
-        specs = {
-            "activation": spec([], tf.int32),
-            "fingerprint": spec([4], tf.int64),
-        }
-        for path in self.adapter_paths:
-            specs[f"{path}/{DOWN}/kernel"] = spec([d, None], tf.float32)
-            specs[f"{path}/{DOWN}/bias"] = spec([None], tf.float32)
-            specs[f"{path}/{UP}/kernel"] = spec([None, d], tf.float32)
-            specs[f"{path}/{UP}/bias"] = spec([d], tf.float32)
+        specs = {"fingerprint": tf.TensorSpec([4], tf.int64)}
+        for form in forms:
+            specs |= task_specs(form, self.block_paths, self.hidden_dim)
         for path in self.layer_norms:
             for name in NORM:
-                specs[f"{path}/{name}"] = spec([None], tf.float32)
+                specs[f"{path}/{name}"] = tf.TensorSpec([None], tf.float32)
         return specs
 
-    def bank_specs(self) -> dict[str, tf.TensorSpec]:
-        """What `encode_rows` takes of many tasks; see `export.bank`."""
-        d, spec = self.hidden_dim, tf.TensorSpec
-        specs = {
-            "activation": spec([None], tf.int32),
-            "fingerprint": spec([4], tf.int64),
-        }
-        for path in self.adapter_paths:
-            specs[f"{path}/{DOWN}/kernel"] = spec([None, d], tf.float32)
-            specs[f"{path}/{DOWN}/bias"] = spec([None], tf.float32)
-            specs[f"{path}/{UP}/kernel"] = spec([None, d], tf.float32)
-            specs[f"{path}/{UP}/bias"] = spec([None, d], tf.float32)
-            specs[f"{path}/offset"] = spec([None], tf.int32)
-            specs[f"{path}/size"] = spec([None], tf.int32)
+    def bank_specs(self, forms: Forms = (DEFAULT_FORM,)) -> dict[str, tf.TensorSpec]:
+        """What `encode_rows` takes of many tasks; see `export.bank`.
+
+        Args:
+            forms: How the tasks are held.
+        """
+        d = self.hidden_dim
+        specs = {"fingerprint": tf.TensorSpec([4], tf.int64)}
+        for form in forms:
+            specs |= joined_specs(form, self.block_paths, d)
         for path in self.layer_norms:
-            specs[f"{path}/row"] = spec([None], tf.int32)
+            specs[f"{path}/row"] = tf.TensorSpec([None], tf.int32)
             for name in NORM:
                 size = self.layer_norm_sizes.get(path, d)
-                specs[f"{path}/{name}"] = spec([None, size], tf.float32)
+                specs[f"{path}/{name}"] = tf.TensorSpec([None, size], tf.float32)
         return specs
 
     def plain(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -142,7 +135,10 @@ class BaseFunctions:
             `sequence_output` `[batch, length, d]`, `pooled_output` `[batch, d]`
             and the given `input_mask`: what a task's `head` takes.
         """
-        task = OneTask(adapter, self._frozen_layer_norms())
+        (forms,) = (
+            f for f in export_forms() if self.adapter_specs(f).keys() == set(adapter)
+        )
+        task = OneTask(adapter, forms, self._frozen_layer_norms())
         return self._adapted(inputs, adapter["fingerprint"], task, training)
 
     def encode_rows(
@@ -160,7 +156,11 @@ class BaseFunctions:
         """
         groups = group_rows(tasks)
         inputs = {name: groups.sort(value) for name, value in inputs.items()}
-        task = TaskOfEachRow(bank, tasks, groups, self._frozen_layer_norms())
+        forms = (DEFAULT_FORM,)
+        if self.bank_specs(forms).keys() != set(bank):
+            forms = full_forms()
+        norms = self._frozen_layer_norms()
+        task = TaskOfEachRow(bank, forms, tasks, groups, norms)
         outputs = self._adapted(inputs, bank["fingerprint"], task, False)
         return {name: groups.restore(value) for name, value in outputs.items()}
 

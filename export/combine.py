@@ -7,7 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from adapters_tf.adapters import form_of
 from adapters_tf.errors import AdapterFileError, UserError
+from adapters_tf.export.bank import BankLayout, absent_adapters
 from adapters_tf.export.saving import FORMAT_VERSION
 
 # The attribute that tells the kinds of SavedModels apart.
@@ -137,8 +139,14 @@ class CombinedLayer(keras.layers.Layer):
         # XLA has no kernel for the gradient of a branch in a loaded SavedModel.
         self.supports_jit = False
         self._constants: dict[str, Any] = {}
-        self._encoder = self._add_weights(self._adapter.weights())
-        self._head = self._add_weights(self._adapter.head_weights())
+        encoder = self._adapter.weights()
+        layout = BankLayout.of_base(json.loads(self._base.config().numpy()))
+        layout.check_has(form_of(self.exported_config["adapter"]))
+        absent = absent_adapters(
+            self.exported_config, encoder, layout.block_paths, layout.hidden_dim
+        )
+        self._encoder = self._add_weights(encoder, absent)
+        self._head = self._add_weights(self._adapter.head_weights(), set())
         self.built = True
 
     @property
@@ -151,15 +159,11 @@ class CombinedLayer(keras.layers.Layer):
         """What the adapter SavedModel says of itself."""
         return json.loads(self._adapter.config().numpy())
 
-    def _add_weights(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _add_weights(self, values: dict[str, Any], absent: set[str]) -> dict[str, Any]:
         weights = {}
         for path, value in values.items():
-            # An adapter that is not there, or a LayerNorm of the base's own.
-            fixed = not value.dtype.is_floating or 0 in value.shape
-            absent = path.endswith("up_projection/bias") and (
-                0 in values[path.replace("bias", "kernel")].shape
-            )
-            if fixed or absent:
+            # A LayerNorm of the base's own, or an adapter that is not there.
+            if not value.dtype.is_floating or 0 in value.shape or path in absent:
                 self._constants[path] = value
                 continue
             # Keras allows no slash in the name of a weight.

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.bank import ExportedTask, build_bank
+from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.combine import load_exported
 from adapters_tf.export.deployment.op_check import unsupported_ops
@@ -44,17 +44,11 @@ class LoadedBase:
         self.model = load_exported(directory, "base")
         self.preprocessor = load_exported(directory / PREPROCESSOR_DIR, "preprocessor")
         self.config: dict[str, Any] = json.loads(self.model.config().numpy())
+        self.layout = BankLayout.of_base(self.config)
 
     def build_bank(self, tasks: list[ExportedTask]) -> dict[str, Any]:
         """`build_bank` for tasks of this base."""
-        config = self.config
-        return build_bank(
-            tasks,
-            config["adapter_paths"],
-            config["layer_norm_paths"],
-            config["hidden_dim"],
-            config.get("layer_norm_sizes", {}),
-        )
+        return build_bank(tasks, self.layout)
 
 
 def save_version(
@@ -152,14 +146,13 @@ def _signatures(
             f"that can cut texts so. Received: {base.directory}, written by an older "
             "adapters-tf; export the base again."
         )
-    config = base.config
     functions = ServableFunctions(
         base.model,
         base.preprocessor,
         root.bank,
         table,
-        config["adapter_paths"],
-        config["layer_norm_paths"],
+        base.layout,
+        base.layout.forms_for(tasks),
     )
     keys = [key for key in root.bank if not key.startswith("head/")]
     mixed = MixedRows(functions, base.model, root.bank, keys, table, root.lookup)

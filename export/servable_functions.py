@@ -1,13 +1,17 @@
 """The functions behind a servable's signatures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from adapters_tf.adapters.base import TaskForm
+from adapters_tf.adapters.joined import take
+from adapters_tf.export.bank import BankLayout
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.heads import BIAS, KERNEL, span_logits, tag_logits
 from adapters_tf.export.task_table import KINDS, TaskTable
-from adapters_tf.export.task_tensors import DOWN, NORM, UP
+from adapters_tf.export.task_tensors import NORM
 from adapters_tf.export.word_tags import word_tags
 
 # In REST's JSON there is no infinity.
@@ -24,8 +28,8 @@ class ServableFunctions:
         preprocessor: Its loaded preprocessor.
         bank: `build_bank`, as variables or tensors.
         table: What is known of the bank's tasks.
-        adapter_paths: As in the base's config.
-        norm_paths: As there.
+        layout: That of the base.
+        forms: How the bank holds the tasks' adapters.
     """
 
     def __init__(
@@ -34,33 +38,25 @@ class ServableFunctions:
         preprocessor: Any,
         bank: dict[str, Any],
         table: TaskTable,
-        adapter_paths: list[str],
-        norm_paths: list[str],
+        layout: BankLayout,
+        forms: Sequence[TaskForm],
     ) -> None:
         self._base = base
         self._preprocessor = preprocessor
         self._bank = bank
-        self._paths = adapter_paths
-        self._norm_paths = norm_paths
+        self._layout = layout
+        self._forms = forms
         self._table = table
 
     # === One task for all rows ===
 
     def encode(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
         """The base with the tensors of one task: see `encode` of the base."""
-        bank = self._bank
-        tensors = {
-            "activation": tf.gather(bank["activation"], task),
-            "fingerprint": tf.convert_to_tensor(bank["fingerprint"]),
-        }
-        for path in self._paths:
-            units = self._span(path, task)
-            down = bank[f"{path}/{DOWN}/kernel"][units]
-            tensors[f"{path}/{DOWN}/kernel"] = tf.transpose(down)
-            tensors[f"{path}/{DOWN}/bias"] = bank[f"{path}/{DOWN}/bias"][units]
-            tensors[f"{path}/{UP}/kernel"] = bank[f"{path}/{UP}/kernel"][units]
-            tensors[f"{path}/{UP}/bias"] = bank[f"{path}/{UP}/bias"][task]
-        for path in self._norm_paths:
+        bank, layout = self._bank, self._layout
+        tensors = {"fingerprint": tf.convert_to_tensor(bank["fingerprint"])}
+        for form in self._forms:
+            tensors |= take(bank, task, form, layout.block_paths, layout.hidden_dim)
+        for path in layout.norm_paths:
             row = tf.gather(bank[f"{path}/row"], task)
             for name in NORM:
                 rows = bank[f"{path}/{name}"][row : row + tf.minimum(row, 1)]

@@ -271,8 +271,7 @@ def _open(
             f"Received: {len(configs)} tasks, and a bank of {len(bank['activation'])}. "
             "Go on from an earlier version, or export the servable again."
         )
-    paths = base.config["adapter_paths"], base.config["layer_norm_paths"]
-    tasks = split_bank(bank, configs, *paths)
+    tasks = split_bank(bank, configs, base.layout)
     return base, dict(zip(about["tasks"], tasks, strict=True))
 
 

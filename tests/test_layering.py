@@ -1,7 +1,7 @@
 """Imports go one way.
 
-layers <- models <- data/tasks <- training <- export <- convert <- benchmark/study
-<- report <- tools <- bin.
+layers <- adapters <- models <- data/tasks <- training <- export <- convert
+<- benchmark/study <- report <- tools <- bin.
 """
 
 import ast
@@ -10,6 +10,7 @@ import pathlib
 ROOT = pathlib.Path(__file__).parent.parent
 ORDER = [
     "layers",
+    "adapters",
     "models",
     "data",
     "tasks",

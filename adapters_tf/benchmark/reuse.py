@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.benchmark.machine import describe_machine, machine_line
 from adapters_tf.benchmark.report import table
 from adapters_tf.benchmark.texts import SENTENCES
 from adapters_tf.benchmark.timing import timed
 from adapters_tf.data.examples import Examples
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.tasks.task import Task, TaskData
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.job import run_job

@@ -4,11 +4,11 @@ import dataclasses
 import math
 from typing import Any
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.convert.adapterhub_legacy import modern_fields
 from adapters_tf.convert.adapterhub_name import check_name
 from adapters_tf.convert.json_file import field, rate
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 
 CONFIG_FILE = "adapter_config.json"
 # What the files that we write are compatible with. A version must be there: without

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from adapters_tf.adapters import AdapterConfig
+from adapters_tf.adapters.base import SUBLAYERS
 from adapters_tf.convert.bert_base import load_bert
 from adapters_tf.convert.bert_tensors import BertTensor, bert_tensors
 from adapters_tf.convert.new_adapter import make_task, new_model, save_new_adapter
 from adapters_tf.convert.tf1_checkpoint import Tf1Checkpoint
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import SUBLAYERS, AdapterConfig
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.exact_gelu_bert import hidden_activation
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter import check_tensors
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.convert.adapterhub_config import (
     CONFIG_FILE,
     HubAdapter,
@@ -30,7 +31,6 @@ from adapters_tf.convert.from_adapterhub import (
 from adapters_tf.convert.torch_writer import write_torch_tensors
 from adapters_tf.errors import UserError
 from adapters_tf.export.directories import new_directory
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter

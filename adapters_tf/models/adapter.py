@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import AdapterFileError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.fingerprint import BERT
 from adapters_tf.models.trainable_set import Tuning
 
@@ -20,7 +20,8 @@ class Adapter:
             (adapters, LayerNorms and head, for `tuning="adapters"`).
         kind: `"classification"`, `"regression"`, `"question_answering"`,
             `"multi_label"` or `"token_classification"`.
-        adapter: Configuration of the adapters, or `None` for a baseline.
+        adapter: Configuration of the adapters, such as `AdapterConfig`; `None` for a
+            baseline.
         tuning: How it was trained.
         head: Constructor arguments of the head.
         base_fingerprint: `base_fingerprint` of the base it belongs to.
@@ -35,7 +36,7 @@ class Adapter:
 
     tensors: dict[str, np.ndarray]
     kind: str
-    adapter: AdapterConfig | None
+    adapter: AdapterMethod | None
     tuning: Tuning
     head: dict[str, Any]
     base_fingerprint: str | None

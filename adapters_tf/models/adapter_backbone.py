@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING, Any, Self
 import keras
 import keras_hub
 
+from adapters_tf.adapters import AdapterMethod, adapter_from_dict
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
-from adapters_tf.layers.adapter_transformer_encoder import (
-    KERAS_WITH_OUR_LAYERS,
-    AdapterTransformerEncoder,
-)
 from adapters_tf.layers.dropout import Dropout
 from adapters_tf.layers.rebind import rebind
+from adapters_tf.models.block import KERAS_WITH_OUR_LAYERS, AdapterTransformerEncoder
 from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
 from adapters_tf.models.fingerprint import base_fingerprint
 
@@ -47,12 +44,13 @@ class AdapterBackbone(_Backbone):
     is all that a backbone built of `keras_hub.layers.TransformerEncoder` blocks
     needs. Its constructor is the keras-hub class's own, run with
     `AdapterTransformerEncoder` in the place of `TransformerEncoder`, so layer
-    names and variable paths are those of the plain backbone, plus
+    names and variable paths are those of the plain backbone, plus the adapters':
     `transformer_layer_{i}/{attention,feed_forward}_adapter/...`.
 
     Args:
         *args: As the keras-hub backbone.
-        adapter: `AdapterConfig`, its `to_dict`, or `None` for no adapters.
+        adapter: A configuration such as `AdapterConfig`, its `to_dict`, or `None` for
+            no adapters.
         fingerprint: `base_fingerprint` of the plain backbone that the weights
             came from, where known; kept through save and load.
         **kwargs: As the keras-hub backbone.
@@ -69,25 +67,23 @@ class AdapterBackbone(_Backbone):
 
     Raises:
         ValueError: if `adapter.layers` names a block that is not there, or counts
-            from the top; see `AdapterConfig.for_blocks`.
+            from the top; see `AdapterMethod.for_blocks`.
     """
 
     def __init__(
         self,
         *args: Any,
-        adapter: AdapterConfig | dict[str, Any] | None = None,
+        adapter: AdapterMethod | dict[str, Any] | None = None,
         fingerprint: str | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(adapter, dict):
-            adapter = AdapterConfig.from_dict(adapter)
+            adapter = adapter_from_dict(adapter)
         blocks: list[AdapterTransformerEncoder] = []
         calls: list[tuple[int, keras.KerasTensor]] = []
 
         def make_block(*args: Any, **kwargs: Any) -> AdapterTransformerEncoder:
-            adapted = adapter is not None and (
-                adapter.layers is None or len(blocks) in adapter.layers
-            )
+            adapted = adapter is not None and adapter.adapts(len(blocks))
             kwargs["adapter"] = adapter if adapted else None
             block = AdapterTransformerEncoder(*args, **kwargs)
             index = len(blocks)
@@ -103,13 +99,8 @@ class AdapterBackbone(_Backbone):
         init(self, *args, **kwargs)
         for block in blocks:
             block.on_symbolic_call = None
-        for name in ("layers", "layer_norm_layers"):
-            layers = getattr(adapter, name, None) or ()
-            if set(layers) - set(range(len(blocks))):
-                raise ValueError(
-                    f"{name} must be indices of encoder blocks, from 0 to "
-                    f"{len(blocks) - 1}. Received: {name}={layers}"
-                )
+        if adapter is not None:
+            adapter.check_blocks(len(blocks))
         self.adapter = adapter
         self.fingerprint = fingerprint
         self.encoder_blocks = blocks
@@ -130,7 +121,7 @@ class AdapterBackbone(_Backbone):
     def from_backbone(
         cls,
         backbone: keras_hub.models.Backbone,
-        adapter: AdapterConfig | None = None,
+        adapter: AdapterMethod | None = None,
         dtype: Any = None,
     ) -> Self:
         """A copy of a plain backbone, with freshly initialised adapters.
@@ -181,7 +172,7 @@ class AdapterBackbone(_Backbone):
         cls,
         preset: str,
         load_weights: bool = True,
-        adapter: AdapterConfig | None = None,
+        adapter: AdapterMethod | None = None,
         **kwargs: Any,
     ) -> Self:
         """Load with keras-hub's own loader, then add adapters.
@@ -205,8 +196,8 @@ class AdapterBackbone(_Backbone):
         cls,
         loaded: keras_hub.models.Backbone,
         preset: str,
-        adapter: AdapterConfig | None = None,
-        default_adapter: AdapterConfig | None = None,
+        adapter: AdapterMethod | None = None,
+        default_adapter: AdapterMethod | None = None,
     ) -> Self:
         """Add adapters to what keras-hub loaded, unless it has its own.
 
@@ -251,8 +242,7 @@ class AdapterBackbone(_Backbone):
         return [
             layer
             for block in self.encoder_blocks
-            for layer in (block.attention_adapter, block.feed_forward_adapter)
-            if layer is not None
+            for layer in block.adapter_layers().values()
         ]
 
     def adapter_variables(self) -> list[keras.Variable]:

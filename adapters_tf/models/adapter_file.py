@@ -16,8 +16,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from adapters_tf.adapters import adapter_from_dict
 from adapters_tf.errors import AdapterFileError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.model_card import model_card
 from adapters_tf.models.trainable_set import Tuning
@@ -172,8 +172,7 @@ def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
             **config
             | {
                 "tensors": tensors,
-                "adapter": config["adapter"]
-                and AdapterConfig.from_dict(config["adapter"]),
+                "adapter": config["adapter"] and adapter_from_dict(config["adapter"]),
                 "tuning": Tuning.of(config["tuning"]),
             }
         )

@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
+from adapters_tf.adapters import AdapterConfig, AdapterMethod
 from adapters_tf.errors import AdapterFileError, UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.multi_label_classifier import AdapterMultiLabelClassifier
@@ -31,7 +31,7 @@ _MODELS: dict[str, type[AdapterModel]] = {
 def build_model(
     kind: str,
     preset: str,
-    adapter: AdapterConfig | None = None,
+    adapter: AdapterMethod | None = None,
     tuning: Tuning | str = "adapters",
     seq_length: int = 128,
     head: dict[str, Any] | None = None,

@@ -10,8 +10,8 @@ import keras
 import keras_hub
 from keras_hub.src.utils import preset_utils
 
+from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.backbones import BACKBONES
 from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
@@ -21,9 +21,9 @@ from adapters_tf.models.sentence_piece import keep_sentence_piece
 
 def load_backbone(
     preset: str,
-    adapter: AdapterConfig | None = None,
+    adapter: AdapterMethod | None = None,
     *,
-    default_adapter: AdapterConfig | None = None,
+    default_adapter: AdapterMethod | None = None,
     **kwargs: Any,
 ) -> AdapterBackbone:
     """A pretrained backbone with freshly initialised adapters.

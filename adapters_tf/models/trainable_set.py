@@ -88,10 +88,7 @@ def trained_in_backbone(
     pooler = getattr(backbone, "pooled_dense", None)
     pooler_variables = pooler.weights if pooler and reads_pooler else []
     if tuning.method == "adapters":
-        # A block without adapters is the base's own, and stays so.
-        own = backbone.adapter.layer_norm_layers
-        if own is None:
-            own = [i for i, block in enumerate(blocks) if block.adapter is not None]
+        own = backbone.adapter.own_layer_norms(len(blocks))
         norms = [v for i in own for v in layer_norm_variables(blocks[i])]
         if 0 in own:
             for layer in backbone.layers:

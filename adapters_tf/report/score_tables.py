@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.report.comparison import Column, Comparison
 from adapters_tf.report.costs import Cost, Gap
 from adapters_tf.report.metric_names import metric_label, rate_text, share_text

@@ -4,7 +4,7 @@ import collections
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.study.results import Result
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.trainable_set import PAPER_METHODS, Tuning
 
 NO_BERT = "no_bert"

@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Collection
 from typing import cast
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.report.ablation import Ablation
 from adapters_tf.tools.parts import block_of

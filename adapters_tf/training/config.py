@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.batches import steps_per_epoch
 from adapters_tf.errors import check_counts
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.trainable_set import Tuning
 
 # Those of adapters and full did well without a sweep (docs/results.md); the others

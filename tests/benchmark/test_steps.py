@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.benchmark.resident import Resident
 from adapters_tf.benchmark.steps import job, tables
 from adapters_tf.benchmark.steps.case import Case
 from adapters_tf.benchmark.steps.torch_names import torch_tensors
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 
 TINY = Case("tiny", rows=4, tokens=16, bottleneck_dim=8)

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.export import self_check
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.base import export_base, save_base
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.versions import create_servable
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_backbone

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export import adapter as adapter_export
 from adapters_tf.export.adapter import export_adapter, save_adapter_model
 from adapters_tf.export.fingerprints import fingerprint_words
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.text_classifier import AdapterTextClassifier

@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import predict, predict_beam
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.export import versions
@@ -15,7 +16,6 @@ from adapters_tf.export.bulk import job as bulk_job
 from adapters_tf.export.bulk.job import BulkJob, ServedTask
 from adapters_tf.export.bulk.records import RECORDS, records_of
 from adapters_tf.export.bulk.rows import Row, check_separator, signature_inputs
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.tasks.task import Kind, Task
 
 needs_beam = pytest.mark.skipif(

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
+from adapters_tf.adapters.graph_activations import ACTIVATIONS, activation_code
 from adapters_tf.errors import AdapterFileError, UserError
-from adapters_tf.export.activations import ACTIVATIONS, activation_code
 from adapters_tf.export.combine import CombinedLayer, check_fits, load_exported
 from adapters_tf.export.saving import constant_function
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import preprocess_texts
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from encoders import NAMES, PAIRS, TEXTS
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import WordExamples
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.base import export_base
@@ -13,7 +14,6 @@ from adapters_tf.export.deployment.session import ServingSession
 from adapters_tf.export.preprocessor import PreprocessorFunctions
 from adapters_tf.export.text_inputs import pack_texts
 from adapters_tf.export.versions import create_servable
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_preprocessor, preprocess_texts

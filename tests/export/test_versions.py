@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
 from adapters_tf.export import versions
 from adapters_tf.export.deployment.session import ServingSession
@@ -21,7 +22,6 @@ from adapters_tf.export.versions import (
     roll_back,
     versions_of,
 )
-from adapters_tf.layers import AdapterConfig
 
 pytestmark = pytest.mark.slow
 

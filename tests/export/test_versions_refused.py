@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export import self_check
 from adapters_tf.export import servable as servable_module
@@ -23,7 +24,6 @@ from adapters_tf.export.versions import (
     roll_back,
     versions_of,
 )
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.build import build_model
 
 pytestmark = pytest.mark.slow

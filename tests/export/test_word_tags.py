@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import WordExamples
 from adapters_tf.data.tags import valid_tags
 from adapters_tf.errors import UserError
@@ -23,7 +24,6 @@ from adapters_tf.export.question_windows import mixed_windows
 from adapters_tf.export.servable import LoadedBase, save_version
 from adapters_tf.export.text_lists import fair_shares
 from adapters_tf.export.word_tags import word_tags
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.word_tokens import word_features
 from adapters_tf.training.predict_texts import LoadedAdapter

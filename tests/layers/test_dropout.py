@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.layers import Dropout, dropout_scope
+from adapters_tf.layers.dropout import Dropout, dropout_scope
 
 RATES = [0.1, 0.5, 0.013]  # 8 bits, 8 bits, 16 bits a unit
 SHAPES = [(5,), (16,), (33,), (3, 7)]  # most are no multiple of 16 bytes

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.layers.adapter_transformer_encoder import AdapterTransformerEncoder
 from adapters_tf.layers.gelu import frugal, gelu, gelu_tanh, recompute_gelu
+from adapters_tf.models.block import AdapterTransformerEncoder
 
 X = np.concatenate([np.linspace(-9, 9, 181), [-200, -1e-6, 0, 1e-6, 200]])
 
@@ -66,7 +66,7 @@ def test_blocks_and_adapters_compute_it():
     """Fails when keras-hub names its GELU otherwise."""
     from keras_hub.models import BertBackbone, RobertaBackbone
 
-    from adapters_tf.layers.adapter_config import AdapterConfig
+    from adapters_tf.adapters import AdapterConfig
     from adapters_tf.models.adapter_backbone import BertAdapterBackbone
     from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
 

@@ -6,10 +6,11 @@ import keras
 import keras_hub
 import pytest
 
-from adapters_tf.layers import AdapterConfig, AdapterTransformerEncoder, Dropout
-from adapters_tf.layers.adapter_transformer_encoder import MultiHeadAttention
+from adapters_tf.adapters import AdapterConfig
+from adapters_tf.layers.dropout import Dropout
 from adapters_tf.layers.rebind import Overlay, rebind
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.block import AdapterTransformerEncoder, MultiHeadAttention
 
 SIZES = {
     "vocabulary_size": 40,

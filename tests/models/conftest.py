@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from adapters_tf.layers import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 
 ADAPTER = AdapterConfig(4)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adapters_tf.layers import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.build import build_model
 
 TEXTS = ["the film was good", "a bad plot", "so very fine", "sad actor"] * 5 + ["a"]

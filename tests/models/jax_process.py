@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import adapters_tf
-from adapters_tf.layers import dropout_scope
+from adapters_tf.layers.dropout import dropout_scope
 
 TEXTS = ["good film", "bad film", "a great plot", "an awful plot", "fine", "poor"] * 4
 LABELS = np.array([1, 0] * 12)

@@ -5,7 +5,8 @@ import keras_hub
 import numpy as np
 import pytest
 
-from adapters_tf.layers import AdapterConfig, dropout_scope
+from adapters_tf.adapters import AdapterConfig
+from adapters_tf.layers.dropout import dropout_scope
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 
 ZEROED = AdapterConfig(4, zero_init=True)

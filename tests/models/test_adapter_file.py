@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models import adapter_file
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter, save_adapter

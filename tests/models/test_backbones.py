@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 from encoders import BLOCK_CALLS, NAMES, PAIRS, TEXTS, D, make_encoder
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.convert.bert_base import load_bert
 from adapters_tf.data.examples import Examples
 from adapters_tf.data.features import tokenize
 from adapters_tf.errors import AdapterFileError, DataError, UserError
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_backbone import named_outputs
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.backbones import XLMRobertaAdapterBackbone

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError, UserError
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.build import build_model, load_model
 from adapters_tf.models.question_answerer import AdapterQuestionAnswerer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from adapters_tf.layers import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.adapter_backbone import ExactGeluBertAdapterBackbone
 from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone, hidden_activation
 from adapters_tf.models.fingerprint import base_fingerprint

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.layers import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.layers.dropout import dropout_scope
 from adapters_tf.models.fingerprint import prefix_fingerprint
 from adapters_tf.models.frozen_prefix import FrozenPrefix

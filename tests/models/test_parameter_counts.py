@@ -6,7 +6,7 @@ import keras
 import pytest
 from keras.src.backend.common import global_state
 
-from adapters_tf.layers import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.parameter_table import ParameterCounts, count_parameters
 from adapters_tf.models.text_classifier import AdapterTextClassifier

@@ -8,8 +8,8 @@ import keras_hub
 import numpy as np
 import pytest
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.presets import (
     load_backbone,

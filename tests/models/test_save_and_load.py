@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.layers import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.optimizer import AdamW, LinearWarmupDecay, create_optimizer
 from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
 from adapters_tf.models.text_classifier import AdapterTextClassifier

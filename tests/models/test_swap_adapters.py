@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.question_answerer import AdapterQuestionAnswerer

@@ -3,7 +3,7 @@
 import keras_hub
 import pytest
 
-from adapters_tf.layers import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
 from adapters_tf.models.text_classifier import AdapterTextClassifier

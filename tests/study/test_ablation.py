@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import ablate
 from adapters_tf.data.examples import Examples
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.build import build_model
 from adapters_tf.study.ablation import ablate_layers, removed_adapters

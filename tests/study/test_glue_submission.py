@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from absl import logging
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import report_glue
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import AdapterFileError, DataError, UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.build import build_model
 from adapters_tf.study import glue_submission

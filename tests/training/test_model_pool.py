@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import Examples
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.task import Task, TaskData
 from adapters_tf.training.config import TrainConfig, TrainJob

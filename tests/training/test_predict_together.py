@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.task import Task

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.build import build_model
 from adapters_tf.models.features import Features
 from adapters_tf.tasks.task import Task

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.benchmark.machine import describe_machine
 from adapters_tf.benchmark.pipeline.epochs import measure_epochs
 from adapters_tf.benchmark.pipeline.order import measure_order
@@ -19,7 +20,6 @@ from adapters_tf.data.batches import WINDOW, train_batches
 from adapters_tf.data.examples import Examples, rows_as
 from adapters_tf.data.features import tokenize
 from adapters_tf.errors import UserError, check_counts
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.features import Features
 from adapters_tf.tasks.limit import limit_train_rows
 from adapters_tf.tasks.source import TaskSource

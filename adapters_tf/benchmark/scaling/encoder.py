@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.benchmark.timing import interleave
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.build import build_model
 from adapters_tf.models.features import Features
 from adapters_tf.training.predict import Predictor

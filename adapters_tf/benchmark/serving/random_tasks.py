@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.export.adapter import exported_task
 from adapters_tf.export.bank import ExportedTask
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.build import build_model

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.benchmark.process_memory import peak_bytes, resident_bytes
 from adapters_tf.benchmark.resident import serve
 from adapters_tf.benchmark.steps.torch_names import torch_tensors
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.benchmark.machine import describe_machine, machine_line
 from adapters_tf.benchmark.report import table
 from adapters_tf.benchmark.strategies import process
 from adapters_tf.benchmark.strategies.process import Spec
 from adapters_tf.benchmark.strategies.workers import start_workers
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 
 # Strategy, virtual devices of each process, processes.
 PLACES = (

@@ -73,9 +73,9 @@ def main(spec: Spec, output: str) -> None:
 def _train(spec: Spec) -> dict[str, Any]:
     import tensorflow as tf
 
+    from adapters_tf.adapters import AdapterConfig
     from adapters_tf.benchmark.texts import SENTENCES
     from adapters_tf.data.examples import Examples
-    from adapters_tf.layers.adapter_config import AdapterConfig
     from adapters_tf.models.frozen_prefix import FrozenPrefix
     from adapters_tf.tasks.task import Task
     from adapters_tf.training.config import TrainConfig, TrainJob

@@ -9,10 +9,10 @@ import tensorflow as tf
 from absl import logging as absl_logging
 from safetensors.numpy import load_file
 
+from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.batches import train_batches
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
-from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_backbone import (
     BertAdapterBackbone,
     ExactGeluBertAdapterBackbone,

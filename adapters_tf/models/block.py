@@ -1,26 +1,59 @@
-"""keras-hub's encoder block with an adapter after each sub-layer."""
+"""keras-hub's encoder block, with sites at which a method adds layers."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import keras
 import keras_hub
 
-from adapters_tf.layers.adapter_config import AdapterConfig
-from adapters_tf.layers.bottleneck_adapter import BottleneckAdapter
+from adapters_tf.adapters import AdapterMethod, adapter_from_dict
+from adapters_tf.adapters.base import PROJECTIONS, SITES, Site
+from adapters_tf.adapters.task_scope import LayerNormalization, task_functions
 from adapters_tf.layers.dropout import Dropout
 from adapters_tf.layers.gelu import frugal
 from adapters_tf.layers.rebind import Overlay, rebind
-from adapters_tf.layers.task_scope import LayerNormalization, task_functions
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class Projection(keras.layers.EinsumDense):
+    """A dense layer of the attention, whose outputs a method may change.
+
+    Attributes:
+        on_output: Given inputs, outputs and `training`, returns what the attention goes
+            on with; `None` leaves the outputs as they are.
+    """
+
+    on_output: Callable[[Any, Any, bool | None], Any] | None = None
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        outputs = super().call(inputs, training=training)
+        if self.on_output is None:
+            return outputs
+        return self.on_output(inputs, outputs, training)
 
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class MultiHeadAttention(keras.layers.MultiHeadAttention):
-    """Keras's multi-head attention with this library's `Dropout` inside."""
+    """Keras's multi-head attention with this library's `Dropout` and `Projection`s."""
 
+    build = rebind(keras.layers.MultiHeadAttention.build, EinsumDense=Projection)
+    _make_output_dense = rebind(
+        keras.layers.MultiHeadAttention._make_output_dense, EinsumDense=Projection
+    )
     _build_attention = rebind(
         keras.layers.MultiHeadAttention._build_attention, Dropout=Dropout
     )
+
+    def projections(self) -> dict[str, Projection]:
+        """The dense layers by the names of their sites; see `PROJECTIONS`."""
+        layers = (
+            self._query_dense,
+            self._key_dense,
+            self._value_dense,
+            self._output_dense,
+        )
+        return dict(zip(PROJECTIONS, layers, strict=True))
 
 
 # `keras` as seen by keras-hub's constructors: the same, but for the layers
@@ -38,48 +71,46 @@ KERAS_WITH_OUR_LAYERS = Overlay(
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
-    """An encoder block with serial bottleneck adapters (paper, figure 2 left).
+    """An encoder block with the layers of a parameter-efficient method.
 
-    Each adapted sub-layer computes, in the order of the reference code
-    (`modeling.py` lines 943-946 and 962-965): projection, dropout, adapter,
-    residual add, LayerNorm. Without adapters the block equals
-    `keras_hub.layers.TransformerEncoder` bit for bit, and its variables have
-    the same paths. Inside a `task_scope`, such a block runs with the scope's
-    adapters and LayerNorm parameters instead.
+    With bottleneck adapters, the default method, each adapted sub-layer computes, in
+    the order of the reference code (`modeling.py` lines 943-946 and 962-965):
+    projection, dropout, adapter, residual add, LayerNorm. Without adapters the block
+    equals `keras_hub.layers.TransformerEncoder` bit for bit, and its variables have the
+    same paths. Inside a `task_scope` such a block runs with the scope's adapters and
+    LayerNorm parameters instead.
 
     Args:
         *args: As `keras_hub.layers.TransformerEncoder`.
-        adapter: The adapters' configuration (an `AdapterConfig` or its
-            `to_dict`), or `None` for a block without adapters. Its `layers`
-            field is for the backbone and is not read here.
+        adapter: The adapters' configuration, such as an `AdapterConfig`, or its
+            `to_dict`; `None` for a block without adapters. Its `layers` field is for
+            the backbone and is not read here.
         **kwargs: As `keras_hub.layers.TransformerEncoder`.
 
     Attributes:
-        attention_adapter: The `BottleneckAdapter` after self-attention, or
-            `None`.
-        feed_forward_adapter: The one after the feed-forward sub-layer, or
-            `None`.
+        attention_adapter: The bottleneck adapter after self-attention, or `None`.
+        feed_forward_adapter: The one after the feed-forward sub-layer, or `None`.
         fixed: Compute as in inference, in training too.
         on_symbolic_call: Told each output of a call on Keras tensors, or `None`. A
             block whose weights are shared is called several times, and its `output`
             is that of the first call alone.
     """
 
+    attention_adapter: keras.layers.Layer | None = None
+    feed_forward_adapter: keras.layers.Layer | None = None
     fixed = False
     on_symbolic_call: Callable[[keras.KerasTensor], None] | None = None
 
     def __init__(
         self,
         *args: Any,
-        adapter: AdapterConfig | dict[str, Any] | None = None,
+        adapter: AdapterMethod | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         if isinstance(adapter, dict):
-            adapter = AdapterConfig.from_dict(adapter)
+            adapter = adapter_from_dict(adapter)
         self.adapter = adapter
-        self.attention_adapter: BottleneckAdapter | None = None
-        self.feed_forward_adapter: BottleneckAdapter | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outputs = super().__call__(*args, **kwargs)
@@ -94,22 +125,32 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         build(self, inputs_shape)
         dense = self._feedforward_intermediate_dense
         dense.activation = frugal(dense.activation)
+        for name, projection in self._self_attention_layer.projections().items():
+            projection.on_output = functools.partial(self._project, name)
+        self._build_adapters(inputs_shape)
+
+    def _build_adapters(self, inputs_shape: tuple[int | None, ...]) -> None:
+        """Make and build the layers of `adapter`, as attributes of the block."""
         if self.adapter is None:
             return
-        if self.adapter.reads_layer_norm and self.normalize_first:
-            raise ValueError(
-                "reads_layer_norm=True is for blocks whose LayerNorms come last. "
-                "Received: normalize_first=True"
-            )
-        for sublayer in self.adapter.sublayers:
-            layer = BottleneckAdapter(
-                **self.adapter.bottleneck_kwargs(),
-                residual=not (self.adapter.parallel or self.adapter.reads_layer_norm),
+        self.adapter.check_block(self.normalize_first)
+        projections = self._self_attention_layer.projections()
+        heads = projections["query"].compute_output_shape(inputs_shape)
+        for site in self.adapter.sites():
+            layer = self.adapter.make_layer(
+                site,
+                heads if site == "attention_output" else inputs_shape,
+                heads if site in ("query", "key", "value") else inputs_shape,
                 dtype=self.dtype_policy,
-                name=f"{sublayer}_adapter",
+                name=f"{site}_{self.adapter.suffix}",
             )
-            layer.build(inputs_shape)
-            setattr(self, f"{sublayer}_adapter", layer)
+            setattr(self, layer.name, layer)
+
+    def adapter_layers(self) -> dict[str, keras.layers.Layer]:
+        """The layers that the method has added, by the names of their sites."""
+        suffix = None if self.adapter is None else self.adapter.suffix
+        layers = {site: getattr(self, f"{site}_{suffix}", None) for site in SITES}
+        return {site: layer for site, layer in layers.items() if layer is not None}
 
     def call(
         self,
@@ -174,24 +215,30 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
     def _sublayer(
         self, x: Any, function: Any, name: str, layer_norm: Any, training: Any
     ) -> Any:
-        adapter = getattr(self, f"{name}_adapter")
-        task = task_functions()
         residual = x
         if self.normalize_first:
             x = layer_norm(x)
-        sublayer_input = x
-        x = function(x)
-        if task is not None:
-            x = task.adapter(f"{self.path}/{name}_adapter", x)
-        elif adapter is not None and self.adapter is not None:
-            if self.adapter.parallel:
-                x = x + adapter(sublayer_input, training=training)
-            elif self.adapter.reads_layer_norm:
-                x = x + adapter(layer_norm(x + residual), training=training)
-            else:
-                x = adapter(x, training=training)
+        inputs = x
+        outputs = function(x)
+        site = Site(name, inputs, outputs, lambda: layer_norm(outputs + residual))
+        x = self._adapted(site, training)
         x = x + residual
         return x if self.normalize_first else layer_norm(x)
+
+    def _project(self, name: str, inputs: Any, outputs: Any, training: Any) -> Any:
+        if self.fixed:
+            training = False
+        return self._adapted(Site(name, inputs, outputs), training)
+
+    def _adapted(self, site: Site, training: Any) -> Any:
+        """What the block goes on with after a site."""
+        task = task_functions()
+        if task is not None:
+            return task.adapt(self.path, site)
+        layer = self.adapter_layers().get(site.name)
+        if layer is None:
+            return site.outputs
+        return cast(AdapterMethod, self.adapter).adapt(layer, site, training)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -1,4 +1,4 @@
-"""Running an encoder's blocks with tensors in place of their own task variables."""
+"""Run an encoder's blocks with a task's tensors instead of their own variables."""
 
 import contextlib
 import contextvars
@@ -8,16 +8,18 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
+from adapters_tf.adapters.base import Site
+
 
 class TaskFunctions(Protocol):
-    """What a task puts in the place of adapters and LayerNorm parameters."""
+    """What a task computes in the place of adapters and LayerNorm parameters."""
 
-    def adapter(self, path: str, inputs: Any) -> Any:
-        """The output of the adapter at `path`, residual included.
+    def adapt(self, block: str, site: Site) -> Any:
+        """What a block goes on with in the place of `site.outputs`.
 
         Args:
-            path: Such as `"transformer_layer_0/attention_adapter"`.
-            inputs: `[batch, length, d]`, the sub-layer's output.
+            block: The block's path, such as `"transformer_layer_0"`.
+            site: What the block has computed.
         """
 
     def scale_and_shift(self, path: str, normalized: Any) -> Any:
@@ -38,11 +40,11 @@ _functions: contextvars.ContextVar[TaskFunctions | None] = contextvars.ContextVa
 def task_scope(functions: TaskFunctions) -> Iterator[None]:
     """Within it, encoder blocks without adapters compute with `functions`.
 
-    So one base serves many tasks, whose tensors are arguments: adapters of any
-    bottleneck size, or other ones for each row of a batch.
+    One base so serves many tasks, whose tensors are arguments: adapters of any size, or
+    different ones for each row of a batch.
 
     Args:
-        functions: What to compute at each adapter and LayerNorm.
+        functions: What to compute at each site and LayerNorm.
     """
     token = _functions.set(functions)
     try:

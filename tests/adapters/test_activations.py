@@ -5,13 +5,9 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
+from adapters_tf.adapters.activations import ACTIVATIONS, activation_code
+from adapters_tf.adapters.graph_activations import activate, activate_rows
 from adapters_tf.errors import UserError
-from adapters_tf.export.activations import (
-    ACTIVATIONS,
-    activate,
-    activate_rows,
-    activation_code,
-)
 
 
 def _sigmoid(x):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from adapters_tf.layers import AdapterConfig
+from adapters_tf.adapters import AdapterConfig
 
 VARIANT = AdapterConfig(
     bottleneck_dim=None,

@@ -1,23 +1,10 @@
-"""Activations of exported adapters, chosen by number inside the graph."""
+"""Activations of exported adapters, chosen by number inside a TensorFlow graph."""
 
 from typing import Any
 
 import tensorflow as tf
 
-from adapters_tf.layers.bottleneck_adapter import get_activation
-from adapters_tf.models.exportable import EXPORTED_ACTIVATIONS, exported_activation
-
-# By the numbers that exports store.
-ACTIVATIONS = EXPORTED_ACTIVATIONS
-
-
-def activation_code(name: str) -> int:
-    """The number of an activation.
-
-    Raises:
-        UserError: if it is not one that exports know.
-    """
-    return ACTIVATIONS.index(exported_activation(name))
+from adapters_tf.adapters.activations import ACTIVATIONS, get_activation
 
 
 def _function(name: str) -> Any:

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from adapters_tf.layers import AdapterConfig
-from adapters_tf.layers.adapter_transformer_encoder import AdapterTransformerEncoder
-from adapters_tf.layers.task_scope import LayerNormalization, task_scope
+from adapters_tf.adapters import AdapterConfig
+from adapters_tf.adapters.task_scope import LayerNormalization, task_scope
+from adapters_tf.models.block import AdapterTransformerEncoder
 
 HIDDEN = 8
 
@@ -17,9 +17,10 @@ class Own:
         self.block = block
         self.paths = []
 
-    def adapter(self, path, inputs):
-        self.paths.append(path)
-        return getattr(self.block, path.rsplit("/", 1)[1])(inputs)
+    def adapt(self, block, site):
+        self.paths.append(f"{block}/{site.name}")
+        layer = self.block.adapter_layers().get(site.name)
+        return site.outputs if layer is None else layer(site.outputs)
 
     def scale_and_shift(self, path, normalized):
         self.paths.append(path)
@@ -55,9 +56,13 @@ def test_a_plain_block_in_a_scope_computes_the_adapted_block():
         got, keras.ops.convert_to_numpy(adapted(x)), rtol=0, atol=1e-6
     )
     assert functions.paths == [
-        "plain/attention_adapter",
+        "plain/query",
+        "plain/key",
+        "plain/value",
+        "plain/attention_output",
+        "plain/attention",
         "plain/self_attention_layer_norm",
-        "plain/feed_forward_adapter",
+        "plain/feed_forward",
         "plain/feedforward_layer_norm",
     ]
     assert np.abs(got - keras.ops.convert_to_numpy(plain(x))).max() > 0.1

@@ -5,7 +5,8 @@ import keras_hub
 import numpy as np
 import pytest
 
-from adapters_tf.layers import AdapterConfig, AdapterTransformerEncoder
+from adapters_tf.adapters import AdapterConfig
+from adapters_tf.models.block import AdapterTransformerEncoder
 
 HIDDEN, HEADS, LENGTH = 16, 2, 6
 SIZES = {"intermediate_dim": 32, "num_heads": HEADS, "name": "block"}

@@ -8,7 +8,8 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
-from adapters_tf.layers import BottleneckAdapter, Dropout
+from adapters_tf.adapters import BottleneckAdapter
+from adapters_tf.layers.dropout import Dropout
 
 ACTIVATIONS = {
     "gelu_tanh": lambda x: (

@@ -1,0 +1,53 @@
+"""The non-linearities of adapters, by name."""
+
+from typing import Any
+
+import keras
+
+from adapters_tf.errors import UserError
+from adapters_tf.layers.gelu import frugal, gelu_tanh
+
+# An exported adapter stores an activation's place in this list: add at the end only.
+ACTIVATIONS = (
+    "gelu_tanh",
+    "gelu",
+    "relu",
+    "silu",
+    "tanh",
+    "sigmoid",
+    "elu",
+    "leaky_relu",
+    "relu6",
+    "selu",
+    "softplus",
+    "mish",
+    "linear",
+)
+
+
+def get_activation(name: str) -> Any:
+    """The activation function of this name.
+
+    Args:
+        name: `"gelu_tanh"` (`keras.activations.gelu` with `approximate=True`,
+            the form of the reference code) or any name that
+            `keras.activations.get` knows.
+    """
+    if name == "gelu_tanh":
+        return gelu_tanh
+    return frugal(keras.activations.get(name))
+
+
+def activation_code(name: str) -> int:
+    """The number under which exports know an activation.
+
+    Raises:
+        UserError: if they do not know it.
+    """
+    name = "silu" if name == "swish" else name
+    if name not in ACTIVATIONS:
+        raise UserError(
+            "An exported adapter's activation must be one of "
+            f"{', '.join(ACTIVATIONS)}. Received: {name!r}"
+        )
+    return ACTIVATIONS.index(name)

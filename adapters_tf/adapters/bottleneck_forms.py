@@ -1,0 +1,393 @@
+"""Exported bottleneck adapters: how tasks are held, and what is computed with them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from keras import ops
+
+from adapters_tf.adapters.activations import activation_code
+from adapters_tf.adapters.base import (
+    SUBLAYERS,
+    AtSite,
+    Rows,
+    Site,
+    TaskForm,
+    TaskTensor,
+)
+
+# Names of an adapter's variables, as in the adapter file.
+DOWN, UP = "down_projection", "up_projection"
+_NORM = ("layer_norm/gamma", "layer_norm/beta")
+# The further layers of a deep bottleneck: one array holds all of them.
+_DEEP = ("bottleneck_layers/kernel", "bottleneck_layers/bias")
+EPSILON = 1e-12  # of the LayerNorm inside an adapter
+# An exported task stores what its adapters read by these numbers.
+SERIAL, PARALLEL, READS_LAYER_NORM = range(3)
+
+
+def bottleneck(
+    x: Any,
+    down: Callable[[Any], Any],
+    activate: Callable[[Any], Any],
+    up: Callable[[Any], Any],
+    deeper: Callable[[Any], Any] | None = None,
+    normalize: Callable[[Any], Any] | None = None,
+) -> Any:
+    """`up(deeper(activate(down(normalize(x)))))`: what every adapter here computes.
+
+    The layer, an exported task and rows of many tasks differ in what they pass.
+
+    Args:
+        x: `[..., d]`, the adapter's input.
+        down: The projection to the bottleneck.
+        activate: The non-linearity.
+        up: The projection back to `d`.
+        deeper: What follows on the bottleneck, with its own non-linearities.
+        normalize: The LayerNorm on the input.
+
+    Returns:
+        `[..., d]`, without the residual.
+    """
+    if normalize is not None:
+        x = normalize(x)
+    x = activate(down(x))
+    if deeper is not None:
+        x = deeper(x)
+    return up(x)
+
+
+class SerialForm(TaskForm):
+    """Adapters as in the paper: serial, one bottleneck layer, no LayerNorm inside.
+
+    A site without an adapter has a bottleneck of 0 units and an up bias of zeros.
+    """
+
+    name = "serial"
+    sites = SUBLAYERS
+    suffix = "adapter"
+
+    def once(self) -> tuple[TaskTensor, ...]:
+        return (TaskTensor("activation", (), dtype="int32"),)
+
+    def at_site(self, hidden_dim: int) -> tuple[TaskTensor, ...]:
+        return (
+            TaskTensor(f"{DOWN}/kernel", (hidden_dim, None)),
+            TaskTensor(f"{DOWN}/bias", (None,)),
+            TaskTensor(f"{UP}/kernel", (None, hidden_dim)),
+            TaskTensor(f"{UP}/bias", (hidden_dim,)),
+        )
+
+    def option_values(self, config: Any) -> dict[str, np.ndarray]:
+        activation = config.activation if config else "linear"
+        return {"activation": np.array(activation_code(activation), np.int32)}
+
+    def for_one_task(self, tensors: dict[str, Any]) -> AtSite:
+        import tensorflow as tf
+
+        def at_site(path: str, site: Site) -> Any:
+            outputs = site.outputs + _one(tensors, path, site.outputs)
+            return tf.ensure_shape(outputs, site.outputs.shape)
+
+        return at_site
+
+    def for_rows(self, bank: dict[str, Any], rows: Rows) -> AtSite:
+        compute = _of_rows(bank, rows)
+
+        def at_site(path: str, site: Site) -> Any:
+            return rows.apply(
+                lambda x, tasks: x + compute(path, x, tasks), site.outputs
+            )
+
+        return at_site
+
+
+class BottleneckForm(SerialForm):
+    """Adapters of every variant: parallel, deep, with a LayerNorm before or inside."""
+
+    name = "bottleneck"
+
+    def once(self) -> tuple[TaskTensor, ...]:
+        return (*super().once(), TaskTensor("placement", (), dtype="int32"))
+
+    def at_site(self, hidden_dim: int) -> tuple[TaskTensor, ...]:
+        kernel, bias = _DEEP
+        return (
+            *super().at_site(hidden_dim),
+            *(TaskTensor(name, (None,), ragged=True) for name in _NORM),
+            TaskTensor(kernel, (None, None, None), ragged=True),
+            TaskTensor(bias, (None, None), ragged=True),
+        )
+
+    def option_values(self, config: Any) -> dict[str, np.ndarray]:
+        placement = SERIAL
+        if config is not None and config.parallel:
+            placement = PARALLEL
+        elif config is not None and config.reads_layer_norm:
+            placement = READS_LAYER_NORM
+        options = super().option_values(config)
+        return options | {"placement": np.array(placement, np.int32)}
+
+    def site_values(
+        self, variables: dict[str, np.ndarray], path: str, hidden_dim: int
+    ) -> dict[str, np.ndarray]:
+        values = super().site_values(variables, path, hidden_dim)
+        for name in _DEEP:
+            part = name.rsplit("/", 1)[1]
+            layers, i = [], 1
+            while f"{path}/bottleneck_layer_{i}/{part}" in variables:
+                layers.append(variables[f"{path}/bottleneck_layer_{i}/{part}"])
+                i += 1
+            if layers:
+                values[f"{path}/{name}"] = np.stack(layers)
+        return values
+
+    def for_one_task(self, tensors: dict[str, Any]) -> AtSite:
+        import tensorflow as tf
+
+        placement = tensors["placement"]
+
+        def at_site(path: str, site: Site) -> Any:
+            source = tf.where(tf.equal(placement, PARALLEL), site.inputs, site.outputs)
+            source = tf.where(
+                tf.equal(placement, READS_LAYER_NORM), _normalized(site), source
+            )
+            outputs = site.outputs + _one(
+                tensors,
+                path,
+                source,
+                functools.partial(_deeper, tensors, path),
+                functools.partial(_normalize, tensors, path),
+            )
+            return tf.ensure_shape(outputs, site.outputs.shape)
+
+        return at_site
+
+    def for_rows(self, bank: dict[str, Any], rows: Rows) -> AtSite:
+        import tensorflow as tf
+
+        compute = _of_rows(bank, rows, deeper=_deeper_rows, normalize=_normalize_rows)
+        placement = tf.gather(bank["placement"], rows.tasks)
+
+        def at_site(path: str, site: Site) -> Any:
+            def chosen(code: int, given: Callable[[], Any], others: Any) -> Any:
+                wanted = tf.equal(placement, code)
+                return tf.cond(
+                    tf.reduce_any(wanted),
+                    lambda: tf.where(wanted[:, None, None], given(), others),
+                    lambda: others,
+                )
+
+            source = chosen(PARALLEL, lambda: site.inputs, site.outputs)
+            source = chosen(READS_LAYER_NORM, lambda: _normalized(site), source)
+            source = tf.ensure_shape(source, site.outputs.shape)
+            added = rows.apply(lambda x, tasks: compute(path, x, tasks), source)
+            return site.outputs + added
+
+        return at_site
+
+
+def _normalized(site: Site) -> Any:
+    return cast(Callable[[], Any], site.normalized)()
+
+
+# === One task for all rows ===
+
+
+def _one(
+    tensors: dict[str, Any],
+    path: str,
+    x: Any,
+    deeper: Callable[[Any], Any] | None = None,
+    normalize: Callable[[Any], Any] | None = None,
+) -> Any:
+    """`bottleneck` with one task's tensors: `[batch, length, d]` to the same."""
+    import tensorflow as tf
+
+    from adapters_tf.adapters.graph_activations import activate
+
+    def dense(name: str, x: Any) -> Any:
+        kernel, bias = (tensors[f"{path}/{name}/{part}"] for part in ("kernel", "bias"))
+        return tf.matmul(x, kernel) + bias
+
+    return bottleneck(
+        x,
+        functools.partial(dense, DOWN),
+        lambda x: activate(x, tensors["activation"]),
+        functools.partial(dense, UP),
+        deeper,
+        normalize,
+    )
+
+
+def _normalize(tensors: dict[str, Any], path: str, x: Any) -> Any:
+    """The task's LayerNorm on `[batch, length, d]`, where it has one."""
+    import tensorflow as tf
+
+    d = x.shape[-1]
+    gamma, beta = (
+        # Without a branch: the task's own, or where that is empty something to select.
+        tf.concat([tensors[f"{path}/{name}"], tf.zeros([d])], axis=0)[:d]
+        for name in _NORM
+    )
+    normalized = ops.layer_normalization(x, axis=-1, epsilon=EPSILON)
+    has_one = tf.size(tensors[f"{path}/{_NORM[0]}"]) > 0
+    return tf.where(has_one, normalized * gamma + beta, x)
+
+
+def _deeper(tensors: dict[str, Any], path: str, x: Any) -> Any:
+    """The further bottleneck layers, on `[batch, length, m]`."""
+    import tensorflow as tf
+
+    from adapters_tf.adapters.graph_activations import activate
+
+    kernels, biases = (tensors[f"{path}/{name}"] for name in _DEEP)
+
+    def layer(i: Any, x: Any) -> tuple[Any, Any]:
+        x = activate(tf.matmul(x, kernels[i]) + biases[i], tensors["activation"])
+        return i + 1, x
+
+    shape = tf.TensorShape([None, None, None])
+    _, x = tf.while_loop(
+        lambda i, x: i < tf.shape(kernels)[0],
+        layer,
+        [0, tf.ensure_shape(x, shape)],
+        shape_invariants=[tf.TensorShape([]), shape],
+    )
+    return x
+
+
+# === Each row with a task of its own ===
+
+_Activate = Callable[[Any, Any], Any]
+
+
+def _of_rows(
+    bank: dict[str, Any],
+    rows: Rows,
+    deeper: Callable[..., Any] | None = None,
+    normalize: Callable[..., Any] | None = None,
+) -> Callable[[str, Any, Any], Any]:
+    """`bottleneck` with the tensors of many tasks.
+
+    Args:
+        bank: The tasks' tensors.
+        rows: All rows, of whose tasks the activations are looked at once.
+        deeper: `_deeper_rows`, for a bank that holds such tensors.
+        normalize: `_normalize_rows`, for a bank that holds such tensors.
+
+    Returns:
+        A function of a path, `[n, length, d]` and `[n]` tasks.
+    """
+    import tensorflow as tf
+
+    from adapters_tf.adapters.graph_activations import activate, activate_rows
+
+    codes = tf.gather(bank["activation"], rows.tasks)
+    code = tf.reduce_max(codes)
+    same = tf.reduce_all(tf.equal(codes, code))
+
+    def activate_own(hidden: Any, tasks: Any) -> Any:
+        return tf.cond(
+            same,
+            lambda: activate(hidden, code),
+            lambda: activate_rows(hidden, tf.gather(bank["activation"], tasks)),
+        )
+
+    def compute(path: str, x: Any, tasks: Any) -> Any:
+        sizes = tf.gather(bank[f"{path}/size"], tasks)
+        # At least 0: there may be no rows, and then there is no largest.
+        units = tf.range(tf.maximum(tf.reduce_max(sizes), 0))
+        first = tf.gather(bank[f"{path}/offset"], tasks)
+        # Unit 0 is all zeros: it fills up the bottlenecks smaller than the largest.
+        places = tf.where(units < sizes[:, None], first[:, None] + units, 0)
+        kernel = tf.gather(bank[f"{path}/{DOWN}/kernel"], places)
+        bias = tf.gather(bank[f"{path}/{DOWN}/bias"], places)
+        up = tf.gather(bank[f"{path}/{UP}/kernel"], places)
+        up_bias = tf.gather(bank[f"{path}/{UP}/bias"], tasks)
+        return bottleneck(
+            x,
+            lambda x: tf.matmul(x, kernel, transpose_b=True) + bias[:, None, :],
+            lambda x: activate_own(x, tasks),
+            lambda x: tf.matmul(x, up) + up_bias[:, None, :],
+            deeper
+            and functools.partial(deeper, bank, path, tasks, sizes, activate_own),
+            normalize and functools.partial(normalize, bank, path, tasks),
+        )
+
+    return compute
+
+
+def _normalize_rows(bank: dict[str, Any], path: str, tasks: Any, x: Any) -> Any:
+    """Each task's LayerNorm on `[n, length, d]`, for the tasks that have one."""
+    import tensorflow as tf
+
+    d = x.shape[-1]
+    has_one = tf.gather(bank[f"{path}/{_NORM[0]}/shape"], tasks)[:, 0] > 0
+
+    def normalized() -> Any:
+        gamma, beta = (
+            tf.gather(bank[f"{path}/{name}"], _places(bank, path, name, tasks, d))
+            for name in _NORM
+        )
+        y = ops.layer_normalization(x, axis=-1, epsilon=EPSILON)
+        y = y * gamma[:, None, :] + beta[:, None, :]
+        return tf.where(has_one[:, None, None], y, x)
+
+    return tf.cond(tf.reduce_any(has_one), normalized, lambda: x)
+
+
+def _places(bank: dict[str, Any], path: str, name: str, tasks: Any, size: int) -> Any:
+    """Where the numbers of a ragged tensor stand, `[n, size]`; 0 if it is empty."""
+    import tensorflow as tf
+
+    first = tf.gather(bank[f"{path}/{name}/offset"], tasks)
+    has_one = tf.gather(bank[f"{path}/{name}/shape"], tasks)[:, 0] > 0
+    return tf.where(has_one[:, None], first[:, None] + tf.range(size), 0)
+
+
+def _deeper_rows(
+    bank: dict[str, Any], path: str, tasks: Any, sizes: Any, activate: _Activate, x: Any
+) -> Any:
+    """Each task's further bottleneck layers, on `[n, length, m]` of the largest `m`.
+
+    Args:
+        bank: The tasks' tensors.
+        path: The site's path.
+        tasks: `[n]` int32.
+        sizes: `[n]` int32, each task's own number of units.
+        activate: Applies the activations of tasks.
+        x: `[n, length, m]`.
+    """
+    import tensorflow as tf
+
+    kernel, bias = (f"{path}/{name}" for name in _DEEP)
+    depths = tf.gather(bank[f"{kernel}/shape"], tasks)[:, 0]
+    offsets = {
+        name: tf.gather(bank[f"{name}/offset"], tasks) for name in (kernel, bias)
+    }
+    units = tf.range(tf.shape(x)[2])
+    size = sizes[:, None]
+
+    def layer(i: Any, x: Any) -> tuple[Any, Any]:
+        # Place 0 holds a zero, for the units that a task does not have.
+        inside = (units < size) & (i < depths)[:, None]
+        places = offsets[1][:, None] + i * size + units
+        b = tf.gather(bank[bias], tf.where(inside, places, 0))
+        row = (i * size + units) * size
+        places = offsets[0][:, None, None] + row[:, :, None] + units
+        both = inside[:, :, None] & inside[:, None, :]
+        k = tf.gather(bank[kernel], tf.where(both, places, 0))
+        y = activate(tf.matmul(x, k) + b[:, None, :], tasks)
+        y = tf.where((i < depths)[:, None, None], y, x)
+        return i + 1, y
+
+    shape = tf.TensorShape([None, None, None])
+    _, x = tf.while_loop(
+        lambda i, x: i < tf.maximum(tf.reduce_max(depths), 0),
+        layer,
+        [0, tf.ensure_shape(x, shape)],
+        shape_invariants=[tf.TensorShape([]), shape],
+    )
+    return x
