@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from adapters_tf.export.heads import BIAS, KERNEL
 from adapters_tf.export.task_tensors import DOWN, NORM, UP
+from adapters_tf.tasks.text_kind import BIAS, KERNEL
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from adapters_tf.data.question_features import DOC_STRIDE, MAX_QUESTION_TOKENS
 from adapters_tf.export.text_inputs import row_limits
 from adapters_tf.export.text_lists import Joined, join_texts
 from adapters_tf.export.text_tokens import TextTokens, tokenize
@@ -14,6 +13,7 @@ from adapters_tf.export.token_layout import (
     room_for_text,
     round_robin,
 )
+from adapters_tf.models.question_windows import DOC_STRIDE, MAX_QUESTION_TOKENS
 from adapters_tf.models.special_tokens import special_tokens
 
 

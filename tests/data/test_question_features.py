@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.data.question_features import question_features
+from adapters_tf.models.question_windows import question_features
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "who", "sang", "?", "(", ")"]
 WORDS += ["the", "queen", "of", "cafe", "in", "par", "##is", ",", "1920", "."]

@@ -24,8 +24,8 @@ from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.versions import create_servable
 from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
-from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_backbone
+from adapters_tf.tasks.build import build_model
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _LETTERS = [*string.ascii_letters, *"éüßñçθжא中文本あアー한글0123456789²½"]

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.data.question_features import MAX_ANSWER_TOKENS, question_features
 from adapters_tf.export.answer_spans import best_spans
 from adapters_tf.export.question_windows import question_windows
+from adapters_tf.models.question_windows import MAX_ANSWER_TOKENS, question_features
 
 
 def column(texts):

@@ -16,7 +16,7 @@ from adapters_tf.export.bulk.job import BulkJob, ServedTask
 from adapters_tf.export.bulk.records import RECORDS, records_of
 from adapters_tf.export.bulk.rows import Row, check_separator, signature_inputs
 from adapters_tf.layers import AdapterConfig
-from adapters_tf.tasks.task import Kind, Task
+from adapters_tf.models.task import Task
 
 needs_beam = pytest.mark.skipif(
     importlib.util.find_spec("apache_beam") is None, reason="apache-beam is absent"

@@ -15,8 +15,8 @@ from adapters_tf.export.activations import ACTIVATIONS, activation_code
 from adapters_tf.export.combine import CombinedLayer, check_fits, load_exported
 from adapters_tf.export.saving import constant_function
 from adapters_tf.layers import AdapterConfig
-from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.tasks.build import build_model
 
 TASKS = ("topics", "entails", "likeness", "questions", "norms", "fixed", "answers")
 # Activations that are always looked at.

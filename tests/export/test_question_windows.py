@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.data.question_features import question_features
 from adapters_tf.export.question_windows import mixed_windows, question_windows
 from adapters_tf.export.text_inputs import pack_texts
 from adapters_tf.export.text_tokens import tokenize
+from adapters_tf.models.question_windows import question_features
 
 STRINGS = tf.TensorSpec([None], tf.string)
 NUMBERS = tf.TensorSpec([None], tf.int32)

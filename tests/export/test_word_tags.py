@@ -22,10 +22,10 @@ from adapters_tf.export.deployment.session import ServingSession
 from adapters_tf.export.question_windows import mixed_windows
 from adapters_tf.export.servable import LoadedBase, save_version
 from adapters_tf.export.text_lists import fair_shares
-from adapters_tf.export.word_tags import word_tags
 from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.word_tokens import word_features
+from adapters_tf.tasks.word_tags import word_tags
 from adapters_tf.training.predict_texts import LoadedAdapter
 
 TAGS = ["O", "B-a", "I-a", "B-b", "I-b"]

@@ -9,9 +9,9 @@ import tensorflow as tf
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
-from adapters_tf.models.build import build_model
 from adapters_tf.models.features import Features
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.build import build_model
 from adapters_tf.training import predict, tpu, trainer
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.evaluate import prepare

@@ -11,8 +11,8 @@ from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.model_pool import build_task_model

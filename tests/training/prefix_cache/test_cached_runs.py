@@ -10,7 +10,7 @@ from absl import logging as absl_logging
 from safetensors.numpy import load_file
 
 from adapters_tf.data.batches import train_batches
-from adapters_tf.data.examples import Examples
+from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.errors import UserError
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.adapter_backbone import (
@@ -21,9 +21,9 @@ from adapters_tf.models.features import Features
 from adapters_tf.models.fingerprint import prefix_fingerprint
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
+from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
-from adapters_tf.tasks.task import Task, TaskData
+from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.job import run_job
