@@ -10,7 +10,6 @@ import numpy as np
 from adapters_tf.data.examples import Rows
 from adapters_tf.data.files import DataFile
 from adapters_tf.data.row_stream import RowStream, WholeRows
-from adapters_tf.data.splits import split_groups
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.features import Features
 from adapters_tf.models.task import Task
@@ -211,6 +210,9 @@ class Kind(abc.ABC):
         Returns:
             The indices of both parts, see `split_groups`.
         """
+        # scikit-learn is for training alone.
+        from adapters_tf.data.splits import split_groups
+
         return split_groups(self.groups(rows), self.strata(rows), fraction, seed)
 
     @abc.abstractmethod

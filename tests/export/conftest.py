@@ -392,3 +392,10 @@ def check_here():
     """Exports check themselves in this process: a new one takes seconds."""
     with _check_here():
         yield
+
+
+@pytest.fixture(scope="module")
+def checks_here():
+    """`check_here`, for a whole module."""
+    with _check_here():
+        yield

@@ -12,14 +12,16 @@ from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.features import Features
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.build import build_model
+from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training import predict, tpu, trainer
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.model_pool import build_task_model
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.strategy import get_strategy
 from adapters_tf.training.tpu import connect_to_tpu
 from adapters_tf.training.trainer import AdapterTrainer
+
+prepare = kind_named("classification").prepare
 
 
 def test_no_tpu_here():

@@ -24,8 +24,8 @@ from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
 from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.job import run_job
 from adapters_tf.training.model_pool import ModelPool, build_task_model
 from adapters_tf.training.predict import Predictor
@@ -41,6 +41,8 @@ from adapters_tf.training.prefix_cache.hidden_states import (
 from adapters_tf.training.prefix_cache.row_keys import RowKeys
 from adapters_tf.training.prefix_cache.store import StoreFailed
 from adapters_tf.training.trainer import AdapterTrainer
+
+prepare = kind_named("classification").prepare
 
 TEXTS = ["the film was good", "a bad plot", "so very fine and lovely", "sad actor"]
 TEXTS = [f"{a} {b}" for a in TEXTS for b in ("", "it was so", *TEXTS[:3])]
