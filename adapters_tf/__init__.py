@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from adapters_tf.errors import UserError as UserError
     from adapters_tf.models import Adapter as Adapter
     from adapters_tf.models import AdapterBackbone as AdapterBackbone
-    from adapters_tf.models import (
-        AdapterMultiLabelClassifier as AdapterMultiLabelClassifier,
-    )
-    from adapters_tf.models import AdapterQuestionAnswerer as AdapterQuestionAnswerer
-    from adapters_tf.models import AdapterTextClassifier as AdapterTextClassifier
-    from adapters_tf.models import AdapterTextRegressor as AdapterTextRegressor
-    from adapters_tf.models import AdapterTokenClassifier as AdapterTokenClassifier
     from adapters_tf.models import BertAdapterBackbone as BertAdapterBackbone
     from adapters_tf.models import LinearWarmupDecay as LinearWarmupDecay
     from adapters_tf.models import Tuning as Tuning
-    from adapters_tf.models import build_model as build_model
     from adapters_tf.models import count_parameters as count_parameters
     from adapters_tf.models import create_optimizer as create_optimizer
     from adapters_tf.models import load_adapter as load_adapter
     from adapters_tf.models import load_backbone as load_backbone
-    from adapters_tf.models import load_model as load_model
     from adapters_tf.models import load_preprocessor as load_preprocessor
     from adapters_tf.models import save_adapter as save_adapter
     from adapters_tf.models import trainable_set as trainable_set
     from adapters_tf.models.block import (
         AdapterTransformerEncoder as AdapterTransformerEncoder,
     )
+    from adapters_tf.tasks import (
+        AdapterMultiLabelClassifier as AdapterMultiLabelClassifier,
+    )
+    from adapters_tf.tasks import AdapterQuestionAnswerer as AdapterQuestionAnswerer
+    from adapters_tf.tasks import AdapterTextClassifier as AdapterTextClassifier
+    from adapters_tf.tasks import AdapterTextRegressor as AdapterTextRegressor
+    from adapters_tf.tasks import AdapterTokenClassifier as AdapterTokenClassifier
+    from adapters_tf.tasks import build_model as build_model
+    from adapters_tf.tasks import load_model as load_model
 
 __version__ = "0.1.0"
 
@@ -48,23 +48,25 @@ _MODULES = {
     "adapters_tf.models": (
         "Adapter",
         "AdapterBackbone",
+        "BertAdapterBackbone",
+        "LinearWarmupDecay",
+        "Tuning",
+        "count_parameters",
+        "create_optimizer",
+        "load_adapter",
+        "load_backbone",
+        "load_preprocessor",
+        "save_adapter",
+        "trainable_set",
+    ),
+    "adapters_tf.tasks": (
         "AdapterMultiLabelClassifier",
         "AdapterQuestionAnswerer",
         "AdapterTextClassifier",
         "AdapterTextRegressor",
         "AdapterTokenClassifier",
-        "BertAdapterBackbone",
-        "LinearWarmupDecay",
-        "Tuning",
         "build_model",
-        "count_parameters",
-        "create_optimizer",
-        "load_adapter",
-        "load_backbone",
         "load_model",
-        "load_preprocessor",
-        "save_adapter",
-        "trainable_set",
     ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -4,7 +4,7 @@ from typing import Any
 
 from adapters_tf.bin.program import Groups
 from adapters_tf.data.files import FileFormat
-from adapters_tf.tasks.file_task import LABEL_KINDS
+from adapters_tf.tasks.file_task import label_kinds
 
 FORMAT_FLAGS = ("text_columns", "delimiter", "encoding", "header", "quoting")
 
@@ -40,7 +40,7 @@ def define_train_file_flags(groups: Groups) -> None:
     define_format_flags(groups, ["text"])
     define_label_flags(groups)
     groups.choice(
-        "label_kind", "auto", LABEL_KINDS, "multi: any number a row; tags: one a word"
+        "label_kind", "auto", label_kinds(), "multi: any number a row; tags: one a word"
     )
     groups.number("dev_fraction", 0.1, "part of the training rows, without dev_file")
 

@@ -13,11 +13,11 @@ from adapters_tf.bin.cache_flags import (
 )
 from adapters_tf.bin.data_flags import define_train_file_flags, file_format
 from adapters_tf.bin.program import Groups, run
+from adapters_tf.data.examples import TaskData
 from adapters_tf.errors import UserError
 from adapters_tf.models.trainable_set import METHODS, Tuning
 from adapters_tf.tasks.registry import task_names
 from adapters_tf.tasks.source import TaskSource
-from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.config import (
     DEFAULT_LEARNING_RATES,
     TrainConfig,

@@ -15,17 +15,17 @@ from adapters_tf.export.bank import ExportedTask, absent_adapters
 from adapters_tf.export.base_functions import hub_outputs
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
-from adapters_tf.export.heads import head_function
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.saving import FORMAT_VERSION, constant_function
 from adapters_tf.export.self_check import Case, check_in_new_process
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.build import load_model
 from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.trainable_set import layer_norm_variables
+from adapters_tf.tasks.build import load_model
+from adapters_tf.tasks.kinds import kind_named
 
 
 def export_adapter(
@@ -126,7 +126,7 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
 
     root.weights = tf.function(lambda: values(encoder) | constants, input_signature=[])
     root.head_weights = tf.function(lambda: values(head), input_signature=[])
-    compute = head_function(adapter.kind, adapter.head)
+    compute = kind_named(adapter.kind).head_function(adapter.head)
     outputs_spec = {
         "sequence_output": tf.TensorSpec([None, None, d], tf.float32),
         "pooled_output": tf.TensorSpec([None, d], tf.float32),

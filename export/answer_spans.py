@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from adapters_tf.data.question_features import MAX_ANSWER_TOKENS
 from adapters_tf.export.text_tokens import clean_utf8
+from adapters_tf.models.question_windows import MAX_ANSWER_TOKENS
 
 _INF = float("inf")
 

@@ -11,8 +11,8 @@ from adapters_tf.adapters import DEFAULT_FORM, form_of, full_forms
 from adapters_tf.adapters.base import TaskForm
 from adapters_tf.adapters.joined import join, spans, split, stack
 from adapters_tf.errors import UserError
-from adapters_tf.export.heads import BIAS, KERNEL
 from adapters_tf.export.task_tensors import NORM
+from adapters_tf.tasks.text_kind import BIAS, KERNEL
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,15 +6,24 @@ import tensorflow as tf
 
 from adapters_tf.export.servable_functions import (
     ServableFunctions,
+    TextRows,
     encoder_inputs,
-    tagged_words,
 )
-from adapters_tf.export.task_table import KINDS, TaskTable
-from adapters_tf.export.word_tags import WordTags
+from adapters_tf.export.task_table import TaskTable
 
 OK, NO_TASK, UNKNOWN_TASK = "ok", "no task", "unknown task"
-# What rows that ask nothing get.
-_BLANK = {"answer": "", "answer_start": -1, "answer_end": -1, "score": 0.0}
+# The outputs of every servable: what rows get that ask for nothing of the kind.
+BLANKS: dict[str, str | int | float] = {
+    "label": "",
+    "labels": "",
+    "probabilities": 0.0,
+    "score": 0.0,
+    "answer": "",
+    "answer_start": -1,
+    "answer_end": -1,
+}
+# Those with `num_classes` columns.
+OF_CLASSES = ("labels", "probabilities")
 
 
 class MixedRows:
@@ -57,59 +66,109 @@ class MixedRows:
         known = index >= 0
         tasks = tf.maximum(index, 0)
         windows = self._functions.windows(text, text_pair, tasks, known)
-        rows = windows["rows"]
         bank = {key: tf.convert_to_tensor(self._bank[key]) for key in self._bank_keys}
-        outputs = self._base.encode_rows(
-            encoder_inputs(windows), bank, tf.gather(tasks, rows)
+        encoded = self._base.encode_rows(
+            encoder_inputs(windows), bank, tf.gather(tasks, windows["rows"])
         )
-        num_rows = tf.size(text)
-        # A row's first window: its only one, but for questions.
-        first = tf.math.unsorted_segment_min(tf.range(tf.size(rows)), rows, num_rows)
-        row_outputs = {name: tf.gather(value, first) for name, value in outputs.items()}
-        kind = tf.gather(self._table.kind, tasks)
-        is_kind = {name: known & tf.equal(kind, i) for i, name in enumerate(KINDS)}
-        results = self._text_outputs(row_outputs, tasks, is_kind)
-        is_question = is_kind["question_answering"]
-        answers = {name: tf.fill([num_rows], value) for name, value in _BLANK.items()}
-        if "question_answering" in self._table.kinds:
-            blank = answers
-            answers = tf.cond(
-                tf.reduce_any(is_question),
-                lambda: self._answers(outputs, windows, tasks, is_question, text_pair),
-                lambda: blank,
-            )
-        results["score"] = tf.where(is_question, answers.pop("score"), results["score"])
-        if self._table.num_tags:
-            answers |= self._words(outputs, windows, first, tasks, is_kind, text)
+        texts = TextRows(self._functions.preprocessor, windows, text, text_pair)
+        rows = _Batch(texts, encoded, self._bank, self._table, tasks, known)
+        results: dict[str, Any] = {}
+        for kind in self._table.kinds:
+            for name, value in kind.mixed_outputs(rows).items():
+                if name in BLANKS:
+                    wanted = rows.wanted(kind.name)
+                    if name in OF_CLASSES:
+                        wanted = wanted[:, None]
+                    value = tf.where(wanted, value, results.get(name, BLANKS[name]))
+                results[name] = value
+        for name, blank in BLANKS.items():
+            width = [rows.num_classes] if name in OF_CLASSES else []
+            if name not in results:
+                results[name] = tf.fill([tf.size(text), *width], blank)
         status = tf.where(tf.equal(task, ""), NO_TASK, UNKNOWN_TASK)
         return {
             **results,
-            **answers,
-            "kind": tf.where(known, tf.gather(tf.constant(KINDS), kind), ""),
+            "kind": tf.where(known, tf.gather(self._table.kind_name, tasks), ""),
             "status": tf.where(known, OK, status),
         }
 
-    def _text_outputs(
-        self, outputs: dict[str, Any], tasks: Any, is_kind: dict[str, Any]
-    ) -> dict[str, Any]:
-        bank = self._bank
-        features = self._table.features(outputs, tasks)
-        inside, units = self._units(tasks, self._table.num_classes)
-        kernel = tf.gather(bank["head/kernel"], units)
-        logits = tf.einsum("bd,bcd->bc", features, kernel)
-        logits += tf.gather(bank["head/bias"], units)
-        probabilities = tf.nn.softmax(tf.where(inside, logits, logits.dtype.min))
-        is_class, is_set = is_kind["classification"], is_kind["multi_label"]
-        probabilities = tf.where(is_set[:, None], tf.sigmoid(logits), probabilities)
-        inside &= (is_class | is_set)[:, None]
-        labels = tf.where(inside, tf.gather(self._table.labels, units), "")
-        best = tf.argmax(probabilities, axis=1)
-        return {
-            "label": tf.where(is_class, tf.gather(labels, best, batch_dims=1), ""),
-            "labels": labels,
-            "probabilities": tf.where(inside, probabilities, 0.0),
-            "score": tf.where(is_kind["regression"], logits[:, 0], 0.0),
+
+class _Batch:
+    """The rows of a batch, encoded: see `adapters_tf.tasks.base.RowsOfTasks`.
+
+    Args:
+        texts: The rows.
+        encoded: Outputs of the encoder for the windows.
+        bank: As `ServableFunctions`.
+        table: What is known of the tasks.
+        tasks: `[B]` int32.
+        known: `[B]` bool: whether the row is of a task at all.
+    """
+
+    def __init__(
+        self,
+        texts: TextRows,
+        encoded: dict[str, Any],
+        bank: dict[str, Any],
+        table: TaskTable,
+        tasks: Any,
+        known: Any,
+    ) -> None:
+        self.windows = texts.windows
+        self.text_pair = texts.text_pair
+        self.answers = texts.answers
+        self._texts = texts
+        self.num_classes = table.num_classes
+        self.most_outputs = table.most_outputs
+        self._encoded = encoded
+        self._bank = bank
+        self._table = table
+        self._tasks = tasks
+        kind = tf.gather(table.kind, tasks)
+        self._wanted = {
+            about.name: known & tf.equal(kind, i) for i, about in enumerate(table.kinds)
         }
+        rows = self.windows["rows"]
+        # The only one, but for questions.
+        self.first_windows = tf.math.unsorted_segment_min(
+            tf.range(tf.size(rows)), rows, tf.size(tasks)
+        )
+        # Made here, not in a kind's branch of a graph, which others could not use.
+        if any(about.one_vector for about in table.kinds):
+            self.logits = self._text_logits()
+
+    @property
+    def text(self) -> Any:
+        """`[B]` strings of valid UTF-8."""
+        return self._texts.text
+
+    def wanted(self, kind: str) -> Any:
+        """`[B]` bool: the rows of a known task of this kind."""
+        return self._wanted[kind]
+
+    def labels(self, most: int) -> Any:
+        """`[B, most]` strings: the task's classes, "" behind the last one."""
+        return self._table.labels_of_rows(self._tasks, most)
+
+    def token_logits(self, windows: Any, most: int) -> tuple[Any, Any]:
+        """The outputs of some windows' tokens; see `RowsOfTasks`."""
+        tasks = tf.gather(self._tasks, tf.gather(self.windows["rows"], windows))
+        inside, units = self._units(tasks, most)
+        logits = tf.matmul(
+            tf.gather(self._encoded["sequence_output"], windows),
+            tf.gather(self._bank["head/kernel"], units),
+            transpose_b=True,
+        )
+        return inside, logits + tf.gather(self._bank["head/bias"], units)[:, None, :]
+
+    def _text_logits(self) -> tuple[Any, Any]:
+        first = self.first_windows
+        outputs = {name: tf.gather(v, first) for name, v in self._encoded.items()}
+        features = self._table.features(outputs, self._tasks)
+        inside, units = self._units(self._tasks, self.num_classes)
+        kernel = tf.gather(self._bank["head/kernel"], units)
+        logits = tf.einsum("bd,bcd->bc", features, kernel)
+        return inside, logits + tf.gather(self._bank["head/bias"], units)
 
     def _units(self, tasks: Any, most: int) -> tuple[Any, Any]:
         """Which of `most` places are outputs of each row's head, and where in the bank.
@@ -121,61 +180,3 @@ class MixedRows:
         inside = places[None, :] < tf.gather(self._bank["head/size"], tasks)[:, None]
         start = tf.gather(self._bank["head/offset"], tasks)
         return inside, tf.where(inside, start[:, None] + places[None, :], 0)
-
-    def _words(
-        self,
-        outputs: dict[str, Any],
-        windows: Any,
-        first: Any,
-        tasks: Any,
-        is_kind: dict[str, Any],
-        text: Any,
-    ) -> dict[str, Any]:
-        wanted = is_kind["token_classification"]
-
-        def found() -> dict[str, Any]:
-            inside, units = self._units(tasks, self._table.num_tags)
-            logits = tf.einsum(
-                "bsd,bcd->bsc",
-                tf.gather(outputs["sequence_output"], first),
-                tf.gather(self._bank["head/kernel"], units),
-            )
-            logits += tf.gather(self._bank["head/bias"], units)[:, None, :]
-            logits = tf.where(inside[:, None, :], logits, logits.dtype.min)
-            probabilities = tf.nn.softmax(logits)
-            labels = tf.gather(self._table.labels, units)
-            # No token of another row is one of a word.
-            starts = tf.where(wanted[:, None], tf.gather(windows["starts"], first), -1)
-            places = {"starts": starts, "ends": tf.gather(windows["ends"], first)}
-            values = {"labels": labels, "probabilities": probabilities}
-            return tagged_words(values, places, text)
-
-        def none() -> dict[str, Any]:
-            empty = tf.zeros([tf.size(text), 0], tf.int32)
-            return WordTags(
-                words=tf.as_string(empty),
-                tags=tf.as_string(empty),
-                tag_scores=tf.cast(empty, tf.float32),
-                word_starts=empty,
-                word_ends=empty,
-            )._asdict()
-
-        return tf.cond(tf.reduce_any(wanted), found, none)
-
-    def _answers(
-        self, outputs: dict[str, Any], windows: Any, tasks: Any, wanted: Any, text: Any
-    ) -> dict[str, Any]:
-        bank = self._bank
-        # Spans are searched in questions' windows alone: it costs most of all.
-        chosen = tf.where(tf.gather(wanted, windows["rows"]))[:, 0]
-        part = {k: tf.gather(windows[k], chosen) for k in ("rows", "starts", "ends")}
-        start = tf.gather(bank["head/offset"], tf.gather(tasks, part["rows"]))
-        units = start[:, None] + tf.range(2)[None, :]
-        sequence = tf.gather(outputs["sequence_output"], chosen)
-        logits = tf.matmul(
-            sequence, tf.gather(bank["head/kernel"], units), transpose_b=True
-        )
-        logits += tf.gather(bank["head/bias"], units)[:, None, :]
-        spans = {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
-        answers = self._functions.answers(spans, part, text)
-        return {k: tf.where(wanted, answers[k], v) for k, v in _BLANK.items()}

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from adapters_tf.data.question_features import DOC_STRIDE, MAX_QUESTION_TOKENS
 from adapters_tf.export.text_inputs import row_limits
 from adapters_tf.export.text_lists import Joined, join_texts
 from adapters_tf.export.text_tokens import TextTokens, tokenize
@@ -14,6 +13,7 @@ from adapters_tf.export.token_layout import (
     room_for_text,
     round_robin,
 )
+from adapters_tf.models.question_windows import DOC_STRIDE, MAX_QUESTION_TOKENS
 from adapters_tf.models.special_tokens import special_tokens
 
 
@@ -44,7 +44,7 @@ def question_windows(
     context: tf.Tensor,
     seq_lengths: tf.Tensor | int,
 ) -> Windows:
-    """Windows as `adapters_tf.data.question_features` makes them.
+    """Windows as `adapters_tf.models.question_windows` makes them.
 
     The same pieces of text, cut of the question, size and stride of windows:
     see there and, for what counts as a letter, `text_tokens.tokenize`. A row
@@ -55,7 +55,7 @@ def question_windows(
         question: `[B]` strings.
         context: `[B]` strings.
         seq_lengths: Tokens of a window at most: `[B]` int32 or one number. From
-            8 on, which `question_features` asks for, the windows are its own;
+            8 on, which training asks for, the windows are its own;
             below, the question is cut so that one token of the context fits,
             and a window has 4 tokens at least.
 

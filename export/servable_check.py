@@ -1,5 +1,6 @@
 """What a servable's signatures must return, from its parts put together."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,14 @@ import tensorflow as tf
 
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.base_functions import INPUTS
-from adapters_tf.export.heads import head_function
+from adapters_tf.export.mixed_rows import BLANKS, OF_CLASSES
 from adapters_tf.export.record_separator import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case
 from adapters_tf.export.servable import MIXED, LoadedBase
-from adapters_tf.export.servable_functions import tagged_words
-from adapters_tf.export.task_table import TOKEN_KINDS, num_texts, takes_pair
+from adapters_tf.export.servable_functions import TextRows
+from adapters_tf.export.task_table import TaskTable, num_texts, takes_pair
+from adapters_tf.tasks.kinds import kind_named
 
 # Most tasks whose own signatures are run, each of which takes seconds the first
 # time; every task's rows are run in mixed_text.
@@ -58,7 +60,7 @@ def servable_cases(
                 inputs["text_pair"] = np.array(pairs)
             cases.append(Case(f"signatures/{name}_text", inputs, expected))
             cases.append(Case(f"signatures/{name}", tokens, on_tokens))
-    width = max(len(labels_of(task)) for task in tasks.values())
+    width = TaskTable(list(tasks.values())).num_classes
     rows.append(("a text", "", "", {}))
     rows.append(("a text", "", "no such task", {}))
     for start in range(0, len(rows), _ROWS_OF_MIXED):
@@ -66,27 +68,20 @@ def servable_cases(
     return cases
 
 
-def labels_of(task: ExportedTask) -> list[str]:
-    """The classes of a task's texts, or one "" for a score; none for tokens."""
-    if task.config["kind"] in TOKEN_KINDS:
-        return []
-    if task.config["task"].get("labels"):
-        return list(task.config["task"]["labels"])
-    return [""]
-
-
 def _expected(
     base: LoadedBase, task: ExportedTask, texts: list[str], pairs: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    kind, count = task.config["kind"], len(texts)
+    """Outputs for texts; their tokens, and the outputs for these."""
+    config, count = task.config, len(texts)
+    kind = kind_named(config["kind"])
     inputs = {
         "text": tf.constant(texts),
         "text_pair": tf.constant(pairs),
-        "has_pair": tf.fill([count], takes_pair(task.config)),
-        "is_question": tf.fill([count], kind == "question_answering"),
-        "seq_lengths": tf.fill([count], task.config["seq_length"]),
+        "has_pair": tf.fill([count], takes_pair(config)),
+        "is_question": tf.fill([count], kind.layout == "question"),
+        "seq_lengths": tf.fill([count], config["seq_length"]),
     }
-    is_words, is_list = kind == "token_classification", num_texts(task.config) > 2
+    is_words, is_list = kind.layout == "words", num_texts(config) > 2
     if is_words or is_list:
         inputs["is_words"] = tf.fill([count], is_words)
         inputs["is_list"] = tf.fill([count], is_list)
@@ -96,42 +91,17 @@ def _expected(
     tokens = {name: windows[name] for name in INPUTS}
     encoder = {name: tf.constant(value) for name, value in task.encoder.items()}
     outputs = base.model.encode(tokens, encoder, training=False)
-    logits = head_function(kind, task.config["head"])(outputs, task.head)
-    arrays = {name: value.numpy() for name, value in tokens.items()}
-    if kind == "regression":
-        score = {"score": logits.numpy()}
-        return score, arrays, score
-    if kind == "multi_label":
-        labels = np.broadcast_to(np.array(labels_of(task)), logits.shape)
-        label_set = {"labels": labels, "probabilities": tf.sigmoid(logits).numpy()}
-        return label_set, arrays, label_set
-    if kind == "token_classification":
-        tags = list(task.config["task"]["labels"])
-        probabilities = tf.nn.softmax(logits)
-        on_tokens = {
-            "labels": tf.constant([tags] * count),
-            "probabilities": probabilities,
-        }
-        found = tagged_words(on_tokens, windows, inputs["text"])
-        on_tokens = {k: v.numpy() for k, v in on_tokens.items()}
-        return {k: v.numpy() for k, v in found.items()}, arrays, on_tokens
-    if kind == "classification":
-        labels = np.array(labels_of(task))
-        probabilities = {
-            "labels": np.broadcast_to(labels, logits.shape),
-            "label": labels[np.argmax(logits, axis=1)],
-            "probabilities": tf.nn.softmax(logits).numpy(),
-        }
-        return probabilities, arrays, probabilities
-    spans = {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
-    places = {name: windows[name] for name in ("rows", "starts", "ends")}
-    answers = base.preprocessor.answers(
-        {**spans, **places, "context": tf.constant(pairs)}
-    )
-    # Padding's logits are -1e9, give or take what float32 holds.
-    padding = arrays["input_mask"] == 0
-    on_tokens = {k: np.where(padding, np.nan, v) for k, v in spans.items()}
-    return {k: v.numpy() for k, v in answers.items()}, arrays, on_tokens
+    features = kind.features(config["head"], outputs)
+    logits = kind.logits(features, task.head, outputs["input_mask"])
+    labels = tf.constant(list(config["task"].get("labels") or [""]))
+    on_tokens = kind.token_outputs(logits, labels)
+    rows = TextRows(base.preprocessor, windows, inputs["text"], inputs["text_pair"])
+    on_texts = kind.text_outputs(on_tokens, rows)
+    return _arrays(on_texts), _arrays(tokens), _arrays(on_tokens)
+
+
+def _arrays(tensors: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.numpy() for name, value in tensors.items()}
 
 
 def _mixed_case(
@@ -145,30 +115,13 @@ def _mixed_case(
         for name in names
     ]
     kinds = [tasks[name].config["kind"] if name in tasks else "" for name in names]
-    width = max(width, 1)
-    labels = np.full((len(rows), width), "", dtype=object)
-    probabilities = np.zeros((len(rows), width), np.float32)
-    for i, row in enumerate(outputs):
-        if "probabilities" in row:
-            labels[i, : len(row["labels"])] = row["labels"]
-            probabilities[i, : len(row["labels"])] = row["probabilities"]
-
-    def column(name: str, blank: Any, dtype: Any) -> np.ndarray:
-        return np.array([row.get(name, blank) for row in outputs], dtype)
-
-    expected = {
-        "status": np.array(status),
-        "kind": np.array(kinds),
-        "label": column("label", "", object),
-        "labels": labels,
-        "probabilities": probabilities,
-        "score": column("score", 0, np.float32),
-        "answer": column("answer", "", object),
-        "answer_start": column("answer_start", -1, np.int32),
-        "answer_end": column("answer_end", -1, np.int32),
-    }
-    if any(t.config["kind"] == "token_classification" for t in tasks.values()):
-        expected |= _words_columns(outputs)
+    expected = {"status": np.array(status), "kind": np.array(kinds)}
+    for name, blank in BLANKS.items():
+        columns = width if name in OF_CLASSES else None
+        expected[name] = _column(outputs, name, blank, columns)
+    for name in {name for row in outputs for name in row} - set(BLANKS):
+        value = next(row[name] for row in outputs if name in row)
+        expected[name] = _column(outputs, name, _blank(value), None)
     inputs = {
         "text": np.array(texts),
         "text_pair": np.array(pairs),
@@ -177,21 +130,36 @@ def _mixed_case(
     return Case(f"signatures/{MIXED}", inputs, expected)
 
 
-def _words_columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """The rows' `WordTags`, as wide as the row with the most words."""
-    longest = max((np.sum(r["words"] != b"") for r in rows if "words" in r), default=0)
-    columns = {}
-    for name, padding in (
-        ("words", b""),
-        ("tags", b""),
-        ("tag_scores", np.float32(0)),
-        ("word_starts", np.int32(-1)),
-        ("word_ends", np.int32(-1)),
-    ):
-        kind: Any = object if isinstance(padding, bytes) else padding.dtype
-        columns[name] = np.full((len(rows), longest), padding, kind)
-        for place, row in enumerate(rows):
-            if name in row:
-                own = row[name][:longest]
-                columns[name][place, : len(own)] = own
-    return columns
+def _blank(value: Any) -> Any:
+    """What `mixed_text` has in a kind's own outputs for other rows."""
+    kind = np.asarray(value).dtype.kind
+    return b"" if kind in "OS" else np.array(0 if kind == "f" else -1, value.dtype)
+
+
+def _column(
+    rows: Sequence[dict[str, Any]], name: str, blank: Any, width: int | None
+) -> np.ndarray:
+    """An output of all rows, `[B]` or padded to `[B, width]`.
+
+    Args:
+        rows: The outputs of each row.
+        name: The output.
+        blank: Its value where there is none, and the padding.
+        width: The second dimension; `None` for that of the longest row, if any.
+    """
+    values = [np.asarray(row[name]) if name in row else None for row in rows]
+    found = [value for value in values if value is not None]
+    if isinstance(blank, str | bytes):
+        dtype: Any = object
+    else:
+        dtype = found[0].dtype if found else np.asarray(blank).dtype
+    if width is None and not any(value.ndim for value in found):
+        return np.array([blank if v is None else v.item() for v in values], dtype)
+    if width is None:
+        # The row is of a batch with a longer one, perhaps.
+        width = max(int(np.sum(value != blank)) for value in found)
+    column = np.full((len(rows), width), blank, dtype)
+    for place, value in enumerate(values):
+        if value is not None:
+            column[place, : len(value)] = value[:width]
+    return column

@@ -9,10 +9,11 @@ from adapters_tf.adapters.base import TaskForm
 from adapters_tf.adapters.joined import take
 from adapters_tf.export.bank import BankLayout
 from adapters_tf.export.base_functions import INPUTS
-from adapters_tf.export.heads import BIAS, KERNEL, span_logits, tag_logits
-from adapters_tf.export.task_table import KINDS, TaskTable
+from adapters_tf.export.task_table import TaskTable
 from adapters_tf.export.task_tensors import NORM
-from adapters_tf.export.word_tags import word_tags
+from adapters_tf.export.text_tokens import clean_utf8
+from adapters_tf.tasks.kinds import kind_named
+from adapters_tf.tasks.text_kind import BIAS, KERNEL
 
 # In REST's JSON there is no infinity.
 LOWEST_SCORE = -1e9
@@ -30,6 +31,9 @@ class ServableFunctions:
         table: What is known of the bank's tasks.
         layout: That of the base.
         forms: How the bank holds the tasks' adapters.
+
+    Attributes:
+        preprocessor: The preprocessor.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class ServableFunctions:
         forms: Sequence[TaskForm],
     ) -> None:
         self._base = base
-        self._preprocessor = preprocessor
+        self.preprocessor = preprocessor
         self._bank = bank
         self._layout = layout
         self._forms = forms
@@ -63,54 +67,23 @@ class ServableFunctions:
                 tensors[f"{path}/{name}"] = tf.reshape(rows, [-1])
         return self._base.encode(inputs, tensors, training=False)
 
-    def classify(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
-        """`label` `[B]`, `labels` and `probabilities` `[B, C]` of one task."""
-        span = self._span("head", task)
-        logits = self._text_logits(self.encode(inputs, task), task, span)
-        labels = tf.broadcast_to(self._table.labels[span][None, :], tf.shape(logits))
-        best = tf.argmax(logits, axis=1)
-        return {
-            "label": tf.gather(labels, best, batch_dims=1),
-            "labels": labels,
-            "probabilities": tf.nn.softmax(logits),
-        }
-
-    def label_set(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
-        """`labels` and `probabilities` `[B, C]` of one task, each by itself."""
-        span = self._span("head", task)
-        logits = self._text_logits(self.encode(inputs, task), task, span)
-        labels = tf.broadcast_to(self._table.labels[span][None, :], tf.shape(logits))
-        return {"labels": labels, "probabilities": tf.sigmoid(logits)}
-
-    def score(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
-        """`score` `[B]` of one task."""
-        outputs = self.encode(inputs, task)
-        logits = self._text_logits(outputs, task, self._span("head", task))
-        return {"score": logits[:, 0]}
-
-    def spans(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
-        """`start_logits` and `end_logits` `[B, length]` of one task."""
-        weights = self._head_weights(task)
-        logits = span_logits(self.encode(inputs, task), weights)
-        return {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
-
-    def tag(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
-        """`labels` `[B, C]` and `probabilities` `[B, length, C]` of one task."""
-        logits = tag_logits(self.encode(inputs, task), self._head_weights(task))
-        labels = self._table.labels[self._span("head", task)][None, :]
-        shape = [tf.shape(logits)[0], tf.shape(logits)[2]]
-        return {
-            "labels": tf.broadcast_to(labels, shape),
-            "probabilities": tf.nn.softmax(logits),
-        }
-
     def on_tokens(self, kind: str) -> Any:
-        """The function of tokens for a kind of task."""
-        functions = (self.classify, self.score, self.spans, self.label_set, self.tag)
-        return dict(zip(KINDS, functions, strict=True))[kind]
+        """The function of tokens and one `task` for a kind of task."""
+        about = kind_named(kind)
+
+        def run(inputs: dict[str, Any], task: Any) -> dict[str, Any]:
+            outputs = self.encode(inputs, task)
+            features = outputs["sequence_output"]
+            if about.one_vector:
+                features = self._table.features(outputs, task)
+            tensors = self._head_tensors(task)
+            logits = about.logits(features, tensors, outputs["input_mask"])
+            return about.token_outputs(logits, self._table.labels(task))
+
+        return run
 
     def on_texts(self, kind: str, text: Any, text_pair: Any, task: Any) -> Any:
-        """The outputs of one task for texts: as `on_tokens`, or answers or words.
+        """The outputs of one task for texts: see `Kind.text_outputs`.
 
         Args:
             kind: The task's kind.
@@ -122,11 +95,8 @@ class ServableFunctions:
         tasks = tf.fill(tf.shape(text), task)
         windows = self.windows(text, text_pair, tasks, tf.fill(tf.shape(text), True))
         outputs = self.on_tokens(kind)(encoder_inputs(windows), task)
-        if kind == "token_classification":
-            return tagged_words(outputs, windows, text)
-        if kind != "question_answering":
-            return outputs
-        return self.answers(outputs, windows, text_pair)
+        rows = TextRows(self.preprocessor, windows, text, text_pair)
+        return kind_named(kind).text_outputs(outputs, rows)
 
     # === Parts of both ===
 
@@ -149,49 +119,54 @@ class ServableFunctions:
             "seq_lengths": tf.where(known, tf.gather(table.seq_length, tasks), 2),
         }
         if not table.needs_all_windows:
-            return self._preprocessor.windows(inputs)
+            return self.preprocessor.windows(inputs)
         inputs["is_words"] = tf.gather(table.is_words, tasks) & known
         inputs["is_list"] = tf.gather(table.is_list, tasks) & known
-        return self._preprocessor.all_windows(inputs)
-
-    def answers(self, spans: dict[str, Any], windows: Any, context: Any) -> Any:
-        """The best answers `[B]` out of logits of windows."""
-        places = {name: windows[name] for name in ("rows", "starts", "ends")}
-        answers = self._preprocessor.answers({**spans, **places, "context": context})
-        return {**answers, "score": tf.maximum(answers["score"], LOWEST_SCORE)}
+        return self.preprocessor.all_windows(inputs)
 
     def _span(self, path: str, task: Any) -> slice:
         start = tf.gather(self._bank[f"{path}/offset"], task)
         return slice(start, start + tf.gather(self._bank[f"{path}/size"], task))
 
-    def _head_weights(self, task: Any) -> dict[str, Any]:
+    def _head_tensors(self, task: Any) -> dict[str, Any]:
+        """The tensors of one task's head by variable path."""
         units = self._span("head", task)
         return {
             KERNEL: tf.transpose(self._bank["head/kernel"][units]),
             BIAS: self._bank["head/bias"][units],
         }
 
-    def _text_logits(self, outputs: dict[str, Any], task: Any, units: slice) -> Any:
-        features = self._table.features(outputs, task)
-        kernel = self._bank["head/kernel"][units]
-        logits = tf.matmul(features, kernel, transpose_b=True)
-        return logits + self._bank["head/bias"][units]
 
-
-def tagged_words(
-    outputs: dict[str, Any], windows: dict[str, Any], text: Any
-) -> dict[str, Any]:
-    """`WordTags` by name, of rows of one window each.
+class TextRows:
+    """Rows of texts with their windows: what `Kind.text_outputs` takes.
 
     Args:
-        outputs: `labels` `[B, C]` and `probabilities` `[B, length, C]`.
-        windows: `starts` and `ends`.
+        preprocessor: A base's loaded preprocessor.
+        windows: Its windows of the rows.
         text: `[B]` strings.
+        text_pair: `[B]` strings.
     """
-    best = tf.argmax(outputs["probabilities"], axis=2)
-    tags = tf.gather(outputs["labels"], best, batch_dims=1)
-    scores = tf.reduce_max(outputs["probabilities"], axis=2)
-    return word_tags(tags, scores, windows["starts"], windows["ends"], text)._asdict()
+
+    def __init__(
+        self, preprocessor: Any, windows: dict[str, Any], text: Any, text_pair: Any
+    ) -> None:
+        self.windows = windows
+        self.text_pair = text_pair
+        self.preprocessor = preprocessor
+        self._text = text
+
+    @property
+    def text(self) -> Any:
+        """`[B]` strings of valid UTF-8."""
+        return clean_utf8(self._text)
+
+    def answers(self, spans: dict[str, Any], windows: dict[str, Any]) -> dict[str, Any]:
+        """The best answers `[B]` out of logits of windows."""
+        places = {name: windows[name] for name in ("rows", "starts", "ends")}
+        answers = self.preprocessor.answers(
+            {**spans, **places, "context": self.text_pair}
+        )
+        return {**answers, "score": tf.maximum(answers["score"], LOWEST_SCORE)}
 
 
 def encoder_inputs(windows: dict[str, Any]) -> dict[str, Any]:

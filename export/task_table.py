@@ -2,25 +2,17 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from adapters_tf.export.bank import ExportedTask
-from adapters_tf.export.heads import BIAS, head_features
-
-KINDS = (
-    "classification",
-    "regression",
-    "question_answering",
-    "multi_label",
-    "token_classification",
-)
-# Those whose head reads every token.
-TOKEN_KINDS = ("question_answering", "token_classification")
+from adapters_tf.tasks.kinds import kind_named, kinds
+from adapters_tf.tasks.text_kind import BIAS, head_features
 
 
 def takes_pair(config: dict[str, Any]) -> bool:
     """Whether a task's rows have two texts, or more."""
-    question = config["kind"] == "question_answering"
+    question = kind_named(config["kind"]).layout == "question"
     return question or num_texts(config) >= 2
 
 
@@ -36,49 +28,80 @@ class TaskTable:
         tasks: T tasks.
 
     Attributes:
-        kinds: Their kinds, in Python.
-        kind: Index of the kind in `KINDS`, int32.
+        kinds: The kinds that there are tasks of, in Python.
+        kind: Index of the task's kind in `kinds`, int32.
+        kind_name: Name of the task's kind, strings.
         has_pair: Whether rows have two texts or more, bool.
         is_list: Whether rows have more than two, bool.
-        is_question: Whether it is question answering, bool.
-        is_words: Whether it is tags of words, bool.
+        is_question: Whether rows are laid out as questions, bool.
+        is_words: Whether the words of a row stay whole, bool.
         seq_length: Longest input in tokens, int32.
-        labels: `[1 + outputs]` strings: the class of each output of the bank's
-            heads, "" for what is no class.
-        num_classes: The largest number of outputs of a task on one vector.
-        needs_all_windows: Whether there are tags of words, or rows of more than two
+        num_classes: The most classes or outputs of a task on one vector, in Python.
+        needs_all_windows: Whether there are tasks on words, or rows of more than two
             texts, in Python.
-        num_tags: The largest number of tags of a task; 0 if no task has any.
     """
 
     def __init__(self, tasks: list[ExportedTask]) -> None:
         configs = [task.config for task in tasks]
-        self.kinds = [config["kind"] for config in configs]
-        self.kind = tf.constant([KINDS.index(kind) for kind in self.kinds])
+        names = [config["kind"] for config in configs]
+        of_task = [kind_named(name) for name in names]
+        self.kinds = [kind for name, kind in kinds().items() if name in names]
+        self.kind = tf.constant([self.kinds.index(kind) for kind in of_task])
+        self.kind_name = tf.constant(names)
         self.has_pair = tf.constant([takes_pair(config) for config in configs])
         more = [num_texts(config) > 2 for config in configs]
         self.is_list = tf.constant(more)
-        self.is_question = tf.constant([k == KINDS[2] for k in self.kinds])
-        self.is_words = tf.constant([k == KINDS[4] for k in self.kinds])
+        self.is_question = tf.constant([k.layout == "question" for k in of_task])
+        is_words = [kind.layout == "words" for kind in of_task]
+        self.is_words = tf.constant(is_words)
+        self.needs_all_windows = any(is_words) or any(more)
         self.seq_length = tf.constant([c["seq_length"] for c in configs], tf.int32)
-        labels, sizes, tags = [""], [1], [0]
-        for task in tasks:
-            size = task.head[BIAS].size
-            names = task.config["task"].get("labels") or [""] * size
-            labels += names
-            if task.config["kind"] not in TOKEN_KINDS:
-                sizes.append(size)
-            if task.config["kind"] == KINDS[4]:
-                tags.append(size)
-        self.labels = tf.constant(labels)
-        self.num_classes, self.num_tags = max(sizes), max(tags)
-        self.needs_all_windows = self.num_tags > 0 or any(more)
+        outputs = [task.head[BIAS].size for task in tasks]
+        labels = [
+            list(config["task"].get("labels") or [""] * size)
+            for config, size in zip(configs, outputs, strict=True)
+        ]
+        # Label 0 is that of no task.
+        self._labels = tf.constant(["", *(name for own in labels for name in own)])
+        counts = np.array([len(own) for own in labels], np.int32)
+        self._num_labels = tf.constant(counts)
+        self._first_label = tf.constant(1 + np.cumsum(counts, dtype=np.int32) - counts)
+        widths = zip(of_task, outputs, counts.tolist(), strict=True)
+        self.num_classes = max(
+            (max(size, count) for kind, size, count in widths if kind.one_vector),
+            default=1,
+        )
+        self._most_outputs = {
+            kind: max(n for n, k in zip(outputs, of_task, strict=True) if k is kind)
+            for kind in self.kinds
+        }
         heads = [config["head"].get("head_input", "cls") for config in configs]
         self._head_inputs = sorted(set(heads))
         self._head_input = tf.constant([self._head_inputs.index(h) for h in heads])
 
+    def most_outputs(self, kind: str) -> int:
+        """The largest number of outputs of a task of this kind, in Python."""
+        return self._most_outputs[kind_named(kind)]
+
+    def labels(self, task: Any) -> Any:
+        """`[C]` strings: the classes of one task, or "" for each output."""
+        first = tf.gather(self._first_label, task)
+        return self._labels[first : first + tf.gather(self._num_labels, task)]
+
+    def labels_of_rows(self, tasks: Any, most: int) -> Any:
+        """`[B, most]` strings: the classes of each row's task, "" behind the last.
+
+        Args:
+            tasks: `[B]` int32.
+            most: Width of the result.
+        """
+        places = tf.range(most)[None, :]
+        inside = places < tf.gather(self._num_labels, tasks)[:, None]
+        first = tf.gather(self._first_label, tasks)[:, None]
+        return tf.gather(self._labels, tf.where(inside, first + places, 0))
+
     def features(self, outputs: dict[str, Any], tasks: Any) -> Any:
-        """`[B, d]`: what the heads read.
+        """`[B, d]`: what the heads on one vector read.
 
         Args:
             outputs: `sequence_output`, `pooled_output`, `input_mask`.

@@ -53,7 +53,7 @@ def tokenize(
     """Tokens of each text.
 
     A text that is cut into pieces gives the tokens of
-    `adapters_tf.data.question_features`: runs of letters, digits and combining
+    `adapters_tf.models.question_windows`: runs of letters, digits and combining
     accents, and single characters of any other kind but white space. RE2, the
     engine behind TensorFlow's regular expressions, knows no Unicode in `\\w` and
     `\\s`, and its `\\p{L}` and `\\p{N}` are of another Unicode version than

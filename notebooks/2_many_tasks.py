@@ -64,6 +64,7 @@ print(f"sentiment accuracy {np.mean(before.argmax(axis=1) == test_sentiment):.0%
 # The second task is whether a tweet mentions someone with `@`. It has two classes and smaller
 # adapters. It starts from the frozen base, not from the first task.
 
+
 # %%
 def mentions(texts):
     return np.array([int("@" in text) for text in texts])

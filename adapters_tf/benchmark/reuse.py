@@ -16,8 +16,8 @@ from adapters_tf.benchmark.machine import describe_machine, machine_line
 from adapters_tf.benchmark.report import table
 from adapters_tf.benchmark.texts import SENTENCES
 from adapters_tf.benchmark.timing import timed
-from adapters_tf.data.examples import Examples
-from adapters_tf.tasks.task import Task, TaskData
+from adapters_tf.data.examples import Examples, TaskData
+from adapters_tf.models.task import Task
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.job import run_job
 from adapters_tf.training.model_pool import ModelPool

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.adapter import check_tensors
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.build import build_model
-from adapters_tf.tasks.task import Kind, Task
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.build import build_model
 
 _METRICS = {
     "classification": ("accuracy", "f1_macro"),
@@ -59,7 +59,7 @@ def make_task(
             "text_columns must name one or two columns, and two for questions. "
             f"Received: text_columns={','.join(columns)} of a task for {kind}"
         )
-    return Task(name, cast(Kind, kind), columns, tuple(labels), _METRICS[kind])
+    return Task(name, kind, columns, tuple(labels), _METRICS[kind])
 
 
 def new_model(

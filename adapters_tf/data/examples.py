@@ -1,14 +1,42 @@
 """Rows of one split of a data set, column by column, before tokenising."""
 
+import abc
 import dataclasses
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
+from adapters_tf.models.task import Task
+
+
+class Rows(abc.ABC):
+    """Rows of any kind of task."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def references(self) -> Any:
+        """What metrics compare predictions with."""
+
+    @abc.abstractmethod
+    def take(self, indices: np.ndarray) -> "Rows":
+        """The rows with these indices, in this order."""
+
+    @abc.abstractmethod
+    def iterate_texts(self) -> Iterator[tuple[str, ...]]:
+        """Each row's texts, as a served task takes them."""
+
+    @property
+    def row_ids(self) -> Sequence[str] | None:
+        """The rows' ids, for kinds of tasks that have any."""
+        return None
+
 
 @dataclasses.dataclass(frozen=True)
-class Examples:
+class Examples(Rows):
     """Labelled or unlabelled rows of one or more texts.
 
     Attributes:
@@ -46,9 +74,13 @@ class Examples:
             labels=None if self.labels is None else self.labels[indices],
         )
 
+    def iterate_texts(self) -> Iterator[tuple[str, ...]]:
+        """Each row's texts, one or more."""
+        return zip(*self.texts, strict=True)
+
 
 @dataclasses.dataclass(frozen=True)
-class QuestionExamples:
+class QuestionExamples(Rows):
     """Questions on a context each, with zero or more reference answers.
 
     Attributes:
@@ -92,9 +124,18 @@ class QuestionExamples:
             **{f.name: [getattr(self, f.name)[i] for i in indices] for f in fields}
         )
 
+    def iterate_texts(self) -> Iterator[tuple[str, ...]]:
+        """Each row's question and context."""
+        return zip(self.questions, self.contexts, strict=True)
+
+    @property
+    def row_ids(self) -> Sequence[str]:
+        """The questions' ids."""
+        return self.ids
+
 
 @dataclasses.dataclass(frozen=True)
-class WordExamples:
+class WordExamples(Rows):
     """Sentences of words, tagged or not.
 
     Attributes:
@@ -118,16 +159,36 @@ class WordExamples:
         tags = None if self.tags is None else [self.tags[i] for i in indices]
         return WordExamples([self.words[i] for i in indices], tags)
 
+    def iterate_texts(self) -> Iterator[tuple[str, ...]]:
+        """Each sentence as one text: its words with a space between two of them."""
+        return ((" ".join(words),) for words in self.words)
 
-Rows = Examples | QuestionExamples | WordExamples
-_Kind = TypeVar("_Kind", Examples, QuestionExamples, WordExamples)
+
+@dataclasses.dataclass(frozen=True)
+class TaskData:
+    """A task with its rows.
+
+    Attributes:
+        task: The task.
+        train: Training rows.
+        dev: The rows that select the best epoch and that metrics are reported of.
+        extra_dev: Further evaluation splits by name (MNLI's mismatched one).
+    """
+
+    task: Task
+    train: Rows
+    dev: Rows
+    extra_dev: dict[str, Rows] = dataclasses.field(default_factory=dict)
 
 
-def rows_as(kind: type[_Kind], rows: Rows) -> _Kind:
-    """`rows`, for a caller that takes one kind of rows only.
+_RowsT = TypeVar("_RowsT", bound=Rows)
+
+
+def rows_as(kind: type[_RowsT], rows: Rows) -> _RowsT:
+    """`rows`, for a caller that takes one class of rows only.
 
     Raises:
-        TypeError: if they are of another kind.
+        TypeError: The rows are of another class.
     """
     if not isinstance(rows, kind):
         raise TypeError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.examples import Examples
-from adapters_tf.models.features import Features as Features
+from adapters_tf.models.features import Features
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.special_tokens import special_tokens
 

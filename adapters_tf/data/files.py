@@ -1,6 +1,7 @@
 """Delimited and JSON-lines files, read strictly into columns of text."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -188,6 +189,64 @@ def dialect_of(path: str, format: FileFormat) -> delimited.Dialect | None:
         )
     quoting = delimiter != "\t" if format.quoting is None else format.quoting
     return delimited.Dialect(delimiter, quoting, format.header)
+
+
+class DataFile:
+    """A file of rows with its columns, read once however many kinds ask for it.
+
+    Args:
+        path: The file.
+        format: Its columns; `None` for a file that needs none.
+
+    Attributes:
+        path: The file, as text.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], format: FileFormat | None) -> None:
+        self.path = str(path)
+        self._format = format
+
+    @property
+    def format(self) -> FileFormat:
+        """The file's columns.
+
+        Raises:
+            DataError: None were given.
+        """
+        if self._format is None:
+            raise DataError(
+                "A file of texts needs the names of its columns. Received: "
+                f"{self.path} without any. (A .json file of questions, in the form of "
+                "SQuAD v1.1, needs none.)"
+            )
+        return self._format
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the format names columns of labels."""
+        return self.format.label_column is not None or bool(self.format.label_columns)
+
+    def require_labels(self) -> None:
+        """Refuse a file to train on without labels.
+
+        Raises:
+            DataError: The format names no column of labels.
+        """
+        if not self.has_labels:
+            raise DataError(
+                "Training rows need labels. Received: label_column=None. Name the "
+                f"column of the labels in {self.path}"
+            )
+
+    @functools.cached_property
+    def table(self) -> Table:
+        """The rows, with one label each if the format names a column of labels."""
+        return read_columns(self.path, self.format)
+
+    @functools.cached_property
+    def table_of_sets(self) -> Table:
+        """The rows, with any number of labels each."""
+        return read_columns(self.path, self.format, several_labels=True)
 
 
 def check_skipped(table: Table, written: str) -> None:

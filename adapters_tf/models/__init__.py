@@ -1,4 +1,4 @@
-"""Backbones with adapters, task models, and the adapter file."""
+"""Backbones with adapters, the base of task models, and the adapter file."""
 
 from adapters_tf.models.adapter import Adapter as Adapter
 from adapters_tf.models.adapter_backbone import AdapterBackbone as AdapterBackbone
@@ -8,27 +8,10 @@ from adapters_tf.models.adapter_backbone import (
 from adapters_tf.models.adapter_file import load_adapter as load_adapter
 from adapters_tf.models.adapter_file import save_adapter as save_adapter
 from adapters_tf.models.adapter_model import AdapterModel as AdapterModel
-from adapters_tf.models.build import build_model as build_model
-from adapters_tf.models.build import load_model as load_model
-from adapters_tf.models.multi_label_classifier import (
-    AdapterMultiLabelClassifier as AdapterMultiLabelClassifier,
-)
 from adapters_tf.models.optimizer import LinearWarmupDecay as LinearWarmupDecay
 from adapters_tf.models.optimizer import create_optimizer as create_optimizer
 from adapters_tf.models.parameter_table import count_parameters as count_parameters
 from adapters_tf.models.presets import load_backbone as load_backbone
 from adapters_tf.models.presets import load_preprocessor as load_preprocessor
-from adapters_tf.models.question_answerer import (
-    AdapterQuestionAnswerer as AdapterQuestionAnswerer,
-)
-from adapters_tf.models.text_classifier import (
-    AdapterTextClassifier as AdapterTextClassifier,
-)
-from adapters_tf.models.text_regressor import (
-    AdapterTextRegressor as AdapterTextRegressor,
-)
-from adapters_tf.models.token_classifier import (
-    AdapterTokenClassifier as AdapterTokenClassifier,
-)
 from adapters_tf.models.trainable_set import Tuning as Tuning
 from adapters_tf.models.trainable_set import trainable_set as trainable_set

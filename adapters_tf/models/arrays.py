@@ -78,3 +78,10 @@ def split_rows(rows: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
     parts = (slice(first), slice(first, None))
     head, tail = (map_columns(rows, lambda c, p=p: c[p]) for p in parts)
     return head, tail
+
+
+def example_weights(weight: Any, rows: Any) -> Any:
+    """`[rows]` float32 weights of `[rows]` or `[rows, 1]` ones, or of `None`."""
+    if weight is None:
+        return keras.ops.ones((rows,), "float32")
+    return keras.ops.reshape(keras.ops.cast(weight, "float32"), (rows,))

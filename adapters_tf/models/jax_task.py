@@ -10,9 +10,13 @@ import numpy as np
 from keras import ops
 
 from adapters_tf.errors import UserError
-from adapters_tf.models.arrays import map_columns, num_rows, plain_columns
+from adapters_tf.models.arrays import (
+    example_weights,
+    map_columns,
+    num_rows,
+    plain_columns,
+)
 from adapters_tf.models.features import padded_length
-from adapters_tf.models.losses import example_weights
 from adapters_tf.models.optimizer import check_optimizer
 from adapters_tf.models.presets import preprocess_texts
 

@@ -6,9 +6,8 @@ import keras
 import keras_hub
 import tensorflow as tf
 
-from adapters_tf.models.arrays import num_rows, plain_columns
+from adapters_tf.models.arrays import example_weights, num_rows, plain_columns
 from adapters_tf.models.keras_distribution import check_distribution, first_share
-from adapters_tf.models.losses import example_weights
 from adapters_tf.models.sentence_piece import restore_sentence_piece
 from adapters_tf.models.train_step import train_step
 

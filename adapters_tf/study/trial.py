@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from adapters_tf.data.examples import TaskData
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.models.parameter_table import count_parameters
@@ -20,7 +21,6 @@ from adapters_tf.study.setting import NO_BERT, Setting
 from adapters_tf.study.store import LOG_FILE, RUN_DIR, Store
 from adapters_tf.study.sweep import SHARED_FIELDS, Sweep
 from adapters_tf.tasks.metrics import majority_baseline
-from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.job import run_job
 from adapters_tf.training.model_pool import ModelPool
 from adapters_tf.training.prefix_cache.cache import PrefixCache

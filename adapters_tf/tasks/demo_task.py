@@ -1,12 +1,12 @@
 """The task of the embedded default: tweets in three classes."""
 
 from adapters_tf.data.demo import DEMO_DATA_ENCODING, demo_data_file
-from adapters_tf.data.examples import Examples
+from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.data.files import FileFormat, read_columns
 from adapters_tf.data.labels import encode_class_labels
 from adapters_tf.data.splits import train_dev_split
 from adapters_tf.data.text_splits import text_key
-from adapters_tf.tasks.task import Task, TaskData
+from adapters_tf.models.task import Task
 
 _LABELS = ("negative", "neutral", "positive")
 _DEV_FRACTION = 0.05

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from adapters_tf.data.examples import TaskData
 from adapters_tf.errors import UserError
-from adapters_tf.tasks.task import TaskData
 
 
 def limit_train_rows(data: TaskData, max_rows: int | None, seed: int) -> TaskData:

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from adapters_tf.data import tfds_source
-from adapters_tf.data.examples import Rows
+from adapters_tf.data.examples import Rows, TaskData
 from adapters_tf.data.glue_files import GLUE_LAYOUTS, load_glue_files
 from adapters_tf.data.newsgroups import NEWSGROUPS, load_newsgroups
 from adapters_tf.data.squad import read_questions
@@ -15,7 +15,7 @@ from adapters_tf.data.text_layouts import TEXT_LAYOUTS
 from adapters_tf.data.text_tasks import load_text_task
 from adapters_tf.data.trec import TREC_LABELS, load_trec
 from adapters_tf.errors import DataError, UserError
-from adapters_tf.tasks.task import Task, TaskData
+from adapters_tf.models.task import Task
 
 Splits = Mapping[str, Rows]
 

@@ -4,13 +4,13 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from adapters_tf.data.examples import TaskData
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import UserError
 from adapters_tf.tasks.demo_task import load_demo_task
-from adapters_tf.tasks.file_task import LabelKind, load_file_task
+from adapters_tf.tasks.file_task import load_file_task
 from adapters_tf.tasks.limit import limit_train_rows
 from adapters_tf.tasks.registry import load_task
-from adapters_tf.tasks.task import TaskData
 
 # Runs of different seeds are compared on the same rows.
 _SPLIT_SEED = 0
@@ -40,7 +40,7 @@ class TaskSource:
     train_file: str | None = None
     dev_file: str | None = None
     format: FileFormat | None = None
-    label_kind: LabelKind = "auto"
+    label_kind: str = "auto"
     dev_fraction: float = 0.1
     max_train_examples: int | None = None
 

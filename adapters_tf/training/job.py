@@ -8,14 +8,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from adapters_tf.data.examples import TaskData
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.parameter_table import count_parameters
+from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.tasks.metrics import majority_baseline
-from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.checkpoints import KEPT_CHECKPOINTS
 from adapters_tf.training.config import TrainJob
-from adapters_tf.training.evaluate import Evaluator, Prepared
+from adapters_tf.training.evaluate import Evaluator
 from adapters_tf.training.history import History
 from adapters_tf.training.loop import Place, TrainLoop
 from adapters_tf.training.lost_worker import lost_workers_are_named
@@ -110,7 +111,10 @@ def _run(
     if place.chief:
         require_free_space(place.directory, _BYTES_PER_TRAINED * counts.trained)
     train, dev = (pool.prepare(rows, job, model) for rows in (data.train, data.dev))
-    _report_rows(train, dev, job.seq_length)
+    kind = kind_named(data.task.kind)
+    for name, part in (("training", train), ("dev", dev)):
+        note = kind.note(part, job.seq_length)
+        print(f"{len(part.examples):,} {name} rows, {note}", flush=True)
     held = cache.rows(pooled.prefix, [train.tokens, dev.tokens], job.config.epochs)
     train, dev = (
         dataclasses.replace(part, features=kept)
@@ -175,21 +179,3 @@ def _metrics(
     if "confusion" in last:
         metrics["confusion"] = last["confusion"]
     return metrics
-
-
-def _report_rows(train: Prepared, dev: Prepared, seq_length: int) -> None:
-    for name, part in (("training", train), ("dev", dev)):
-        cut = part.tokens.num_truncated
-        if part.words is not None:
-            note = f"{cut:,} cut to {seq_length} tokens" if cut else "none truncated"
-            if part.words.num_unread:
-                note += f"; {part.words.num_unread:,} words of them count as O"
-        elif part.questions is None:
-            note = (
-                f"{cut:,} truncated to {seq_length} tokens" if cut else "none truncated"
-            )
-        else:
-            note = f"{len(part.features):,} windows of up to {seq_length} tokens"
-            if part.questions.num_unlocated:
-                note += f"; {part.questions.num_unlocated:,} answers in no window"
-        print(f"{len(part.examples):,} {name} rows, {note}", flush=True)

@@ -9,13 +9,14 @@ from typing import Any
 import orbit
 
 from adapters_tf.errors import UserError
+from adapters_tf.tasks.base import Prepared
 from adapters_tf.training.checkpoints import (
     checkpoint_manager,
     find_checkpoints,
     remove_unlisted,
     restore_newest,
 )
-from adapters_tf.training.evaluate import Evaluator, Prepared
+from adapters_tf.training.evaluate import Evaluator
 from adapters_tf.training.history import History
 from adapters_tf.training.lost_worker import say_goodbye
 from adapters_tf.training.progress import Progress, silent

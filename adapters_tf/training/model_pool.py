@@ -8,15 +8,16 @@ import numpy as np
 import tensorflow as tf
 
 from adapters_tf.data.examples import Rows
-from adapters_tf.data.features import Features
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.build import build_model
+from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.initialize import initialize_task_variables
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.base import Prepared
+from adapters_tf.tasks.build import build_model
+from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainJob
-from adapters_tf.training.evaluate import Prepared, prepare
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache.hidden_states import HiddenStates
 from adapters_tf.training.strategy import is_tpu
@@ -33,19 +34,11 @@ def build_task_model(job: TrainJob, task: Task) -> AdapterModel:
         job.adapter if job.tuning.has_adapters else None,
         job.tuning,
         job.seq_length,
-        _head(job, task),
+        kind_named(task.kind).head_arguments(task, job.head),
         dtype=job.precision,
     )
     initialize_task_variables(model, job.config.seed)
     return model
-
-
-def _head(job: TrainJob, task: Task) -> dict[str, Any]:
-    on_tokens = task.kind in ("question_answering", "token_classification")
-    head = {} if on_tokens else dict(job.head)
-    if task.labels:
-        head["num_classes"] = len(task.labels)
-    return head
 
 
 class PooledModel:
@@ -139,19 +132,21 @@ class ModelPool:
     def prepare(self, rows: Rows, job: TrainJob, model: AdapterModel) -> Prepared:
         """The tokens of these rows, made once for the same base and length."""
         if not self._size:
-            return prepare(rows, model.preprocessor)
+            return kind_named(model.kind).prepare(rows, model.preprocessor)
         key = (id(rows), job.preset, job.seq_length)
         if key not in self._prepared:
             # With the rows, lest others get their id. None is removed: a sweep holds
             # its tasks' rows anyway, and each task comes round for every method.
-            self._prepared[key] = (rows, prepare(rows, model.preprocessor))
+            prepared = kind_named(model.kind).prepare(rows, model.preprocessor)
+            self._prepared[key] = (rows, prepared)
         return self._prepared[key][1]
 
 
 def _key(job: TrainJob, task: Task) -> tuple[str, tf.distribute.Strategy]:
     """Equal for runs that can share a model."""
+    head = kind_named(task.kind).head_arguments(task, job.head)
     parts = dataclasses.asdict(
-        dataclasses.replace(job, head=_head(job, task), config=type(job.config)())
+        dataclasses.replace(job, head=head, config=type(job.config)())
     )
     constants = step_constants(job.config)
     batch = job.config.eval_batch_size

@@ -4,7 +4,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import scipy.special
 import tensorflow as tf
 
 from adapters_tf.backends import require_tensorflow_backend
@@ -97,15 +96,3 @@ class Predictor:
 
 def _inference(part: keras.Model) -> Any:
     return lambda x: part(x, training=False)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities along the last axis, in float64."""
-    logits = np.asarray(logits, np.float64)
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of each logit by itself, in float64."""
-    return scipy.special.expit(np.asarray(logits, np.float64))

@@ -12,16 +12,13 @@ from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.build import load_model
 from adapters_tf.models.frozen_prefix import FrozenPrefix
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.base import Prepared
+from adapters_tf.tasks.build import load_model
 from adapters_tf.tasks.file_task import load_file_examples
-from adapters_tf.tasks.task import Task
-from adapters_tf.training.evaluate import (
-    Evaluation,
-    Evaluator,
-    Prepared,
-    prepare,
-)
+from adapters_tf.tasks.kinds import kind_named
+from adapters_tf.training.evaluate import Evaluation, Evaluator
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache.cache import PrefixCache
 
@@ -76,7 +73,8 @@ class LoadedAdapter:
 
     def prepare(self, rows: Rows) -> Prepared:
         """The rows' tokens, or their hidden states where these are kept."""
-        prepared = prepare(rows, self.model.preprocessor)
+        kind = kind_named(self.task.kind)
+        prepared = kind.prepare(rows, self.model.preprocessor)
         if self._cache is None:
             return prepared
         (kept,) = self._cache.rows(self._prefix, [prepared.tokens], passes=1)

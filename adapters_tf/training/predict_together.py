@@ -12,11 +12,13 @@ from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.build import load_model
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
-from adapters_tf.tasks.task import Task
-from adapters_tf.training.evaluate import Evaluator, Prepared
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.base import Prepared
+from adapters_tf.tasks.build import load_model
+from adapters_tf.tasks.kinds import kind_named
+from adapters_tf.training.evaluate import Evaluator
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache.hidden_states import (
     HiddenStates,
@@ -105,8 +107,9 @@ class AdaptersTogether:
         for name, member in self._members.items():
             member.model.set_adapter(member.adapter)
             evaluator = Evaluator(member.predict, member.task)
-            inputs = states.get(id(member.model), features)
-            found[name] = evaluator.predictions(Prepared(rows, inputs))
+            inputs = states.get(id(member.model))
+            data = Prepared(rows, features, features=inputs)
+            found[name] = evaluator.predictions(data)
         return found
 
     def _hidden_states(self, features: Features) -> dict[int, HiddenStates]:
@@ -135,10 +138,11 @@ def _fits(adapter: Adapter, model: AdapterModel) -> bool:
 def _check(adapters: dict[str, Adapter], tasks: dict[str, Task]) -> None:
     """Refuse adapters that cannot read the same rows."""
     for name, task in tasks.items():
-        if task.kind in ("question_answering", "token_classification"):
+        kind = kind_named(task.kind)
+        if not kind.one_vector:
             raise UserError(
                 "Adapters that predict together must be for texts. Received: "
-                f"{name!r}, for {task.kind.replace('_', ' ')}"
+                f"{name!r}, for {kind.title}"
             )
     (first, one), *others = adapters.items()
     for name, other in others:

@@ -3,12 +3,12 @@
 import dataclasses
 import importlib.util
 from pathlib import Path
-from typing import get_args
 
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import UserError, check_counts
 from adapters_tf.export.versions import read_about, versions_of
-from adapters_tf.tasks.task import Kind, Task
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.kinds import kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,12 +88,11 @@ class ServedTask:
                 f"without them, {servable!r}; make one with --task_signatures"
             )
         config = about["tasks"][name]["config"]["task"]
-        kinds = get_args(Kind)
-        if config.get("kind") not in kinds:
+        if config.get("kind") not in kinds():
             came = f"the kind {config['kind']!r}" if "kind" in config else "no task"
             raise UserError(
                 "Bulk predictions need an adapter that was saved with its task, of one "
-                f"of the kinds {', '.join(kinds)}. Received: {name!r}, saved with "
+                f"of the kinds {', '.join(kinds())}. Received: {name!r}, saved with "
                 f"{came}"
             )
         return cls(str(newest.resolve()), f"{name}_text", Task.from_dict(config))

@@ -7,8 +7,8 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from adapters_tf.export.bulk.job import ServedTask
-from adapters_tf.export.bulk.records import records_of
 from adapters_tf.export.bulk.rows import Row, signature_inputs
+from adapters_tf.tasks.kinds import kind_named
 
 
 class TaskHandler(ModelHandler[Row, PredictionResult, Any]):
@@ -39,8 +39,14 @@ class TaskHandler(ModelHandler[Row, PredictionResult, Any]):
         function = model.signatures[self._served.signature]
         inputs = {k: tf.constant(v) for k, v in signature_inputs(batch).items()}
         outputs = {k: v.numpy() for k, v in function(**inputs).items()}
-        records = records_of(self._served.task, outputs, batch)
-        return [PredictionResult(*pair) for pair in zip(batch, records, strict=True)]
+        task = self._served.task
+        kind = kind_named(task.kind)
+        found = []
+        for i, row in enumerate(batch):
+            own = {name: values[i] for name, values in outputs.items()}
+            record = kind.served_record(task, own, row.texts, row.row_id)
+            found.append(PredictionResult(row, record))
+        return found
 
     def get_metrics_namespace(self) -> str:
         """The namespace of RunInference's metrics."""

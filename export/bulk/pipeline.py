@@ -17,8 +17,8 @@ from adapters_tf.export.bulk.job import BulkJob, ServedTask
 from adapters_tf.export.bulk.model_handler import TaskHandler
 from adapters_tf.export.bulk.rows import Row, check_separator, rows_of
 from adapters_tf.export.directories import new_directory
+from adapters_tf.models.task import Task
 from adapters_tf.tasks.file_task import stream_file_examples
-from adapters_tf.tasks.task import Task
 
 # Beam's default first tries a runner that it downloads from the network.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"

@@ -1,9 +1,10 @@
 """Rows of files as a task's signature takes them."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from adapters_tf.data.examples import QuestionExamples, Rows, WordExamples
+from adapters_tf.data.examples import Rows
 from adapters_tf.errors import DataError
 from adapters_tf.export.record_separator import SEPARATOR
 
@@ -20,24 +21,11 @@ class Row(NamedTuple):
     texts: tuple[str, ...]
     row_id: str | None = None
 
-    @property
-    def words(self) -> list[str]:
-        """The words of a row of a token classification task."""
-        # A word holds no white space: see `read_conll`.
-        return self.texts[0].split(" ")
-
 
 def rows_of(rows: Rows) -> Iterator[Row]:
     """Each row of any kind, in their order."""
-    if isinstance(rows, WordExamples):
-        for words in rows.words:
-            yield Row((" ".join(words),))
-    elif isinstance(rows, QuestionExamples):
-        columns = rows.questions, rows.contexts, rows.ids
-        for question, context, row_id in zip(*columns, strict=True):
-            yield Row((question, context), row_id)
-    else:
-        yield from map(Row, zip(*rows.texts, strict=True))
+    row_ids = rows.row_ids or itertools.repeat(None)
+    yield from map(Row, rows.iterate_texts(), row_ids)
 
 
 def signature_inputs(rows: Sequence[Row]) -> dict[str, list[str]]:

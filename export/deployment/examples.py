@@ -19,9 +19,6 @@ _LONG = (
     "together, the two sisters are played with great care, and the last scene, in "
     "which neither of them says a word, is worth the price of the ticket alone. "
 ) * 4
-_QUESTION = "Who plays the two sisters?"
-_PAIRS = ((_SHORT, "A film with good actors."), (_LONG, _SHORT))
-_QUESTIONS = ((_QUESTION, _SHORT), (_QUESTION, _LONG))
 _SINGLES = ((_SHORT, ""), (_LONG, ""))
 _TOKEN_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 # BERT's vocabularies begin with special tokens and are larger than this.
@@ -55,6 +52,9 @@ def default_examples(
         UserError: if `rows` names a task that the servable lacks, or has none
             for one it names.
     """
+    # The package that clients import has no Keras.
+    from adapters_tf.tasks.kinds import kind_named
+
     rows = dict(rows or {})
     unknown = sorted(set(rows) - set(servable["tasks"]))
     empty = sorted(name for name in rows if not rows[name])
@@ -66,13 +66,9 @@ def default_examples(
         )
     for name, task in servable["tasks"].items():
         if name not in rows:
-            if task["kind"] == "question_answering":
-                rows[name] = _QUESTIONS
-            else:
-                others = len(task["text_columns"]) - 1
-                rows[name] = _SINGLES
-                if others > 0:
-                    rows[name] = [(a, SEPARATOR.join([b] * others)) for a, b in _PAIRS]
+            count = max(len(task["text_columns"]), 1)
+            own = kind_named(task["kind"]).example_rows(_SHORT, _LONG, count)
+            rows[name] = [(row[0], SEPARATOR.join(row[1:])) for row in own]
     # In the servable's order, whatever that of `rows`.
     return Examples({n: rows[n] for n in servable["tasks"]}, servable["seq_length"])
 

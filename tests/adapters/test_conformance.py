@@ -24,7 +24,7 @@ from adapters_tf.export.row_groups import group_rows
 from adapters_tf.export.task_tensors import OneTask, TaskOfEachRow
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.block import AdapterTransformerEncoder
-from adapters_tf.models.text_classifier import AdapterTextClassifier
+from adapters_tf.tasks.classification import AdapterTextClassifier
 
 HIDDEN, HEADS, LENGTH = 16, 2, 6
 SIZES = {"intermediate_dim": 32, "num_heads": HEADS, "name": "block"}

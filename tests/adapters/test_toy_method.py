@@ -14,7 +14,7 @@ from adapters_tf.adapters.joined import join
 from adapters_tf.export.base_functions import BaseFunctions
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
-from adapters_tf.models.text_classifier import AdapterTextClassifier
+from adapters_tf.tasks.classification import AdapterTextClassifier
 
 D, HEADS = 16, 2
 

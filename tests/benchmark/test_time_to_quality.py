@@ -12,10 +12,10 @@ import pytest
 from adapters_tf.benchmark.time_to_quality import job
 from adapters_tf.benchmark.time_to_quality.tables import as_markdown, find_bars
 from adapters_tf.benchmark.time_to_quality.watch import watch
-from adapters_tf.data.examples import Examples
+from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
-from adapters_tf.tasks.task import Task, TaskData
+from adapters_tf.models.task import Task
 
 EPOCHS = [
     {"seconds": 5.0, "accuracy": 0.7},

@@ -10,7 +10,7 @@ import pytest
 from adapters_tf.bin import evaluate, export, predict, train
 from adapters_tf.errors import AdapterFileError
 from adapters_tf.models.adapter_file import load_adapter
-from adapters_tf.models.build import build_model
+from adapters_tf.tasks.build import build_model
 
 # Prints what a saved adapter says, from a process that knows nothing else.
 _RELOAD = """

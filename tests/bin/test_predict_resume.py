@@ -6,8 +6,9 @@ import types
 import pytest
 
 from adapters_tf.bin import evaluate, predict
-from adapters_tf.models import build_model, save_adapter
-from adapters_tf.tasks.task import Task
+from adapters_tf.models import save_adapter
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.build import build_model
 
 
 class Killed(BaseException):

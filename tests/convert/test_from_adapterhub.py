@@ -11,7 +11,7 @@ from adapters_tf.convert import convert_from_adapterhub
 from adapters_tf.convert.torch_file import read_torch_tensors
 from adapters_tf.convert.torch_writer import write_torch_tensors
 from adapters_tf.errors import UserError
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
 
 LENGTH = 12
 

@@ -9,7 +9,7 @@ from adapters_tf.convert.adapterhub_name import TAKEN_NAMES
 from adapters_tf.convert.torch_file import read_torch_tensors
 from adapters_tf.convert.torch_writer import write_torch_tensors
 from adapters_tf.errors import UserError
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
 
 # In one file, as the environment of the library is made once for each process.
 pytestmark = [pytest.mark.peer, pytest.mark.slow]

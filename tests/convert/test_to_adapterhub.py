@@ -12,7 +12,7 @@ from adapters_tf.convert.adapterhub_config import reduction_factor
 from adapters_tf.convert.adapterhub_name import check_name, name_of_task
 from adapters_tf.convert.torch_file import read_torch_tensors
 from adapters_tf.errors import UserError
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
 
 LENGTH = 12
 FILES = {

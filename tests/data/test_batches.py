@@ -3,7 +3,7 @@
 import numpy as np
 
 from adapters_tf.data.batches import eval_batches, steps_per_epoch, train_batches
-from adapters_tf.data.features import Features
+from adapters_tf.models.features import Features
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 3001)
 

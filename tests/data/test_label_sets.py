@@ -5,9 +5,9 @@ import pytest
 
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import DataError
+from adapters_tf.models.task import Task
 from adapters_tf.tasks.file_task import load_file_examples, load_file_task
 from adapters_tf.tasks.source import TaskSource
-from adapters_tf.tasks.task import Task
 
 SEPARATED = FileFormat(("text",), "label", label_separator=";")
 # Rows of the three files below, for labels in the order a, b, c10.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.data.question_features import question_features
+from adapters_tf.tasks.kinds import kind_named
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "who", "sang", "?", "(", ")"]
 WORDS += ["the", "queen", "of", "cafe", "in", "par", "##is", ",", "1920", "."]
@@ -19,6 +19,10 @@ def preprocessor(length):
     return keras_hub.models.BertTextClassifierPreprocessor(
         tokenizer, sequence_length=length
     )
+
+
+def question_features(rows, preprocessor):
+    return kind_named("question_answering").prepare(rows, preprocessor).places
 
 
 def examples(answer, start, context=CONTEXT):

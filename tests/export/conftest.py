@@ -24,8 +24,8 @@ from adapters_tf.export.base import export_base, save_base
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.versions import create_servable
 from adapters_tf.models.adapter_file import save_adapter
-from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_backbone
+from adapters_tf.tasks.build import build_model
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _LETTERS = [*string.ascii_letters, *"éüßñçθжא中文本あアー한글0123456789²½"]
@@ -390,5 +390,12 @@ def _check_here():
 @pytest.fixture
 def check_here():
     """Exports check themselves in this process: a new one takes seconds."""
+    with _check_here():
+        yield
+
+
+@pytest.fixture(scope="module")
+def checks_here():
+    """`check_here`, for a whole module."""
     with _check_here():
         yield

@@ -15,8 +15,8 @@ from adapters_tf.export.adapter import export_adapter, save_adapter_model
 from adapters_tf.export.fingerprints import fingerprint_words
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
-from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tools import prune_adapter
 
 TASKS = ("topics", "entails", "likeness", "questions", "norms", "fixed", "answers")

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.data.question_features import MAX_ANSWER_TOKENS, question_features
 from adapters_tf.export.answer_spans import best_spans
 from adapters_tf.export.question_windows import question_windows
+from adapters_tf.models.question_windows import MAX_ANSWER_TOKENS
+from adapters_tf.tasks.kinds import kind_named
 
 
 def column(texts):
@@ -23,14 +24,16 @@ def spans(*arguments):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_answers_are_those_of_question_features(
+def test_answers_are_those_of_training(
     text_tokenizer, text_preprocessor, random_texts, ties
 ):
     n, length = 120, 40
     questions, contexts = random_texts(n, seed=1), random_texts(n, seed=2)
     contexts[:2] = [" ".join(random_texts(30, seed=3)), ""]
     rows = QuestionExamples(list("i" * n), questions, contexts, [()] * n, [()] * n)
-    features = question_features(rows, text_preprocessor(length))
+    features = (
+        kind_named("question_answering").prepare(rows, text_preprocessor(length)).places
+    )
     windows = question_windows(
         text_tokenizer, column(questions), column(contexts), length
     )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from adapters_tf.export.bank import ExportedTask, build_bank, split_bank
-from adapters_tf.export.heads import BIAS, KERNEL
 from adapters_tf.export.task_tensors import DOWN, NORM, UP
+from adapters_tf.tasks.text_kind import BIAS, KERNEL
 
 D = 6
 PATHS = ["block_0/attention_adapter", "block_0/feed_forward_adapter"]

@@ -15,9 +15,9 @@ from adapters_tf.export.preprocessor import PreprocessorFunctions
 from adapters_tf.export.text_inputs import pack_texts
 from adapters_tf.export.versions import create_servable
 from adapters_tf.models.adapter_file import save_adapter
-from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_preprocessor, preprocess_texts
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.build import build_model
 from adapters_tf.training.predict_texts import LoadedAdapter
 
 LENGTH = 16

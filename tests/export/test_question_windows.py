@@ -1,4 +1,4 @@
-"""Windows made in a graph, against those of `question_features`."""
+"""Windows made in a graph, against those that training reads."""
 
 import json
 import re
@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.data.question_features import question_features
 from adapters_tf.export.question_windows import mixed_windows, question_windows
 from adapters_tf.export.text_inputs import pack_texts
 from adapters_tf.export.text_tokens import tokenize
+from adapters_tf.tasks.kinds import kind_named
 
 STRINGS = tf.TensorSpec([None], tf.string)
 NUMBERS = tf.TensorSpec([None], tf.int32)
@@ -25,10 +25,10 @@ def column(texts):
 
 
 def expected(preprocessor, questions, contexts):
-    """Windows of `question_features`: row, ids, segments and byte offsets."""
+    """Windows of `Kind.prepare`: row, ids, segments and byte offsets."""
     n = len(questions)
     rows = QuestionExamples(list("i" * n), questions, contexts, [()] * n, [()] * n)
-    result = question_features(rows, preprocessor)
+    result = kind_named("question_answering").prepare(rows, preprocessor).places
     windows = []
     for i, row in enumerate(result.rows):
         tokens = slice(*result.features.offsets[i : i + 2])
@@ -92,7 +92,7 @@ def _one_token_each(text):
 
 
 @pytest.mark.parametrize("length", [8, 11, 32])
-def test_windows_are_those_of_question_features(
+def test_windows_are_those_of_training(
     text_tokenizer, text_preprocessor, random_texts, length
 ):
     questions, contexts = random_texts(150, seed=1), random_texts(150, seed=2)
@@ -266,7 +266,7 @@ def test_saved_model_in_a_session_of_a_new_process(
         np.testing.assert_array_equal(got[name], value.numpy())
 
 
-def test_real_questions_have_the_windows_of_question_features(
+def test_real_questions_have_the_windows_of_training(
     data_root, text_tokenizer, text_preprocessor
 ):
     path = data_root / "squad_xquad_en" / "xquad.en.json"

@@ -24,7 +24,7 @@ from adapters_tf.export.versions import (
     roll_back,
     versions_of,
 )
-from adapters_tf.models.build import build_model
+from adapters_tf.tasks.build import build_model
 
 pytestmark = pytest.mark.slow
 

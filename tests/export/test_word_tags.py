@@ -23,9 +23,9 @@ from adapters_tf.export.deployment.session import ServingSession
 from adapters_tf.export.question_windows import mixed_windows
 from adapters_tf.export.servable import LoadedBase, save_version
 from adapters_tf.export.text_lists import fair_shares
-from adapters_tf.export.word_tags import word_tags
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.word_tokens import word_features
+from adapters_tf.tasks.word_tags import tagged_words
 from adapters_tf.training.predict_texts import LoadedAdapter
 
 TAGS = ["O", "B-a", "I-a", "B-b", "I-b"]
@@ -273,17 +273,25 @@ def test_tags_by_hand():
     ends = [[-1, 2, 2, 5, 9, -1], [-1, 6, 6, 6, -1, -1]]
     scores = np.arange(12, dtype=np.float32).reshape(2, 6) / 12
     texts = ["ab é die", "ééab"]
-    found = word_tags(*map(tf.constant, (tags, scores, starts, ends, texts)))
-    assert found.words.numpy().tolist() == [
+    names = ["O", "I-a", "I-b", "B-b"]
+    probabilities = np.zeros((2, 6, 4), np.float32)
+    for place, tag in np.ndenumerate(tags):
+        probabilities[(*place, names.index(tag))] = scores[place]
+    found = tagged_words(
+        {"labels": tf.constant([names] * 2), "probabilities": probabilities},
+        {"starts": tf.constant(starts), "ends": tf.constant(ends)},
+        tf.constant(texts),
+    )
+    assert found["words"].numpy().tolist() == [
         [b"ab", "é".encode(), b"die"],
         [b"ab", b"", b""],
     ]
-    assert [t.decode() for t in found.tags[0].numpy()] == valid_tags(["I-a"] * 3)
-    assert found.tags[1].numpy().tolist() == [b"B-b", b"", b""]
-    np.testing.assert_array_equal(found.word_starts, [[0, 3, 5], [2, -1, -1]])
-    np.testing.assert_array_equal(found.word_ends, [[2, 4, 8], [4, -1, -1]])
+    assert [t.decode() for t in found["tags"][0].numpy()] == valid_tags(["I-a"] * 3)
+    assert found["tags"][1].numpy().tolist() == [b"B-b", b"", b""]
+    np.testing.assert_array_equal(found["word_starts"], [[0, 3, 5], [2, -1, -1]])
+    np.testing.assert_array_equal(found["word_ends"], [[2, 4, 8], [4, -1, -1]])
     np.testing.assert_allclose(
-        found.tag_scores, [[1 / 12, 0.25, 1 / 3], [7 / 12, 0, 0]]
+        found["tag_scores"], [[1 / 12, 0.25, 1 / 3], [7 / 12, 0, 0]]
     )
 
 

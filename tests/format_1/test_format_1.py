@@ -5,13 +5,10 @@ make_fixtures.py wrote the directories beside this file.
 
 import json
 import pathlib
-import re
 
-import numpy as np
 import pytest
 
 from adapters_tf.bin import predict
-from adapters_tf.export import create_servable, export_base
 
 FOLDER = pathlib.Path(__file__).parent
 FLAGS = {

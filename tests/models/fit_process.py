@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.models.build import build_model
+from adapters_tf.tasks.build import build_model
 
 TEXTS = ["the film was good", "a bad plot", "so very fine", "sad actor"] * 5 + ["a"]
 LABELS = np.array([1, 0, 1, 0] * 5 + [1], np.int32)

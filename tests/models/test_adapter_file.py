@@ -17,8 +17,8 @@ from adapters_tf.errors import AdapterFileError
 from adapters_tf.models import adapter_file
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
-from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tasks.classification import AdapterTextClassifier
 
 ADAPTER = Adapter(
     tensors={
@@ -342,7 +342,7 @@ def test_tensors_that_are_none(saved):
 def test_model_through_a_file_and_a_new_process(
     saved_preset, inputs, randomize, run_python, tmp_path
 ):
-    from adapters_tf.models.build import build_model, load_model
+    from adapters_tf.tasks.build import build_model, load_model
 
     model = build_model(
         "classification",
@@ -375,7 +375,7 @@ def test_model_through_a_file_and_a_new_process(
 NEW_PROCESS = """
 import json, pathlib, sys
 import keras, numpy as np
-from adapters_tf.models.build import load_model
+from adapters_tf.tasks.build import load_model
 
 directory = pathlib.Path(sys.argv[1])
 x = dict(np.load(directory / "x.npz"))

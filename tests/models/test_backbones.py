@@ -20,7 +20,6 @@ from adapters_tf.errors import AdapterFileError, DataError, UserError
 from adapters_tf.models.adapter_backbone import named_outputs
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.backbones import XLMRobertaAdapterBackbone
-from adapters_tf.models.build import build_model, load_model
 from adapters_tf.models.fingerprint import base_fingerprint
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.hugging_face_config import LAYER_NORM_EPS
@@ -30,6 +29,7 @@ from adapters_tf.models.presets import (
     preprocess_texts,
 )
 from adapters_tf.models.special_tokens import special_tokens
+from adapters_tf.tasks.build import build_model, load_model
 
 ADAPTER = AdapterConfig(4)
 TWO = {"num_classes": 2}
@@ -181,7 +181,7 @@ _RELOAD = """
 import sys
 import keras
 import numpy as np
-from adapters_tf.models.build import load_model
+from adapters_tf.tasks.build import load_model
 from encoders import PAIRS, TEXTS
 for directory in sys.argv[1:]:
     expected = np.load(directory + "/expected.npy")

@@ -8,11 +8,11 @@ import pytest
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.models.adapter_file import save_adapter
-from adapters_tf.models.build import build_model, load_model
-from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.models.text_regressor import AdapterTextRegressor
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tasks.build import build_model, load_model
+from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
+from adapters_tf.tasks.regression import AdapterTextRegressor
 
 TWO = {"num_classes": 2}
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.models.presets import preprocess_texts
-from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.models.text_regressor import AdapterTextRegressor
+from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
+from adapters_tf.tasks.regression import AdapterTextRegressor
 
 TEXTS = [
     "the film was good",

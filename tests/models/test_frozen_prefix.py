@@ -8,9 +8,9 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.layers.dropout import dropout_scope
 from adapters_tf.models.fingerprint import prefix_fingerprint
 from adapters_tf.models.frozen_prefix import FrozenPrefix
-from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
 
 TOP = AdapterConfig(4, layers=(1,))
 

@@ -6,11 +6,10 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.errors import AdapterFileError
-from adapters_tf.models.losses import SpanLoss
-from adapters_tf.models.multi_label_classifier import AdapterMultiLabelClassifier
-from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.models.text_regressor import AdapterTextRegressor
+from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.multi_label import AdapterMultiLabelClassifier
+from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer, SpanLoss
+from adapters_tf.tasks.regression import AdapterTextRegressor
 
 
 def log_softmax(x):

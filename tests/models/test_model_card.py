@@ -11,12 +11,13 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import evaluate, predict
 from adapters_tf.data import preset_names
 from adapters_tf.errors import UserError
-from adapters_tf.models import build_model, card_commands
+from adapters_tf.models import card_commands
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.model_card import model_card
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tasks.build import build_model
 
 ADAPTER = Adapter(
     tensors={"logits/kernel": np.zeros((3, 2)), "logits/bias": np.zeros(2)},

@@ -9,7 +9,7 @@ from keras.src.backend.common import global_state
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.parameter_table import ParameterCounts, count_parameters
-from adapters_tf.models.text_classifier import AdapterTextClassifier
+from adapters_tf.tasks.classification import AdapterTextClassifier
 
 SHAPES = {
     "MiniLM": {"num_layers": 6, "num_heads": 12, "hidden_dim": 384},

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.errors import DataError, UserError
-from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
 from adapters_tf.models.question_windows import Answer, question_windows
+from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
 
 QUESTIONS = ["was it good", "the plot", "film", "poor"]
 CONTEXTS = [

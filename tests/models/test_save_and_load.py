@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.optimizer import AdamW, LinearWarmupDecay, create_optimizer
-from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.models.text_regressor import AdapterTextRegressor
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
+from adapters_tf.tasks.regression import AdapterTextRegressor
 
 LABELS = np.arange(8) % 2
 

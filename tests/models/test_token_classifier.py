@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from adapters_tf.errors import DataError, UserError
-from adapters_tf.models.build import build_model
-from adapters_tf.models.token_classifier import AdapterTokenClassifier
 from adapters_tf.models.word_tokens import word_features
+from adapters_tf.tasks.build import build_model
+from adapters_tf.tasks.token_classification import AdapterTokenClassifier
 
 # In the vocabulary of conftest.py: "films" is film ##s, "plots" plot ##s.
 SENTENCES = [["the", "films", "was", "\u200b", "plots"], ["good"]]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.train_step import train_step
+from adapters_tf.tasks.classification import AdapterTextClassifier
 
 LABELS = np.arange(8) % 2
 

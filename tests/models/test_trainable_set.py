@@ -5,14 +5,14 @@ import pytest
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
-from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
 from adapters_tf.models.trainable_set import (
     Tuning,
     apply_trainable_set,
     num_frozen_blocks,
     trainable_set,
 )
+from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
 
 LAYERS = 3
 HEAD = {"logits/kernel", "logits/bias"}

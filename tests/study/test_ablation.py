@@ -11,8 +11,8 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import ablate
 from adapters_tf.data.examples import Examples
 from adapters_tf.models.adapter_file import save_adapter
-from adapters_tf.models.build import build_model
 from adapters_tf.study.ablation import ablate_layers, removed_adapters
+from adapters_tf.tasks.build import build_model
 
 TEXTS = ["the film was good", "a bad plot", "so very fine", "sad actor", "it was"] * 3
 LABELS = np.array([1, 0, 1, 0, 1] * 3, np.int32)

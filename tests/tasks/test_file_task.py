@@ -7,8 +7,8 @@ import pytest
 
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import DataError
+from adapters_tf.models.task import Task
 from adapters_tf.tasks.file_task import load_file_examples, load_file_task
-from adapters_tf.tasks.task import Task
 
 FORMAT = FileFormat(("text",), "label")
 

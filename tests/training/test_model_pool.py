@@ -7,9 +7,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.data.examples import Examples
+from adapters_tf.data.examples import Examples, TaskData
+from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
-from adapters_tf.tasks.task import Task, TaskData
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.job import run_job
 from adapters_tf.training.model_pool import ModelPool, build_task_model

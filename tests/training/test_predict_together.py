@@ -9,8 +9,8 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
-from adapters_tf.tasks.task import Task
 from adapters_tf.training import predict_together
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model

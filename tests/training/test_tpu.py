@@ -9,17 +9,19 @@ import tensorflow as tf
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
-from adapters_tf.models.build import build_model
 from adapters_tf.models.features import Features
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.build import build_model
+from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training import predict, tpu, trainer
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.model_pool import build_task_model
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.strategy import get_strategy
 from adapters_tf.training.tpu import connect_to_tpu
 from adapters_tf.training.trainer import AdapterTrainer
+
+prepare = kind_named("classification").prepare
 
 
 def test_no_tpu_here():

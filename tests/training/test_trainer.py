@@ -11,14 +11,16 @@ from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.tasks.task import Task
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.model_pool import build_task_model
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache.hidden_states import HiddenStatesComputer
 from adapters_tf.training.trainer import AdapterTrainer
+
+prepare = kind_named("classification").prepare
 
 TEXTS = ["the film was good", "a bad plot", "so very fine and lovely", "sad actor"] * 5
 LABELS = np.array([1, 0, 1, 0] * 5, np.int32)

@@ -17,13 +17,12 @@ from adapters_tf.benchmark.pipeline.ways import (
 )
 from adapters_tf.benchmark.timing import timed
 from adapters_tf.data.batches import WINDOW, train_batches
-from adapters_tf.data.examples import Examples, rows_as
+from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.data.features import tokenize
 from adapters_tf.errors import UserError, check_counts
 from adapters_tf.models.features import Features
 from adapters_tf.tasks.limit import limit_train_rows
 from adapters_tf.tasks.source import TaskSource
-from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model
 

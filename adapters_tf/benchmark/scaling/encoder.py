@@ -6,8 +6,8 @@ import numpy as np
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.benchmark.timing import interleave
-from adapters_tf.models.build import build_model
 from adapters_tf.models.features import Features
+from adapters_tf.tasks.build import build_model
 from adapters_tf.training.predict import Predictor
 
 # What stays while one of the three is changed.

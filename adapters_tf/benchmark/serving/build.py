@@ -17,7 +17,7 @@ from adapters_tf.export.servable import LoadedBase, save_version
 from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.versions import BASE_DIR, add_task
 from adapters_tf.export.warm import write_version_warmup
-from adapters_tf.models.build import build_model
+from adapters_tf.tasks.build import build_model
 
 
 @dataclasses.dataclass(frozen=True)

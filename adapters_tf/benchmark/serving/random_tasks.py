@@ -10,7 +10,7 @@ from adapters_tf.export.adapter import exported_task
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import save_adapter
-from adapters_tf.models.build import build_model
+from adapters_tf.tasks.build import build_model
 
 # A normal noise of this size is added to every tensor that training would change,
 # so that tasks differ about as much as trained ones do.

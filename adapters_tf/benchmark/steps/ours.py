@@ -19,7 +19,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
-from adapters_tf.models.text_classifier import AdapterTextClassifier
+from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache.cache import PrefixCache

@@ -77,9 +77,9 @@ def _train(spec: Spec) -> dict[str, Any]:
     from adapters_tf.benchmark.texts import SENTENCES
     from adapters_tf.data.examples import Examples
     from adapters_tf.models.frozen_prefix import FrozenPrefix
-    from adapters_tf.tasks.task import Task
+    from adapters_tf.models.task import Task
+    from adapters_tf.tasks.kinds import kind_named
     from adapters_tf.training.config import TrainConfig, TrainJob
-    from adapters_tf.training.evaluate import prepare
     from adapters_tf.training.model_pool import build_task_model
     from adapters_tf.training.predict import Predictor
     from adapters_tf.training.prefix_cache.cache import PrefixCache
@@ -106,7 +106,7 @@ def _train(spec: Spec) -> dict[str, Any]:
     rows = Examples((texts[:ROWS],), labels)
     task = Task("rows", "classification", ("text",), ("a", "b", "c"))
     model = build_task_model(job, task)
-    tokens = prepare(rows, model.preprocessor).tokens
+    tokens = kind_named(model.kind).prepare(rows, model.preprocessor).tokens
     cache = PrefixCache(CacheConfig(spec.cache))
     (features,) = cache.rows(FrozenPrefix.of(model), [tokens], EPOCHS)
     trainer = AdapterTrainer(model, features, config)

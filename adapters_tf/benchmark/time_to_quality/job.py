@@ -14,11 +14,10 @@ from adapters_tf.benchmark.machine import describe_machine
 from adapters_tf.benchmark.time_to_quality import peer
 from adapters_tf.benchmark.time_to_quality.watch import watch
 from adapters_tf.benchmark.train_program import TRAIN_PROGRAM
-from adapters_tf.data.examples import Examples, rows_as
+from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError, check_counts
 from adapters_tf.tasks.source import TaskSource
-from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.run_dir import HISTORY_FILE
 
 # What both sides reach for: what the peer's script measures on files.

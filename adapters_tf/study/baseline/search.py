@@ -9,8 +9,9 @@ from typing import Any
 
 from absl import logging
 
-from adapters_tf.data.examples import Examples, rows_as
+from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.errors import UserError, check_counts
+from adapters_tf.models.task import Task
 from adapters_tf.study.baseline.random_search import random_search
 from adapters_tf.study.baseline.search_dir import (
     RESULT_FILE,
@@ -23,8 +24,7 @@ from adapters_tf.study.baseline.search_dir import (
 from adapters_tf.study.baseline.space import Hyperparameters
 from adapters_tf.study.baseline.token_tables import token_tables
 from adapters_tf.study.baseline.trial import Trial, run_trial
-from adapters_tf.tasks.task import Task, TaskData
-from adapters_tf.training.evaluate import confusion
+from adapters_tf.tasks.classification import confusion
 from adapters_tf.training.run_dir import write_json
 
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from adapters_tf.data.examples import Examples, rows_as
+from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.data.features import tokenize
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.models.presets import load_backbone, load_preprocessor
 from adapters_tf.study.baseline.word_vectors import read_word_vectors
-from adapters_tf.tasks.task import TaskData
 
 UNKNOWN = 1
 _FIRST_TOKEN = 2

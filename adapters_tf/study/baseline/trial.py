@@ -11,12 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from adapters_tf.data.batches import eval_batches, train_batches
-from adapters_tf.data.examples import Examples, rows_as
+from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.study.baseline.space import Hyperparameters
 from adapters_tf.study.baseline.text_model import build_text_model, num_trained
 from adapters_tf.study.baseline.token_tables import TokenTable
 from adapters_tf.tasks.metrics import compute_metrics
-from adapters_tf.tasks.task import TaskData
 
 PATIENCE = 3  # epochs without a better dev metric
 _EVAL_BATCH_SIZE = 256
@@ -72,7 +71,7 @@ def run_trial(
     model = build_text_model(
         hyperparameters,
         table,
-        data.task.num_outputs,
+        len(data.task.labels) or 1,
         data.task.kind == "regression",
         seed,
     )

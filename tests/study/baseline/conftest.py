@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from adapters_tf.data.examples import Examples
-from adapters_tf.tasks.task import Task, TaskData
+from adapters_tf.data.examples import Examples, TaskData
+from adapters_tf.models.task import Task
 
 OTHER = ("the", "film", "was", "and", "a", "plot", "actor", "very", "so", "it")
 

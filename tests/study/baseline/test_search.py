@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from adapters_tf.data.examples import QuestionExamples
+from adapters_tf.data.examples import QuestionExamples, TaskData
 from adapters_tf.errors import DataError, UserError
+from adapters_tf.models.task import Task
 from adapters_tf.study.baseline import search as search_lib
 from adapters_tf.study.baseline.search import BaselineSearch, search_baseline
 from adapters_tf.study.baseline.token_tables import word_table
 from adapters_tf.study.baseline.trial import Trial, run_trial
-from adapters_tf.tasks.task import Task, TaskData
 
 SEARCH = BaselineSearch(trials=5, seed=3)
 
@@ -244,7 +244,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import conftest
 from adapters_tf.study.baseline.search import BaselineSearch, search_baseline
-from adapters_tf.tasks.task import TaskData
+from adapters_tf.data.examples import TaskData
 
 data = TaskData(
     conftest.make_task(metrics=("accuracy", "f1_macro")),

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from adapters_tf.data.examples import Examples
+from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.models.presets import load_backbone, load_preprocessor
+from adapters_tf.models.task import Task
 from adapters_tf.study.baseline.token_tables import (
     file_table,
     piece_table,
@@ -12,7 +13,6 @@ from adapters_tf.study.baseline.token_tables import (
     token_tables,
     word_table,
 )
-from adapters_tf.tasks.task import Task, TaskData
 
 TASK = Task("toy", "classification", ("text",), ("a", "b"))
 

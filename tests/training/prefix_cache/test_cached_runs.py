@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.batches import train_batches
-from adapters_tf.data.examples import Examples
+from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import (
     BertAdapterBackbone,
@@ -21,11 +21,11 @@ from adapters_tf.models.features import Features
 from adapters_tf.models.fingerprint import prefix_fingerprint
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
+from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
-from adapters_tf.tasks.task import Task, TaskData
+from adapters_tf.tasks.classification import AdapterTextClassifier
+from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.job import run_job
 from adapters_tf.training.model_pool import ModelPool, build_task_model
 from adapters_tf.training.predict import Predictor
@@ -41,6 +41,8 @@ from adapters_tf.training.prefix_cache.hidden_states import (
 from adapters_tf.training.prefix_cache.row_keys import RowKeys
 from adapters_tf.training.prefix_cache.store import StoreFailed
 from adapters_tf.training.trainer import AdapterTrainer
+
+prepare = kind_named("classification").prepare
 
 TEXTS = ["the film was good", "a bad plot", "so very fine and lovely", "sad actor"]
 TEXTS = [f"{a} {b}" for a in TEXTS for b in ("", "it was so", *TEXTS[:3])]

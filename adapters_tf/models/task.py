@@ -1,18 +1,9 @@
 """What a task is: a kind of output, its labels and its metrics."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
-from adapters_tf.data.examples import Rows
 from adapters_tf.errors import UserError
-
-Kind = Literal[
-    "classification",
-    "regression",
-    "question_answering",
-    "multi_label",
-    "token_classification",
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,27 +12,21 @@ class Task:
 
     Attributes:
         name: Name of the task, as in `--task`, or of the user's file.
-        kind: What the head returns.
+        kind: Name of its kind, such as `"classification"`: see
+            `adapters_tf.tasks.kinds`.
         text_columns: Names of the text columns, in the order in which they are
             packed; for `"token_classification"`, the number of the words' column.
-        labels: Class names in the order of their indices; empty unless
-            `kind` is `"classification"` or `"multi_label"`, or the tags of
-            `"token_classification"`, `O` first.
-        metrics: Names of the metrics (see `adapters_tf.tasks.metrics`); the
-            first is the one that selects and is reported.
+        labels: Names of the classes or tags in the order of their indices; empty
+            for kinds without classes.
+        metrics: Names of the metrics, which the kind knows; the first one selects
+            the best epoch and is reported.
     """
 
     name: str
-    kind: Kind
+    kind: str
     text_columns: tuple[str, ...]
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
-
-    @property
-    def num_outputs(self) -> int:
-        """Width of the head: classes, 1 for a score, 2 for start and end."""
-        widths = {"regression": 1, "question_answering": 2}
-        return widths.get(self.kind, len(self.labels))
 
     def to_dict(self) -> dict[str, Any]:
         """The task as plain JSON values; `Task.from_dict` reads it back."""
@@ -52,7 +37,7 @@ class Task:
         """The task that `to_dict` wrote.
 
         Raises:
-            UserError: if it is not one, as in an adapter saved without its task.
+            UserError: A field is missing, as in an adapter saved without its task.
         """
         missing = {"name", "kind", "text_columns"} - set(config)
         if missing:
@@ -60,26 +45,9 @@ class Task:
                 "The programs need an adapter's task, to read rows and name classes. "
                 f"Received: one without {', '.join(sorted(missing))}. In Python save "
                 "it with its task: model.get_adapter(task=Task(...).to_dict()), Task "
-                "from adapters_tf.tasks.task."
+                "from adapters_tf.models.task."
             )
         fields: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in config.items()
         }
         return cls(**fields)
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskData:
-    """A task with its rows.
-
-    Attributes:
-        task: The task.
-        train: Training rows.
-        dev: The rows that select and report.
-        extra_dev: Further evaluation splits by name (MNLI's mismatched one).
-    """
-
-    task: Task
-    train: Rows
-    dev: Rows
-    extra_dev: dict[str, Rows] = dataclasses.field(default_factory=dict)

@@ -7,25 +7,10 @@ from adapters_tf.adapters import AdapterConfig, AdapterMethod
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.multi_label_classifier import AdapterMultiLabelClassifier
 from adapters_tf.models.presets import load_backbone, load_preprocessor
-from adapters_tf.models.question_answerer import AdapterQuestionAnswerer
-from adapters_tf.models.text_classifier import AdapterTextClassifier
-from adapters_tf.models.text_regressor import AdapterTextRegressor
-from adapters_tf.models.token_classifier import AdapterTokenClassifier
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.models.word_tokens import check_word_pieces
-
-_MODELS: dict[str, type[AdapterModel]] = {
-    model.kind: model
-    for model in (
-        AdapterTextClassifier,
-        AdapterTextRegressor,
-        AdapterQuestionAnswerer,
-        AdapterMultiLabelClassifier,
-        AdapterTokenClassifier,
-    )
-}
+from adapters_tf.tasks.kinds import kind_named
 
 
 def build_model(
@@ -40,8 +25,7 @@ def build_model(
     """A model on a pretrained base, ready to train.
 
     Args:
-        kind: `"classification"`, `"regression"`, `"question_answering"`,
-            `"multi_label"` or `"token_classification"`.
+        kind: Name of the kind of task, such as `"classification"`; see `kind_named`.
         preset: See `load_backbone`.
         adapter: The adapters; by default those that the preset was saved with,
             or else the paper's where `tuning` trains adapters and none elsewhere.
@@ -56,10 +40,7 @@ def build_model(
             has fewer positions than `seq_length`, or a pooler or tokenizer that the
             head needs is not there.
     """
-    if kind not in _MODELS:
-        raise UserError(
-            f"kind must be one of {', '.join(_MODELS)}. Received: kind={kind!r}"
-        )
+    about = kind_named(kind)
     tuning = Tuning.of(tuning)
     default = AdapterConfig() if tuning.has_adapters else None
     backbone = load_backbone(preset, adapter, default_adapter=default, **kwargs)
@@ -70,10 +51,9 @@ def build_model(
             f"base. Received: seq_length={seq_length}"
         )
     preprocessor = load_preprocessor(preset, seq_length)
-    if kind in (AdapterQuestionAnswerer.kind, AdapterTokenClassifier.kind):
-        what = kind.replace("_", " ").capitalize()
-        check_word_pieces(preprocessor.tokenizer, what)
-    return _MODELS[kind](
+    if about.needs_word_pieces:
+        check_word_pieces(preprocessor.tokenizer, about.title.capitalize())
+    return about.model_class(
         backbone, preprocessor=preprocessor, tuning=tuning, **(head or {})
     )
 

@@ -1,0 +1,143 @@
+"""Regression: a score for a text, a pair of texts, or more."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from adapters_tf.data.files import DataFile, Table
+from adapters_tf.data.labels import encode_scores, parse_number
+from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.task import Task
+from adapters_tf.models.text_model import TextModel
+from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.tasks.base import Prepared, RowsOfTasks, Tensors
+from adapters_tf.tasks.text_kind import TextKind, check_same_shape
+
+# More distinct numbers than this are a scale rather than names of classes.
+_MAX_NUMERIC_CLASSES = 20
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class AdapterTextRegressor(TextModel):
+    """A score for a text or a pair of texts, trained on the squared error.
+
+    Outputs are `[batch]` float32 scores. Arguments as `AdapterTextClassifier`,
+    without `num_classes`.
+    """
+
+    kind = "regression"
+    default_loss = keras.losses.MeanSquaredError
+
+    def __init__(
+        self,
+        backbone: AdapterBackbone,
+        preprocessor: Any = None,
+        head_input: str = "cls",
+        dropout: float = 0.1,
+        tuning: Tuning | str | dict[str, Any] = "adapters",
+        hidden_layer: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            backbone,
+            1,
+            preprocessor,
+            head_input,
+            dropout,
+            tuning,
+            hidden_layer=hidden_layer,
+            squeeze=True,
+            **kwargs,
+        )
+
+    def example_losses(self, y: Any, outputs: Any) -> Any:
+        # Two [batch] vectors: the loss's own mean would join the examples.
+        return super().example_losses(y[:, None], outputs[:, None])
+
+
+class Regression(TextKind):
+    """A score for each row.
+
+    Metrics are the correlations of SciPy: `spearman` and `pearson`. They are 0 where
+    they are not defined: for constant predictions or references, fewer than 2 rows, or
+    predictions that are not finite. References and predictions are `[N]` scores.
+    """
+
+    name = "regression"
+    label_kind = "number"
+    metrics = ("spearman", "pearson")
+    model_class = AdapterTextRegressor
+
+    def recognises(self, file: DataFile) -> bool:
+        """Whether the labels are a scale.
+
+        All are numbers, and have a decimal point or are more than 20 distinct ones.
+        """
+        file.require_labels()
+        raw = file.table.raw_labels or []
+        numbers = [parse_number(value) for value in raw]
+        return None not in numbers and (
+            all("." in value for value in raw)
+            or len(set(numbers)) > _MAX_NUMERIC_CLASSES
+        )
+
+    def encode(self, table: Table, labels: Sequence[str]) -> np.ndarray:
+        return encode_scores(table.raw_labels or [], lines=table.lines, path=table.path)
+
+    def records(
+        self, task: Task, outputs: Sequence[Any], prepared: Prepared
+    ) -> list[dict[str, Any]]:
+        """`score`."""
+        return [{"score": float(value)} for value in outputs]
+
+    def predictions(
+        self, task: Task, records: Sequence[Mapping[str, Any]]
+    ) -> np.ndarray:
+        return np.array([r["score"] for r in records])
+
+    def scores(self, task: Task, predictions: Any, references: Any) -> dict[str, float]:
+        import scipy.stats
+
+        given, expected = check_same_shape(predictions, references)
+        finite = np.isfinite(given)
+        if not finite.all():
+            logging.warning(
+                "%d of %d predictions are not finite: their correlation is given as 0",
+                len(given) - finite.sum(),
+                len(given),
+            )
+            return dict.fromkeys(self.metrics, 0.0)
+        # SciPy warns and returns NaN for these.
+        if len(given) < 2 or np.ptp(given) == 0 or np.ptp(expected) == 0:
+            return dict.fromkeys(self.metrics, 0.0)
+        given, expected = given.astype(np.float64), expected.astype(np.float64)
+        return {
+            "spearman": scipy.stats.spearmanr(expected, given).statistic,
+            "pearson": scipy.stats.pearsonr(expected, given).statistic,
+        }
+
+    def majority(self, task: Task, train: Any, dev: Any) -> np.ndarray:
+        """The mean score of the training rows."""
+        return np.full(len(dev), np.asarray(train).mean())
+
+    def head_function(
+        self, config: Mapping[str, Any]
+    ) -> Callable[[Tensors, Tensors], Any]:
+        head = super().head_function(config)
+        return lambda outputs, tensors: head(outputs, tensors)[:, 0]
+
+    def token_outputs(self, logits: Any, labels: Any) -> Tensors:
+        """`score` `[B]`."""
+        return {"score": logits[:, 0]}
+
+    def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
+        """`score` `[B]`."""
+        return {"score": rows.logits[1][:, 0]}
+
+    def served_record(
+        self, task: Task, outputs: Mapping[str, Any], row: tuple[str, ...], row_id: Any
+    ) -> dict[str, Any]:
+        return {"score": float(outputs["score"])}

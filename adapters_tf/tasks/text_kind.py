@@ -1,0 +1,212 @@
+"""What kinds of tasks with one output vector per text share."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from adapters_tf.data.examples import Examples, Rows, rows_as
+from adapters_tf.data.features import tokenize
+from adapters_tf.data.files import DataFile, Table
+from adapters_tf.data.row_stream import RowStream
+from adapters_tf.data.text_splits import text_key
+from adapters_tf.errors import DataError
+from adapters_tf.models.task import Task
+from adapters_tf.tasks.base import Kind, Prepared, Tensors
+
+# The paths of a head's variables, in the adapter file too.
+KERNEL = "logits/kernel"
+BIAS = "logits/bias"
+HIDDEN_KERNEL = "head_hidden/kernel"
+HIDDEN_BIAS = "head_hidden/bias"
+
+
+class TextKind(Kind):
+    """A kind whose rows are one text or more and whose head reads one vector a row.
+
+    A subclass says how labels are read (`infer_labels`, `encode`), what its outputs
+    mean (`records`, `token_outputs`, `mixed_outputs`) and how they are scored.
+    """
+
+    one_vector = True
+
+    # === Files ===
+
+    def table(self, file: DataFile) -> Table:
+        """The columns of a file."""
+        return file.table
+
+    def infer_labels(self, file: DataFile) -> tuple[str, ...]:
+        """The class names of a new task; none for a kind without classes."""
+        return ()
+
+    @abc.abstractmethod
+    def encode(self, table: Table, labels: Sequence[str]) -> np.ndarray:
+        """`[N, ...]` labels as numbers, of a table with labels.
+
+        Raises:
+            DataError: A label is none that the task has.
+        """
+
+    def check_format(self, file: DataFile, name: str) -> None:
+        """Refuse columns that rows of this kind do not have.
+
+        Args:
+            file: The rows.
+            name: Name of the task.
+
+        Raises:
+            DataError: The format is one of several labels a row.
+        """
+        refuse_several_labels(file, name, self)
+
+    def new_task(self, name: str, file: DataFile) -> tuple[Task, Rows]:
+        self.check_format(file, name)
+        file.require_labels()
+        columns, labels = file.format.text_columns, self.infer_labels(file)
+        task = Task(name, self.name, columns, labels, self.metrics)
+        return task, self._examples(file, task)
+
+    def read(self, file: DataFile, task: Task, require_labels: bool = False) -> Rows:
+        check_text_columns(file, task)
+        self.check_format(file, task.name)
+        if file.has_labels:
+            return self._examples(file, task)
+        return Examples(file.table.texts)
+
+    def stream(self, file: DataFile, task: Task) -> RowStream:
+        check_text_columns(file, task)
+        return RowStream(file.path, file.format)
+
+    def _examples(self, file: DataFile, task: Task) -> Examples:
+        table = self.table(file)
+        return Examples(table.texts, self.encode(table, task.labels))
+
+    def groups(self, rows: Rows) -> Sequence[Any]:
+        texts = rows_as(Examples, rows).texts
+        return list(zip(*(map(text_key, column) for column in texts), strict=True))
+
+    # === Model and predictions ===
+
+    def head_arguments(self, task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
+        classes = {"num_classes": len(task.labels)} if task.labels else {}
+        return {**options, **classes}
+
+    def prepare(self, rows: Rows, preprocessor: Any) -> Prepared:
+        return Prepared(rows, tokenize(rows_as(Examples, rows), preprocessor))
+
+    def note(self, prepared: Prepared, seq_length: int) -> str:
+        cut = prepared.tokens.num_truncated
+        return f"{cut:,} truncated to {seq_length} tokens" if cut else "none truncated"
+
+    # === SavedModels ===
+
+    def features(self, config: Mapping[str, Any], outputs: Tensors) -> Any:
+        return head_features(config["head_input"], outputs)
+
+    def logits(self, features: Any, tensors: Tensors, mask: Any) -> Any:
+        return linear_layers(features, tensors)
+
+
+def check_text_columns(file: DataFile, task: Task) -> None:
+    """Refuse a file with another number of text columns than the task's.
+
+    Raises:
+        DataError: Names both.
+    """
+    columns = file.format.text_columns
+    if len(columns) != len(task.text_columns):
+        raise DataError(
+            f"The task {task.name!r} has {len(task.text_columns)} text columns "
+            f"({', '.join(task.text_columns)}), and a file for it must have as many. "
+            f"Received: {file.path} with text_columns={columns!r}"
+        )
+
+
+def refuse_several_labels(file: DataFile, name: str, kind: Kind) -> None:
+    """Refuse the columns of several labels a row for a task of another kind.
+
+    Raises:
+        DataError: The format has such columns.
+    """
+    if file.format.for_several_labels:
+        raise DataError(
+            "label_separator and label_columns are for tasks with several labels a "
+            f"row, label_kind='multi'. Received: the task {name!r}, {kind.title}"
+        )
+
+
+def check_same_shape(
+    predictions: Any, references: Any, ndim: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays.
+
+    Args:
+        predictions: `[N]`, or `[N, classes]` for `ndim=2`.
+        references: The same shape.
+        ndim: Their number of dimensions.
+
+    Raises:
+        ValueError: The shapes differ, or there are no rows.
+    """
+    predicted, expected = np.asarray(predictions), np.asarray(references)
+    if (
+        predicted.shape != expected.shape
+        or predicted.ndim != ndim
+        or not len(predicted)
+    ):
+        raise ValueError(
+            "Predictions and references must have the same shape "
+            f"{'[N]' if ndim == 1 else '[N, classes]'}, with N at least 1. Received: "
+            f"{predicted.shape} and {expected.shape}"
+        )
+    return predicted, expected
+
+
+# === Inside a TensorFlow graph ===
+
+
+def head_features(head_input: str, outputs: Tensors) -> Any:
+    """What the head of a `TextModel` reads: `[batch, d]`.
+
+    Args:
+        head_input: `"cls"`, `"pooled"` or `"mean"`.
+        outputs: `sequence_output`, `pooled_output` and `input_mask`.
+    """
+    import tensorflow as tf
+
+    if head_input == "pooled":
+        return outputs["pooled_output"]
+    sequence = outputs["sequence_output"]
+    if head_input == "cls":
+        return sequence[:, 0, :]
+    weights = tf.cast(outputs["input_mask"], sequence.dtype)[:, :, None]
+    total = tf.maximum(tf.reduce_sum(weights, axis=1), 1)
+    return tf.reduce_sum(sequence * weights, axis=1) / total
+
+
+def linear_layers(features: Any, tensors: Tensors) -> Any:
+    """A head's layers: a dense one with tanh, if there is one, and the linear one.
+
+    Args:
+        features: `[..., d]`.
+        tensors: The head's tensors by variable path.
+
+    Returns:
+        `[..., outputs]` logits.
+    """
+    import tensorflow as tf
+
+    if HIDDEN_KERNEL in tensors:
+        hidden = tf.matmul(features, tensors[HIDDEN_KERNEL]) + tensors[HIDDEN_BIAS]
+        features = tf.tanh(hidden)
+    return tf.matmul(features, tensors[KERNEL]) + tensors[BIAS]
+
+
+def repeat_labels(labels: Any, logits: Any) -> Any:
+    """`[C]` labels as the last dimension's, `[B, C]`, of as many rows as `logits`."""
+    import tensorflow as tf
+
+    shape = tf.stack([tf.shape(logits)[0], tf.size(labels)])
+    return tf.broadcast_to(labels[None, :], shape)

@@ -1,0 +1,393 @@
+"""Token classification: a tag for each word of a sentence."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.special
+from keras import ops
+
+from adapters_tf.data.conll import TaggedWords, is_conll_file, read_conll
+from adapters_tf.data.examples import Rows, WordExamples, rows_as
+from adapters_tf.data.files import DataFile
+from adapters_tf.data.row_stream import WholeRows
+from adapters_tf.data.tags import OUTSIDE, encode_tags, infer_tags
+from adapters_tf.data.text_splits import text_key
+from adapters_tf.errors import DataError
+from adapters_tf.layers.dropout import Dropout
+from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
+from adapters_tf.models.adapter_model import AdapterModel
+from adapters_tf.models.arrays import in_memory
+from adapters_tf.models.backend_task import without_autograph
+from adapters_tf.models.task import Task
+from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.models.word_tokens import IGNORED, WordFeatures, word_features
+from adapters_tf.tasks.base import Kind, Prepared, RowsOfTasks, ServedRows, Tensors
+from adapters_tf.tasks.text_kind import (
+    check_text_columns,
+    linear_layers,
+    refuse_several_labels,
+    repeat_labels,
+)
+from adapters_tf.tasks.word_tags import no_word_tags, sentence_record, tagged_words
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class TagLoss(keras.losses.Loss):
+    """Mean of the cross-entropies of a sentence's words.
+
+    Labels are `[batch, length]` classes, negative at tokens that do not count, and may
+    be longer than the logits `[batch, tokens, classes]`; each example's loss is a
+    float32 number, 0 where nothing counts.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        classes = ops.cast(y_true[:, : ops.shape(y_pred)[1]], "int32")
+        counts = ops.cast(classes >= 0, "float32")
+        losses = keras.losses.sparse_categorical_crossentropy(
+            ops.maximum(classes, 0), ops.cast(y_pred, "float32"), from_logits=True
+        )
+        return ops.sum(losses * counts, axis=-1) / ops.maximum(
+            ops.sum(counts, axis=-1), 1
+        )
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class AdapterTokenClassifier(AdapterModel):
+    """A class for each word, such as the tags of named entities.
+
+    Head: dropout and a linear layer on every token's vector (Devlin et al. 2019,
+    section 5.3). Outputs are `[batch, length, num_classes]` float32 logits; labels are
+    `[batch, length]` int32: the class at the first token of each word, -1 at all other
+    tokens, which do not count. `length` of the labels may be longer than that of the
+    tokens.
+
+    ```python
+    sentences = [["Ada", "lives", "in", "London"], ["nobody", "came"]]
+    model.fit(sentences, [[1, 0, 0, 3], [0, 0]])
+    model.predict(sentences)  # [array([1, 0, 0, 3]), array([0, 0])]
+    ```
+
+    A sentence that is too long for one input is cut. Sentences may be given as tensors,
+    in memory or in a dataset; `predict` then returns logits.
+
+    Args:
+        backbone: The encoder, such as a `BertAdapterBackbone`.
+        num_classes: Number of classes.
+        preprocessor: The keras-hub preprocessor, or `None` to take tensors.
+        dropout: Dropout rate on the head's input.
+        tuning: See `Tuning`.
+    """
+
+    kind = "token_classification"
+    default_loss = TagLoss
+
+    def __init__(
+        self,
+        backbone: AdapterBackbone,
+        num_classes: int,
+        preprocessor: Any = None,
+        dropout: float = 0.1,
+        tuning: Tuning | str | dict[str, Any] = "adapters",
+        **kwargs: Any,
+    ) -> None:
+        if num_classes < 2:
+            raise ValueError(
+                f"num_classes must be 2 or more. Received: num_classes={num_classes}"
+            )
+        # === Layers ===
+        head_dropout = Dropout(
+            dropout, dtype=backbone.dtype_policy, name="head_dropout"
+        )
+        logits = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            dtype="float32",
+            name="logits",
+        )
+
+        # === Functional Model ===
+        inputs = backbone.input
+        encoded = named_outputs(backbone(inputs))
+        outputs = logits(head_dropout(encoded["sequence_output"]))
+        self.num_classes = num_classes
+        self.dropout = dropout
+        super().__init__(
+            inputs,
+            encoded,
+            outputs,
+            backbone=backbone,
+            head=[logits],
+            preprocessor=preprocessor,
+            tuning=Tuning.of(tuning),
+            reads_pooler=False,
+            **kwargs,
+        )
+
+    # Of what fails in a converted function, AutoGraph keeps the text alone.
+    @without_autograph
+    def preprocess_samples(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> Any:
+        """Sentences and classes in memory to tensors; tensors unchanged."""
+        if not _is_tensors(x):
+            words = self._words(x, y)
+            x, y = _tensors(words), words.features.labels
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Sentences and classes to tensors; tensors unchanged."""
+        if y is None and not _is_tensors(x):
+            raise DataError(
+                "fit and evaluate need the classes beside the sentences, a list of as "
+                "many numbers as there are words for each. Received: none"
+            )
+        return keras.utils.unpack_x_y_sample_weight(
+            self.preprocess_samples(x, y, sample_weight)
+        )
+
+    def predict(
+        self, x: Any = None, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
+        """As `keras.Model.predict` on tensors; on sentences, the words' classes.
+
+        Args:
+            x: N lists of words, or tensors.
+            batch_size: Rows of a batch.
+            **kwargs: As `keras.Model.predict`.
+
+        Returns:
+            For sentences N arrays `[words]` int32, -1 where a word is behind the end
+            of the input, or has no token; for tensors `[N, length, num_classes]`
+            logits.
+        """
+        if not in_memory(x) or _is_tensors(x):
+            return super().predict(x, batch_size, **kwargs)
+        words = self._words(x)
+        logits = super().predict(_tensors(words), batch_size, **kwargs)
+        found = []
+        for row, places in enumerate(words.firsts):
+            classes = np.full(len(places), IGNORED, np.int32)
+            best = words.at_words(row, logits[row]).argmax(axis=-1)
+            classes[places >= 0] = best
+            found.append(classes)
+        return found
+
+    def _words(self, x: Any, y: Any = None) -> WordFeatures:
+        if self.preprocessor is None:
+            raise DataError(
+                "A model without a preprocessor takes tensors, a dictionary with "
+                f"token_ids. Received: a {type(x).__name__}. Give the model a "
+                "preprocessor to read sentences"
+            )
+        sentences = isinstance(x, list | tuple)
+        if not sentences or not x:
+            raise DataError(
+                "Sentences are a list of lists of words, in memory; datasets hold "
+                f"tensors. Received: {'none' if sentences else type(x).__name__}"
+            )
+        for row, words in enumerate(x):
+            if not (isinstance(words, list | tuple) and words) or not all(
+                isinstance(word, str) for word in words
+            ):
+                raise DataError(
+                    "Every sentence must be a list of words, one or more. Received: "
+                    f"{words!r}, the one at {row}"
+                )
+        tags = None if y is None else [np.asarray(row, np.int32) for row in y]
+        if tags is not None:
+            self._check(x, tags)
+        return word_features(x, self.preprocessor, tags)
+
+    def _check(self, sentences: Any, tags: list[np.ndarray]) -> None:
+        if len(tags) != len(sentences):
+            raise DataError(
+                "There must be a list of classes for each sentence. Received: "
+                f"{len(tags)} for {len(sentences)} sentences"
+            )
+        for row, (words, classes) in enumerate(zip(sentences, tags, strict=True)):
+            if classes.shape != (len(words),):
+                raise DataError(
+                    "There must be a class for each word. Received: "
+                    f"{classes.size} for the {len(words)} words of the one at {row}"
+                )
+            if classes.min() < 0 or classes.max() >= self.num_classes:
+                raise DataError(
+                    f"Classes must be numbers from 0 to {self.num_classes - 1}. "
+                    f"Received: {classes.tolist()}, of the sentence at {row}"
+                )
+
+    def head_config(self) -> dict[str, Any]:
+        return {"num_classes": self.output_shape[-1], "dropout": self.dropout}
+
+
+def _is_tensors(x: Any) -> bool:
+    return isinstance(x, dict) and "token_ids" in x
+
+
+def _tensors(words: WordFeatures) -> dict[str, np.ndarray]:
+    """All rows, padded to the longest."""
+    return words.features.batch(np.arange(len(words.features)), multiple=1)
+
+
+class TokenClassification(Kind):
+    """A tag in the BIO scheme for each word, and so the entities of a sentence.
+
+    Metrics are `entity_f1`, `entity_precision` and `entity_recall`: those of seqeval
+    over whole entities, as conlleval counts them; 0/0 counts as 0. Predictions are the
+    N sentences' tags, references are `WordExamples` with tags.
+    """
+
+    name = "token_classification"
+    label_kind = "tags"
+    metrics = ("entity_f1", "entity_precision", "entity_recall")
+    # The number of the words' column.
+    text_columns = ("0",)
+    model_class = AdapterTokenClassifier
+    needs_word_pieces = True
+    layout = "words"
+
+    def recognises(self, file: DataFile) -> bool:
+        return is_conll_file(file.path)
+
+    def new_task(self, name: str, file: DataFile) -> tuple[Task, Rows]:
+        refuse_several_labels(file, name, self)
+        table = read_conll(file.path, file.format)
+        labels = infer_tags(table.tags or (), table.path)
+        task = Task(name, self.name, (str(table.column),), labels, self.metrics)
+        return task, _rows(table, task)
+
+    def read(self, file: DataFile, task: Task, require_labels: bool = False) -> Rows:
+        check_text_columns(file, task)
+        refuse_several_labels(file, task.name, self)
+        tags = require_labels or file.format.label_column is not None
+        return _rows(read_conll(file.path, file.format, tags=tags), task)
+
+    def stream(self, file: DataFile, task: Task) -> WholeRows:
+        check_text_columns(file, task)
+        format = dataclasses.replace(file.format, label_column=None)
+        return WholeRows(_rows(read_conll(file.path, format, tags=False), task))
+
+    def groups(self, rows: Rows) -> Sequence[str]:
+        words = rows_as(WordExamples, rows).words
+        return [text_key(" ".join(sentence)) for sentence in words]
+
+    def head_arguments(self, task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {"num_classes": len(task.labels)}
+
+    def prepare(self, rows: Rows, preprocessor: Any) -> Prepared:
+        rows = rows_as(WordExamples, rows)
+        words = word_features(rows.words, preprocessor, rows.tags)
+        return Prepared(rows, words.features, words)
+
+    def note(self, prepared: Prepared, seq_length: int) -> str:
+        cut, unread = prepared.tokens.num_truncated, prepared.places.num_unread
+        note = f"{cut:,} cut to {seq_length} tokens" if cut else "none truncated"
+        return note + (f"; {unread:,} words of them count as O" if unread else "")
+
+    def records(
+        self, task: Task, outputs: Sequence[Any], prepared: Prepared
+    ) -> list[dict[str, Any]]:
+        """See `sentence_record`."""
+        found = []
+        sentences = rows_as(WordExamples, prepared.examples).words
+        for row, words in enumerate(sentences):
+            logits = np.asarray(prepared.places.at_words(row, outputs[row]), np.float64)
+            probabilities = scipy.special.softmax(logits, axis=-1)
+            tags = [task.labels[best] for best in probabilities.argmax(axis=1)]
+            read = np.flatnonzero(prepared.places.firsts[row] >= 0).tolist()
+            found.append(sentence_record(words, read, tags, probabilities.max(axis=1)))
+        return found
+
+    def predictions(
+        self, task: Task, records: Sequence[Mapping[str, Any]]
+    ) -> list[list[str]]:
+        return [r["tags"] for r in records]
+
+    def scores(self, task: Task, predictions: Any, references: Any) -> dict[str, float]:
+        from seqeval.metrics import f1_score, precision_score, recall_score
+
+        if not isinstance(references, WordExamples) or not references.tags:
+            raise ValueError(
+                "Tags are scored on WordExamples with tags. Received: "
+                f"{type(references).__name__}"
+            )
+        expected = [[task.labels[i] for i in tags] for tags in references.tags]
+        given = [list(tags) for tags in predictions]
+        if [len(tags) for tags in given] != [len(tags) for tags in expected]:
+            raise ValueError(
+                "Every word needs a predicted tag. Received: tags of "
+                f"{len(given)} sentences for {len(expected)}, or of another length"
+            )
+        return {
+            "entity_f1": f1_score(expected, given, zero_division=0),
+            "entity_precision": precision_score(expected, given, zero_division=0),
+            "entity_recall": recall_score(expected, given, zero_division=0),
+        }
+
+    def majority(self, task: Task, train: Any, dev: Any) -> list[list[str]]:
+        """No entity."""
+        return [[OUTSIDE] * len(words) for words in dev.words]
+
+    def logits(self, features: Any, tensors: Tensors, mask: Any) -> Any:
+        """Logits `[batch, length, classes]` of every token."""
+        return linear_layers(features, tensors)
+
+    def token_outputs(self, logits: Any, labels: Any) -> Tensors:
+        """`labels` `[B, C]` and `probabilities` `[B, length, C]`."""
+        import tensorflow as tf
+
+        labels = repeat_labels(labels, logits)
+        return {"labels": labels, "probabilities": tf.nn.softmax(logits)}
+
+    def text_outputs(self, outputs: Tensors, rows: ServedRows) -> Tensors:
+        """See `tagged_words`."""
+        return tagged_words(outputs, rows.windows, rows.text)
+
+    def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
+        """As `text_outputs`, of the rows with the most words."""
+        import tensorflow as tf
+
+        wanted = rows.wanted(self.name)
+
+        def found() -> Tensors:
+            first, most = rows.first_windows, rows.most_outputs(self.name)
+            inside, logits = rows.token_logits(first, most)
+            logits = tf.where(inside[:, None, :], logits, logits.dtype.min)
+            values = {
+                "labels": rows.labels(most),
+                "probabilities": tf.nn.softmax(logits),
+            }
+            places = {k: tf.gather(rows.windows[k], first) for k in ("starts", "ends")}
+            # No token of another row is one of a word.
+            places["starts"] = tf.where(wanted[:, None], places["starts"], -1)
+            return tagged_words(values, places, rows.text)
+
+        return tf.cond(
+            tf.reduce_any(wanted), found, lambda: no_word_tags(tf.size(wanted))
+        )
+
+    def served_record(
+        self, task: Task, outputs: Mapping[str, Any], row: tuple[str, ...], row_id: Any
+    ) -> dict[str, Any]:
+        # A word holds no white space: see `read_conll`.
+        words = row[0].split(" ")
+        # The signature says where the words are that it has read.
+        begins = np.cumsum([0, *(len(word) + 1 for word in words)])
+        place = {int(begin): i for i, begin in enumerate(begins[:-1])}
+        read = outputs["word_starts"] >= 0
+        return sentence_record(
+            words,
+            [place[int(start)] for start in outputs["word_starts"][read]],
+            [tag.decode() for tag in outputs["tags"][read]],
+            outputs["tag_scores"][read],
+        )
+
+
+def _rows(table: TaggedWords, task: Task) -> WordExamples:
+    if table.tags is None:
+        return WordExamples(table.words)
+    tags = encode_tags(table.tags, task.labels, lines=table.lines, path=table.path)
+    return WordExamples(table.words, tags)

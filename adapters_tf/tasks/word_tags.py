@@ -1,0 +1,135 @@
+"""Words with their tags: out of outputs for tokens in a graph, and as records."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from adapters_tf.data.tags import OUTSIDE, valid_tags
+
+
+def sentence_record(
+    words: Sequence[str], read: Sequence[int], tags: Sequence[str], scores: np.ndarray
+) -> dict[str, Any]:
+    """A JSON-like record of one sentence.
+
+    Args:
+        words: The W words.
+        read: Which R of them were read, ascending from 0.
+        tags: Their R tags.
+        scores: `[R]` probabilities of these.
+
+    Returns:
+        `words`; `tags` in the BIO scheme, one for each word, `O` for those that were
+        not read; `entities`, each with its `type`, its `text` (the words, with single
+        spaces), `start` and `end` (its first word, from 0, and the word after it), and
+        `score`, the mean probability of its words' tags. And `unread`, the number of
+        words that were not read, if there are any.
+    """
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    score_of = np.zeros(len(words))
+    score_of[list(read)] = scores
+    tag_of = [OUTSIDE] * len(words)
+    for place, tag in zip(read, tags, strict=True):
+        tag_of[place] = tag
+    tag_of = valid_tags(tag_of)
+    entities = [
+        {
+            "type": name,
+            "text": " ".join(words[start : last + 1]),
+            "start": start,
+            "end": last + 1,
+            "score": float(score_of[start : last + 1].mean()),
+        }
+        for name, start, last in get_entities(tag_of)
+    ]
+    record = {"words": list(words), "tags": tag_of, "entities": entities}
+    unread = len(words) - len(read)
+    return record | ({"unread": unread} if unread else {})
+
+
+# === Inside a TensorFlow graph ===
+
+
+def tagged_words(
+    outputs: dict[str, Any], windows: dict[str, Any], text: Any
+) -> dict[str, Any]:
+    """The words of B texts with their tags, those of the words' first tokens.
+
+    An I- that goes on with nothing becomes a B-, as in `valid_tags`.
+
+    Args:
+        outputs: Of the tokens: `labels` `[B, C]` strings and `probabilities`
+            `[B, length, C]` float32.
+        windows: `starts` and `ends` `[B, length]` int32: the first byte of the word
+            that the token is of, -1 for other tokens, and the byte after it.
+        text: `[B]` strings of valid UTF-8, those that the tokens were made from.
+
+    Returns:
+        For the words that were read, L of the text with the most:
+
+        - `words`: `[B, L]` strings; "" behind a text's last word.
+        - `tags`: `[B, L]` strings in the BIO scheme; "" there.
+        - `tag_scores`: `[B, L]` float32 probabilities; 0 there.
+        - `word_starts`: `[B, L]` int32: the word's first character in the text,
+          counted as Python counts (code points); -1 there.
+        - `word_ends`: `[B, L]` int32: the character after it; -1 there.
+    """
+    import tensorflow as tf
+
+    best = tf.argmax(outputs["probabilities"], axis=2)
+    tags = tf.gather(outputs["labels"], best, batch_dims=1)
+    scores = tf.reduce_max(outputs["probabilities"], axis=2)
+    starts, ends = windows["starts"], windows["ends"]
+    before = tf.pad(starts[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
+    first = (starts >= 0) & (starts != before)
+    rows = tf.cast(tf.where(first)[:, 0], tf.int32)
+    splits = tf.math.bincount(rows, minlength=tf.size(text), maxlength=tf.size(text))
+    text = tf.gather(text, rows)
+    begin, end = tf.boolean_mask(starts, first), tf.boolean_mask(ends, first)
+    words = tf.strings.substr(text, begin, end - begin)
+    word_starts = _num_characters(tf.strings.substr(text, tf.zeros_like(begin), begin))
+
+    def padded(values: Any, padding: str | int | float) -> Any:
+        ragged = tf.RaggedTensor.from_row_lengths(values, splits, validate=False)
+        return ragged.to_tensor(padding)
+
+    return {
+        "words": padded(words, ""),
+        "tags": _valid(padded(tf.boolean_mask(tags, first), "")),
+        "tag_scores": padded(tf.boolean_mask(scores, first), 0.0),
+        "word_starts": padded(word_starts, -1),
+        "word_ends": padded(word_starts + _num_characters(words), -1),
+    }
+
+
+def no_word_tags(num_rows: Any) -> dict[str, Any]:
+    """What `tagged_words` gives for as many texts without a word."""
+    import tensorflow as tf
+
+    empty = tf.zeros([num_rows, 0], tf.int32)
+    return {
+        "words": tf.as_string(empty),
+        "tags": tf.as_string(empty),
+        "tag_scores": tf.cast(empty, tf.float32),
+        "word_starts": empty,
+        "word_ends": empty,
+    }
+
+
+def _valid(tags: Any) -> Any:
+    """See `adapters_tf.data.tags.valid_tags`."""
+    import tensorflow as tf
+
+    # Of "O" and "" nothing is left.
+    types = tf.strings.regex_replace(tags, "^.-?", "", replace_global=False)
+    before = tf.pad(types[:, :-1], [[0, 0], [1, 0]], constant_values="")
+    begins = tf.strings.regex_full_match(tags, "I-.*") & (types != before)
+    return tf.where(begins, tf.strings.join(["B-", types]), tags)
+
+
+def _num_characters(text: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.strings.length(text, unit="UTF8_CHAR")
