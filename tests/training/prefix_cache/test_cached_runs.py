@@ -202,7 +202,7 @@ def test_a_row_s_states_do_not_depend_on_the_rows_beside_it(features):
     for chosen in ([7], [3, 12, 4], list(range(19, 5, -1))):
         for row, value in states(chosen).items():
             assert value == together[row]
-    x = {name: tf.constant(v) for name, v in rows.batch(np.array([7]), 1).items()}
+    x = {name: tf.constant(v) for name, v in rows.batch(np.array([7]), multiple=1).items()}
     plain = FrozenPrefix(model).lower(x)[0]
     ours = np.frombuffer(together[7], np.float32).reshape(-1, 16)
     np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-5)
