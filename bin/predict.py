@@ -16,11 +16,15 @@ from adapters_tf.bin.data_flags import FORMAT_FLAGS
 from adapters_tf.bin.program import Groups, require, run
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
-from adapters_tf.training.predict_file import PredictionFile, require_new
+from adapters_tf.training.predict_file import (
+    PredictionFile,
+    UnchangedRows,
+    file_version,
+    require_new,
+)
 from adapters_tf.training.predict_texts import LoadedAdapter
 from adapters_tf.training.predict_together import AdaptersTogether
 from adapters_tf.training.prefix_cache.cache import PrefixCache
-from adapters_tf.training.steady_rows import SteadyRows, about_file
 
 _BATCHES_OF_A_WINDOW = 64
 _Predict = Callable[[Any], list[dict[str, Any]]]
@@ -53,11 +57,11 @@ def main(flags: Any) -> None:
         predict, loaded = _predict_one(flags)
     else:
         predict, loaded = _predict_together(flags, directories)
-    rows = SteadyRows(flags.file, lambda: stream_rows(flags, loaded))
+    rows = UnchangedRows(flags.file, lambda: stream_rows(flags, loaded))
     settings = {
-        "file": rows.about,
+        "file": rows.version,
         "adapters": {
-            name: [about_file(p) for p in sorted(Path(directory).iterdir())]
+            name: [file_version(p) for p in sorted(Path(directory).iterdir())]
             for name, directory in directories.items()
         },
         **{name: flags[name].value for name in ("preset", "batch_size", *FORMAT_FLAGS)},

@@ -23,11 +23,12 @@ from adapters_tf.training.config import (
     TrainJob,
     default_epochs,
 )
-from adapters_tf.training.job import run_job
+from adapters_tf.training.devices import STRATEGIES, get_strategy
 from adapters_tf.training.predict_texts import predict_texts
 from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.run import run_job
 from adapters_tf.training.run_dir import check_run
-from adapters_tf.training.strategy import STRATEGIES, get_strategy, is_chief
+from adapters_tf.training.workers import is_chief
 
 # The main job without flags: sizes that end in a few minutes on two cores.
 _DEMO_TRAIN_ROWS = 6000

@@ -19,9 +19,9 @@ from adapters_tf.data.examples import Examples
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.tasks.task import Task, TaskData
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.job import run_job
+from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.model_pool import ModelPool
-from adapters_tf.training.strategy import get_strategy
+from adapters_tf.training.run import run_job
 
 _DEV_ROWS = 40
 _EPOCHS = 2

@@ -9,7 +9,7 @@ import keras_hub
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.layers.bottleneck_adapter import BottleneckAdapter
 from adapters_tf.layers.dropout import Dropout
-from adapters_tf.layers.gelu import frugal
+from adapters_tf.layers.gelu import recomputable
 from adapters_tf.layers.rebind import Overlay, rebind
 from adapters_tf.layers.task_scope import LayerNormalization, task_functions
 
@@ -93,7 +93,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         )
         build(self, inputs_shape)
         dense = self._feedforward_intermediate_dense
-        dense.activation = frugal(dense.activation)
+        dense.activation = recomputable(dense.activation)
         if self.adapter is None:
             return
         if self.adapter.reads_layer_norm and self.normalize_first:

@@ -5,7 +5,7 @@ from typing import Any, cast
 import keras
 
 from adapters_tf.layers.dropout import Dropout
-from adapters_tf.layers.gelu import frugal, gelu_tanh
+from adapters_tf.layers.gelu import gelu_tanh, recomputable
 
 
 def get_activation(name: str) -> Any:
@@ -18,7 +18,7 @@ def get_activation(name: str) -> Any:
     """
     if name == "gelu_tanh":
         return gelu_tanh
-    return frugal(keras.activations.get(name))
+    return recomputable(keras.activations.get(name))
 
 
 def _positive_integer(name: str, value: Any) -> int:

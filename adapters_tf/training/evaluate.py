@@ -14,14 +14,14 @@ from adapters_tf.data.examples import (
     WordExamples,
     rows_as,
 )
-from adapters_tf.data.features import Features, tokenize
+from adapters_tf.data.features import tokenize
 from adapters_tf.data.question_features import QuestionFeatures, question_features
+from adapters_tf.models.features import Features, ModelInputs
 from adapters_tf.models.word_tokens import WordFeatures, word_features
 from adapters_tf.tasks.metrics import compute_metrics
 from adapters_tf.tasks.task import Task
 from adapters_tf.training.class_records import class_record, label_set_record
 from adapters_tf.training.predict import Predictor, sigmoid, softmax
-from adapters_tf.training.prefix_cache.hidden_states import HiddenStates
 from adapters_tf.training.tag_records import tag_record
 
 
@@ -38,16 +38,14 @@ class Prepared:
     """
 
     examples: Rows
-    features: Features | HiddenStates
+    features: ModelInputs
     questions: QuestionFeatures | None = None
     words: WordFeatures | None = None
 
     @property
     def tokens(self) -> Features:
-        """The rows' tokens, also where `features` are their hidden states."""
-        if isinstance(self.features, HiddenStates):
-            return self.features.features
-        return self.features
+        """The rows' tokens, even if `features` are their hidden states."""
+        return self.features.tokens
 
 
 def prepare(examples: Rows, preprocessor: Any) -> Prepared:

@@ -26,20 +26,18 @@ from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.task import Task, TaskData
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.evaluate import prepare
-from adapters_tf.training.job import run_job
 from adapters_tf.training.model_pool import ModelPool, build_task_model
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache import cache as cache_module
-from adapters_tf.training.prefix_cache import row_keys as row_keys_module
-from adapters_tf.training.prefix_cache.cache import PrefixCache
-from adapters_tf.training.prefix_cache.config import CacheConfig
-from adapters_tf.training.prefix_cache.disk_store import DiskStore
+from adapters_tf.training.prefix_cache import hidden_states as hidden_states_module
+from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
 from adapters_tf.training.prefix_cache.hidden_states import (
     HiddenStates,
     HiddenStatesComputer,
+    RowKeys,
 )
-from adapters_tf.training.prefix_cache.row_keys import RowKeys
-from adapters_tf.training.prefix_cache.store import StoreFailed
+from adapters_tf.training.prefix_cache.stores import DiskStore, StoreFailed
+from adapters_tf.training.run import run_job
 from adapters_tf.training.trainer import AdapterTrainer
 
 TEXTS = ["the film was good", "a bad plot", "so very fine and lovely", "sad actor"]
@@ -202,7 +200,10 @@ def test_a_row_s_states_do_not_depend_on_the_rows_beside_it(features):
     for chosen in ([7], [3, 12, 4], list(range(19, 5, -1))):
         for row, value in states(chosen).items():
             assert value == together[row]
-    x = {name: tf.constant(v) for name, v in rows.batch(np.array([7]), multiple=1).items()}
+    x = {
+        name: tf.constant(v)
+        for name, v in rows.batch(np.array([7]), multiple=1).items()
+    }
     plain = FrozenPrefix(model).lower(x)[0]
     ours = np.frombuffer(together[7], np.float32).reshape(-1, 16)
     np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-5)
@@ -254,7 +255,7 @@ def test_windows_of_rows_are_traced_and_hashed_once(features, tmp_path, monkeypa
     model, rows = features
     hashed, computers = [], set()
     monkeypatch.setattr(
-        row_keys_module,
+        hidden_states_module,
         "prefix_fingerprint",
         lambda *args: hashed.append(args) or prefix_fingerprint(*args),
     )
