@@ -26,7 +26,7 @@ from adapters_tf.training.predict_texts import LoadedAdapter
 from adapters_tf.training.predict_together import AdaptersTogether
 from adapters_tf.training.prefix_cache.cache import PrefixCache
 
-_BATCHES_OF_A_WINDOW = 64
+_BATCHES_PER_WINDOW = 64
 _Predict = Callable[[Any], list[dict[str, Any]]]
 
 
@@ -36,7 +36,7 @@ def define() -> Groups:
         "Writes a saved adapter's prediction for each row, one JSON line a row.\n"
         "  adapters-tf-predict --adapter=out/adapter --file=new.csv \\\n"
         "      --output=new.jsonl\n"
-        "Several adapters of one base share what they compute alike:\n"
+        "Several adapters of one base share the frozen blocks below them:\n"
         "  adapters-tf-predict --adapter=mood=a/adapter,topic=b/adapter ..."
     )
     define_adapter_flags(g, "rows; labels are not read")
@@ -66,7 +66,7 @@ def main(flags: Any) -> None:
         },
         **{name: flags[name].value for name in ("preset", "batch_size", *FORMAT_FLAGS)},
     }
-    window = _BATCHES_OF_A_WINDOW * flags.batch_size
+    window = _BATCHES_PER_WINDOW * flags.batch_size
     PredictionFile(output, settings, window, flags.overwrite).write(rows, predict)
     print(f"{len(rows)} predictions in {flags.output}")
 
@@ -82,7 +82,7 @@ def _predict_one(flags: Any) -> tuple[_Predict, LoadedAdapter]:
 def _predict_together(
     flags: Any, directories: dict[str, str]
 ) -> tuple[_Predict, LoadedAdapter]:
-    """One record of several adapters' for each row."""
+    """Predict with several adapters: one record with all of them for each row."""
     if flags.cache != "off":
         raise UserError(
             "Several adapters share what frozen blocks compute by themselves: give "
@@ -102,7 +102,7 @@ def _predict_together(
             for records in zip(*found.values(), strict=True)
         ]
 
-    # Rows and directories can be refused before a base is loaded.
+    # Check the rows and the directories before loading a base.
     loaded = [
         LoadedAdapter(path, flags.preset, flags.batch_size)
         for path in directories.values()
@@ -111,10 +111,13 @@ def _predict_together(
 
 
 def named_adapters(text: str) -> dict[str, str]:
-    """Adapter directories by name, of `NAME=DIRECTORY` or `DIRECTORY` with commas.
+    """Parse `--adapter`: `DIRECTORY` or `NAME=DIRECTORY`, separated by commas.
+
+    Returns:
+        The directories by name. A directory without a name is its own name.
 
     Raises:
-        UserError: if two have one name.
+        UserError: Two adapters have the same name.
     """
     if os.path.exists(text):
         return {text: text}
