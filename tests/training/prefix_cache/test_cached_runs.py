@@ -66,12 +66,18 @@ def make_job(preset, method="adapters", **kwargs):
     )
 
 
+@pytest.fixture(scope="module")
+def models():
+    """The models of the runs, which train them to the same bits as new ones."""
+    return ModelPool(4)
+
+
 @pytest.fixture
-def run(tiny_preset, tmp_path):
+def run(models, tiny_preset, tmp_path):
     """Function: train; returns the adapter's tensors and the metrics."""
     count = 0
 
-    def run(cache, method="adapters", pool=None, **kwargs):
+    def run(cache, method="adapters", pool=models, **kwargs):
         nonlocal count
         count += 1
         out = tmp_path / f"run{count}"
@@ -87,10 +93,18 @@ def run(tiny_preset, tmp_path):
     return run
 
 
+@pytest.fixture(scope="module")
+def one_model(tiny_preset):
+    """A pool with one model, for the tests that train or change it themselves."""
+    pool = ModelPool(1)
+    pool.get(make_job(tiny_preset), TASK)
+    return pool
+
+
 @pytest.fixture
-def features(tiny_preset):
-    job = make_job(tiny_preset)
-    model = build_task_model(job, TASK)
+def features(one_model, tiny_preset):
+    """A model as new, and the tokens of the training rows."""
+    model = one_model.get(make_job(tiny_preset), TASK).model
     return model, prepare(DATA.train, model.preprocessor).features
 
 
