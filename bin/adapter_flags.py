@@ -1,4 +1,4 @@
-"""The flags of the programs that use a saved adapter, and what they name."""
+"""Flags of the programs that use a saved adapter: the adapter and rows for it."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from adapters_tf.bin.data_flags import (
 )
 from adapters_tf.bin.program import Groups
 from adapters_tf.data.examples import Rows
+from adapters_tf.data.files import FileFormat
 from adapters_tf.data.row_stream import RowStream, WholeRows
 from adapters_tf.errors import UserError
 from adapters_tf.tasks.file_task import stream_file_examples
@@ -18,11 +19,11 @@ from adapters_tf.training.prefix_cache.cache import PrefixCache
 
 
 def define_adapter_flags(groups: Groups, rows: str) -> None:
-    """Define the adapter, and the file of rows with its format.
+    """Define the flags of the adapter, and of the file of rows and its format.
 
     Args:
-        groups: The program's flags. Flags of the file may be added behind.
-        rows: What the rows of the file are.
+        groups: The program's flags. The group of the file's flags stays open.
+        rows: Help text of `--file`.
     """
     groups.group("Adapter")
     groups.string("adapter", None, "adapter directory")
@@ -40,28 +41,23 @@ def open_adapter(flags: Any, cache: PrefixCache | None = None) -> LoadedAdapter:
     return LoadedAdapter(flags.adapter, flags.preset, flags.batch_size, cache)
 
 
-def read_rows(flags: Any, loaded: LoadedAdapter, label_column: str | None) -> Rows:
-    """The rows of the file, by default of the columns that training read.
-
-    Args:
-        flags: The command line's.
-        loaded: The adapter.
-        label_column: Name of the label column; `None` to read no labels.
-    """
+def _file_format(
+    flags: Any, loaded: LoadedAdapter, label_column: str | None
+) -> FileFormat:
+    """The format of the file; by default it has the text columns of training."""
     if not flags.text_columns:
         flags.text_columns = list(loaded.task.text_columns)
-    return loaded.read(flags.file, file_format(flags, label_column))
+    return file_format(flags, label_column)
 
 
 def stream_rows(flags: Any, loaded: LoadedAdapter) -> RowStream | WholeRows:
-    """The unlabelled rows of the file, some at a time; see `read_rows`."""
-    if not flags.text_columns:
-        flags.text_columns = list(loaded.task.text_columns)
-    return stream_file_examples(flags.file, file_format(flags, None), loaded.task)
+    """The rows of the file without their labels, to be read in windows."""
+    format = _file_format(flags, loaded, None)
+    return stream_file_examples(flags.file, format, loaded.task)
 
 
 def define_labelled_flags(groups: Groups) -> None:
-    """Define the adapter and where labelled rows for it come from."""
+    """Define the flags of the adapter and of the source of labelled rows for it."""
     define_adapter_flags(groups, "labelled rows")
     define_label_flags(groups)
     groups.group("Or the dev rows of the named task it was trained on (--task)")
@@ -71,23 +67,24 @@ def define_labelled_flags(groups: Groups) -> None:
 
 
 def check_labelled_flags(flags: Any) -> None:
-    """Refuse a command line that does not name one source of rows.
+    """Refuse a command line that does not name exactly one source of rows.
 
     Raises:
-        UserError: None or several are given.
+        UserError: It names none or several.
     """
     if sum((bool(flags.file), bool(flags.data_dir), flags.tfds)) != 1:
         raise UserError("Give one of --file, --data_dir and --tfds. See --help.")
 
 
 def read_labelled_rows(flags: Any, loaded: LoadedAdapter) -> Rows:
-    """The rows that the flags name.
+    """Read the labelled rows that the flags name.
 
     Raises:
-        UserError: They cannot be read, or are of other classes than the adapter's.
+        UserError: The rows cannot be read, or have other classes than the adapter's.
     """
     if flags.file:
-        return read_rows(flags, loaded, flags.label_column)
+        format = _file_format(flags, loaded, flags.label_column)
+        return loaded.read(flags.file, format)
     data = load_task(loaded.task.name, flags.data_dir, flags.tfds_data_dir)
     if data.task.labels != loaded.task.labels:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The flags that say how to read a file of rows, and their meaning."""
+"""Flags for the format of a file of rows, and the `FileFormat` that they describe."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ FORMAT_FLAGS = ("text_columns", "delimiter", "encoding", "header", "quoting")
 
 
 def define_format_flags(groups: Groups, text_columns: list[str] | None) -> None:
-    """Define how the rows of a file are read, apart from their labels."""
+    """Define the flags of a file's format, apart from its labels."""
     default = "" if text_columns else " [those of training]"
     groups.strings(
         "text_columns",
@@ -24,7 +24,7 @@ def define_format_flags(groups: Groups, text_columns: list[str] | None) -> None:
 
 
 def define_label_flags(groups: Groups) -> None:
-    """Define where the labels of the rows are, of `define_format_flags`."""
+    """Define the flags of the labels, next to those of `define_format_flags`."""
     groups.string("label_column", "label", "name of the label column")
     groups.string("label_separator", None, "between several labels of a row, such as ;")
     groups.strings(
@@ -33,7 +33,7 @@ def define_label_flags(groups: Groups) -> None:
 
 
 def define_train_file_flags(groups: Groups) -> None:
-    """Define a person's own files of rows with labels; `file_format` reads them."""
+    """Define the flags of files of labelled rows; see `file_format`."""
     groups.group("Or a file (.csv, .tsv, .jsonl; SQuAD .json; .conll of BIO tags)")
     groups.string("train_file", None, "training rows")
     groups.string("dev_file", None, "rows to evaluate on [a part of the training rows]")
@@ -46,13 +46,18 @@ def define_train_file_flags(groups: Groups) -> None:
 
 
 def file_format(flags: Any, label_column: str | None) -> FileFormat:
-    """The format that the flags describe; for `None`, of rows without labels."""
+    """The format that the flags describe.
+
+    Args:
+        flags: The command line's flags.
+        label_column: Name of the label column; `None` to read no labels.
+    """
     several: dict[str, Any] = {}
     if label_column is not None:
         several["label_separator"] = _unescaped(flags.label_separator)
         if flags.label_columns:
             several["label_columns"] = tuple(flags.label_columns)
-            # The default of the other flag.
+            # --label_columns replaces the default of --label_column.
             label_column = label_column if flags["label_column"].present else None
     return FileFormat(
         text_columns=tuple(flags.text_columns or ("text",)),
@@ -66,5 +71,5 @@ def file_format(flags: Any, label_column: str | None) -> FileFormat:
 
 
 def _unescaped(separator: str | None) -> str | None:
-    """A tab, for shells that have no easy way to write one."""
+    """Replace `\\t` by a tab, which is hard to type in some shells."""
     return None if separator is None else separator.replace("\\t", "\t")

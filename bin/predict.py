@@ -16,13 +16,17 @@ from adapters_tf.bin.data_flags import FORMAT_FLAGS
 from adapters_tf.bin.program import Groups, require, run
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError
-from adapters_tf.training.predict_file import PredictionFile, require_new
+from adapters_tf.training.predict_file import (
+    PredictionFile,
+    UnchangedRows,
+    file_version,
+    require_new,
+)
 from adapters_tf.training.predict_texts import LoadedAdapter
 from adapters_tf.training.predict_together import AdaptersTogether
 from adapters_tf.training.prefix_cache.cache import PrefixCache
-from adapters_tf.training.steady_rows import SteadyRows, about_file
 
-_BATCHES_OF_A_WINDOW = 64
+_BATCHES_PER_WINDOW = 64
 _Predict = Callable[[Any], list[dict[str, Any]]]
 
 
@@ -32,7 +36,7 @@ def define() -> Groups:
         "Writes a saved adapter's prediction for each row, one JSON line a row.\n"
         "  adapters-tf-predict --adapter=out/adapter --file=new.csv \\\n"
         "      --output=new.jsonl\n"
-        "Several adapters of one base share what they compute alike:\n"
+        "Several adapters of one base share the frozen blocks below them:\n"
         "  adapters-tf-predict --adapter=mood=a/adapter,topic=b/adapter ..."
     )
     define_adapter_flags(g, "rows; labels are not read")
@@ -53,16 +57,16 @@ def main(flags: Any) -> None:
         predict, loaded = _predict_one(flags)
     else:
         predict, loaded = _predict_together(flags, directories)
-    rows = SteadyRows(flags.file, lambda: stream_rows(flags, loaded))
+    rows = UnchangedRows(flags.file, lambda: stream_rows(flags, loaded))
     settings = {
-        "file": rows.about,
+        "file": rows.version,
         "adapters": {
-            name: [about_file(p) for p in sorted(Path(directory).iterdir())]
+            name: [file_version(p) for p in sorted(Path(directory).iterdir())]
             for name, directory in directories.items()
         },
         **{name: flags[name].value for name in ("preset", "batch_size", *FORMAT_FLAGS)},
     }
-    window = _BATCHES_OF_A_WINDOW * flags.batch_size
+    window = _BATCHES_PER_WINDOW * flags.batch_size
     PredictionFile(output, settings, window, flags.overwrite).write(rows, predict)
     print(f"{len(rows)} predictions in {flags.output}")
 
@@ -78,7 +82,7 @@ def _predict_one(flags: Any) -> tuple[_Predict, LoadedAdapter]:
 def _predict_together(
     flags: Any, directories: dict[str, str]
 ) -> tuple[_Predict, LoadedAdapter]:
-    """One record of several adapters' for each row."""
+    """Predict with several adapters: one record with all of them for each row."""
     if flags.cache != "off":
         raise UserError(
             "Several adapters share what frozen blocks compute by themselves: give "
@@ -98,7 +102,7 @@ def _predict_together(
             for records in zip(*found.values(), strict=True)
         ]
 
-    # Rows and directories can be refused before a base is loaded.
+    # Check the rows and the directories before loading a base.
     loaded = [
         LoadedAdapter(path, flags.preset, flags.batch_size)
         for path in directories.values()
@@ -107,10 +111,13 @@ def _predict_together(
 
 
 def named_adapters(text: str) -> dict[str, str]:
-    """Adapter directories by name, of `NAME=DIRECTORY` or `DIRECTORY` with commas.
+    """Parse `--adapter`: `DIRECTORY` or `NAME=DIRECTORY`, separated by commas.
+
+    Returns:
+        The directories by name. A directory without a name is its own name.
 
     Raises:
-        UserError: if two have one name.
+        UserError: Two adapters have the same name.
     """
     if os.path.exists(text):
         return {text: text}

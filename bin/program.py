@@ -1,4 +1,4 @@
-"""What the programs share: parsing, grouped help, errors without a traceback."""
+"""Shared by all programs: flags in groups, --help, errors without a traceback."""
 
 import dataclasses
 import difflib
@@ -18,10 +18,10 @@ _CONTINUES = "the same command continues the run"
 
 
 class Groups:
-    """Flags of one program, in groups for `--help`.
+    """The flags of a program, in the groups that `--help` shows.
 
     Args:
-        usage: One line that says what the program does, and an example.
+        usage: What the program does, in one line, and an example.
     """
 
     def __init__(self, usage: str) -> None:
@@ -31,7 +31,7 @@ class Groups:
         self._group = ""
 
     def group(self, title: str) -> None:
-        """Begin a group; the flags defined from now on belong to it."""
+        """Start a group, to which the flags defined next belong."""
         self._group = title
 
     def _add(self, define: Callable[..., object], name: str, *args: object) -> None:
@@ -92,13 +92,13 @@ def _entry(head: str, text: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class SubJob:
-    """One of the jobs of a program that has several.
+    """A job of a program that has several.
 
     Attributes:
         name: The first word of the command line.
         summary: What it does, in a line of the program's `--help`.
-        define: Function that gives its flags.
-        main: Runs it.
+        define: Function that returns its flags.
+        main: Function that runs it with the values of the flags.
     """
 
     name: str
@@ -113,7 +113,7 @@ def run_sub_jobs(
     """Run the job that the command line's first word names; see `run`.
 
     Args:
-        usage: One line that says what the program does, and an example.
+        usage: What the program does, in one line, and an example.
         jobs: Its jobs, in the order of `--help`.
         interrupted: As for `run`.
     """
@@ -145,7 +145,7 @@ def require(values: Any, *names: str) -> None:
     """Refuse a command line without these flags.
 
     Raises:
-        UserError: Names the first that is not given.
+        UserError: A flag is missing; the message names the first.
     """
     for name in names:
         if not values[name].value:
@@ -160,13 +160,14 @@ def run(
 ) -> None:
     """Parse the command line, run `main`, and exit with its status.
 
-    Exits with 0, or with 2 and a text on stderr for what the user can mend.
+    The status is 0; or 2, with a message on stderr, for errors that the user can fix
+    (75 if it is enough to run the command again); or 130 after Ctrl-C.
 
     Args:
         groups: The program's flags.
-        main: Takes their values.
+        main: Function that runs the program with the values of the flags.
         argv: The command line; `sys.argv` by default.
-        interrupted: What an interruption with Ctrl-C leaves behind.
+        interrupted: What Ctrl-C leaves behind, for the message.
     """
     argv = sys.argv if argv is None else argv
     if _HELP & set(argv[1:]):
@@ -182,8 +183,8 @@ def run(
     except (UserError, ValueError, flags.Error) as error:
         if os.environ.get("ADAPTERS_TF_TRACEBACK"):
             raise
-        # A ValueError of a configuration class is the user's to mend as well;
-        # one from deeper inside is a fault, and shows where it came from.
+        # The user can fix a ValueError from this library's own checks too. Any other is
+        # a fault of the program, and shows its traceback.
         if isinstance(error, UserError | flags.Error) or _from_configuration(error):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(getattr(error, "exit_code", EXIT_USER_ERROR))
@@ -194,7 +195,7 @@ def run(
 
 
 def _from_configuration(error: BaseException) -> bool:
-    """Whether one of this library's own checks raised it."""
+    """Whether this library raised the error itself."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -24,13 +24,14 @@ from adapters_tf.training.config import (
     TrainJob,
     default_epochs,
 )
-from adapters_tf.training.job import run_job
+from adapters_tf.training.devices import STRATEGIES, get_strategy
 from adapters_tf.training.predict_texts import predict_texts
 from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.run import run_job
 from adapters_tf.training.run_dir import check_run
-from adapters_tf.training.strategy import STRATEGIES, get_strategy, is_chief
+from adapters_tf.training.workers import is_chief
 
-# The main job without flags: sizes that end in a few minutes on two cores.
+# Without flags the program trains a demo, of a size for a few minutes on two cores.
 _DEMO_TRAIN_ROWS = 6000
 _DEMO_EPOCHS = 2
 _DEMO_TEXTS = (
@@ -86,7 +87,7 @@ def define() -> Groups:
 
 
 def job_from_flags(flags: Any) -> TrainJob:
-    """The job that the flags describe."""
+    """The training run that the flags describe."""
     layers = _layers(flags.adapter_layers)
     if flags.seq_length < 8:
         raise UserError(
@@ -123,7 +124,7 @@ def job_from_flags(flags: Any) -> TrainJob:
 
 
 def _layers(given: list[str] | None) -> tuple[int, ...] | None:
-    """Block numbers; of `top3` those that count from the top."""
+    """Block numbers; for `top3`, negative ones that count from the top."""
     if given is None:
         return None
     text = ",".join(given)
@@ -167,8 +168,7 @@ def main(flags: Any) -> None:
         if not flags["max_train_examples"].present:
             flags.max_train_examples = _DEMO_TRAIN_ROWS
     job, cache = job_from_flags(flags), PrefixCache(cache_config(flags))
-    # Where the results go, whether to replace them, and what only makes it faster,
-    # is no part of the run.
+    # Where the results go, and what only makes the run faster, does not identify it.
     settings = {
         name: flags[name].value
         for name in sorted(flags)
@@ -176,7 +176,7 @@ def main(flags: Any) -> None:
         and not name.startswith("_")
     }
     settings["learning_rate"] = job.config.learning_rate
-    # Before anything else of TensorFlow: workers meet at the start.
+    # Before anything else of TensorFlow: workers connect when the program starts.
     strategy = get_strategy(flags.distribution_strategy, flags.tpu)
     chief = is_chief(strategy)
     if chief:
@@ -210,7 +210,7 @@ def main(flags: Any) -> None:
 
 
 def summary(metrics: dict[str, Any], output_dir: str) -> str:
-    """The result beside the majority baseline, as text."""
+    """Format the dev metrics beside those of the majority baseline."""
     width = max(12, *(len(name) + 2 for name in metrics["dev"]))
     lines = [f"\n{'':<{width}}{'dev':>8}{'majority':>10}"]
     for name, value in metrics["dev"].items():

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from adapters_tf.errors import UserError
-from adapters_tf.layers.gelu import frugal, gelu_tanh
+from adapters_tf.layers.gelu import gelu_tanh, recomputable
 
 # An exported adapter stores an activation's place in this list: add at the end only.
 ACTIVATIONS = (
@@ -35,7 +35,7 @@ def get_activation(name: str) -> Any:
     """
     if name == "gelu_tanh":
         return gelu_tanh
-    return frugal(keras.activations.get(name))
+    return recomputable(keras.activations.get(name))
 
 
 def activation_code(name: str) -> int:

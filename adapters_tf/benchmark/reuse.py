@@ -19,9 +19,9 @@ from adapters_tf.benchmark.timing import timed
 from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.models.task import Task
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.job import run_job
+from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.model_pool import ModelPool
-from adapters_tf.training.strategy import get_strategy
+from adapters_tf.training.run import run_job
 
 _DEV_ROWS = 40
 _EPOCHS = 2

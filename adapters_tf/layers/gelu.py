@@ -1,7 +1,7 @@
-"""GELU that keeps nothing but its input for the gradient, in this library's train step.
+"""GELU that saves memory in training: it keeps only its input for the gradient.
 
-TensorFlow keeps what GELU is made of until the gradient is taken: tensors as large as
-the feed-forward layer, the widest of a block.
+Keras's GELU is several operations, and TensorFlow keeps their results until it takes
+the gradient: tensors as large as the feed-forward layer, the widest of a block.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ _recompute: contextvars.ContextVar[bool] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def recompute_gelu() -> Iterator[None]:
-    """Within it, `gelu` and `gelu_tanh` are computed again for their gradient.
+    """Context in which `gelu` and `gelu_tanh` recompute themselves for the gradient.
 
-    For a train step that is not exported: a custom gradient is lost in TF1 sessions.
+    Use it in a train step that is not exported: TF1 sessions lose the custom gradient.
     TensorFlow backend only.
     """
     token = _recompute.set(True)
@@ -33,21 +33,21 @@ def recompute_gelu() -> Iterator[None]:
 
 
 def gelu(x: Any) -> Any:
-    """`x * Phi(x)`, which is `keras.activations.gelu`; see `recompute_gelu`."""
+    """`x * Phi(x)`, as `keras.activations.gelu`; see `recompute_gelu`."""
     return _gelu(x, approximate=False)
 
 
 def gelu_tanh(x: Any) -> Any:
-    """The form of the reference code, with tanh: `keras.activations.gelu` likewise."""
+    """The reference code's approximation with tanh; see `recompute_gelu`."""
     return _gelu(x, approximate=True)
 
 
-# keras-hub's blocks are given one of these, by name.
+# The names that Keras and keras-hub have for the two.
 _OURS = {"gelu": gelu, "gelu_approximate": gelu_tanh}
 
 
-def frugal(activation: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same activation, from here if it is Keras's or keras-hub's GELU."""
+def recomputable(activation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Replace Keras's or keras-hub's GELU by the one here; keep other activations."""
     return _OURS.get(getattr(activation, "__name__", ""), activation)
 
 
@@ -65,11 +65,11 @@ def _gelu(x: Any, approximate: bool) -> Any:
 
 
 def _gradient(x: Any, approximate: bool, upstream: Any) -> Any:
-    """Of one or the other form, in float32, by hand."""
+    """The gradient of the exact or the approximate form, in float32."""
     import tensorflow as tf
 
     dtype = x.dtype
-    # Else it is shared with the forward pass, and kept after all.
+    # Otherwise the graph shares this with the forward pass, and keeps it after all.
     with tf.control_dependencies([upstream]):
         x = tf.cast(tf.identity(x), tf.float32)
     square = tf.square(x)

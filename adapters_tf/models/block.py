@@ -11,7 +11,7 @@ from adapters_tf.adapters import AdapterMethod, adapter_from_dict
 from adapters_tf.adapters.base import PROJECTIONS, SITES, Site
 from adapters_tf.adapters.task_scope import LayerNormalization, task_functions
 from adapters_tf.layers.dropout import Dropout
-from adapters_tf.layers.gelu import frugal
+from adapters_tf.layers.gelu import recomputable
 from adapters_tf.layers.rebind import Overlay, rebind
 
 
@@ -124,7 +124,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         )
         build(self, inputs_shape)
         dense = self._feedforward_intermediate_dense
-        dense.activation = frugal(dense.activation)
+        dense.activation = recomputable(dense.activation)
         for name, projection in self._self_attention_layer.projections().items():
             projection.on_output = functools.partial(self._project, name)
         self._build_adapters(inputs_shape)

@@ -1,5 +1,6 @@
-"""Tokenised rows, kept without padding."""
+"""What a model reads: rows in batches, and tokenised rows kept without padding."""
 
+import abc
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from adapters_tf.models.frozen_prefix import FrozenPrefix
 
 INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
@@ -25,8 +28,69 @@ def padded_length(
     return length if most is None else min(length, most)
 
 
+class ModelInputs(abc.ABC):
+    """N rows that training and prediction read in batches.
+
+    `Features` gives tokens, which the whole model reads. `HiddenStates` (of the
+    prefix cache) gives what the model's frozen lowest blocks make of the tokens, which
+    the rest of the model reads.
+    """
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    @property
+    @abc.abstractmethod
+    def lengths(self) -> np.ndarray:
+        """`[N]` numbers of tokens."""
+
+    @property
+    @abc.abstractmethod
+    def labels(self) -> np.ndarray | None:
+        """`[N, ...]` labels, or `None`."""
+
+    @property
+    @abc.abstractmethod
+    def tokens(self) -> "Features":
+        """The tokens of the rows."""
+
+    @property
+    @abc.abstractmethod
+    def prefix(self) -> "FrozenPrefix | None":
+        """The cut model whose `upper` part reads the batches.
+
+        `None` where the whole model reads them.
+        """
+
+    @abc.abstractmethod
+    def batch(
+        self, rows: np.ndarray, length: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """The model's inputs for these rows.
+
+        Args:
+            rows: `[n]` row indices.
+            length: The padded length; by default `padded_length` of these rows.
+
+        Returns:
+            Arrays `[n, length, ...]` by the name of the input.
+        """
+
+    @abc.abstractmethod
+    def specs(
+        self, rows: int | None = None, length: int | None = None
+    ) -> "dict[str, tf.TensorSpec]":
+        """The shapes and dtypes of a batch, for functions of TensorFlow.
+
+        Args:
+            rows: Rows of a batch, if all batches have as many.
+            length: Their padded length, if all batches have the same.
+        """
+
+
 @dataclasses.dataclass(frozen=True)
-class Features:
+class Features(ModelInputs):
     """N tokenised rows, end to end.
 
     Attributes:
@@ -53,6 +117,16 @@ class Features:
         return np.diff(self.offsets)
 
     @property
+    def tokens(self) -> "Features":
+        """These rows."""
+        return self
+
+    @property
+    def prefix(self) -> None:
+        """`None`: the whole model reads tokens."""
+        return None
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the model's inputs."""
         if self.segment_ids is not None:
@@ -60,17 +134,17 @@ class Features:
         return tuple(name for name in INPUTS if name != "segment_ids")
 
     def batch(
-        self, rows: np.ndarray, multiple: int = 8, length: int | None = None
+        self, rows: np.ndarray, length: int | None = None, multiple: int = 8
     ) -> dict[str, np.ndarray]:
         """The model's inputs for these rows, padded to their longest.
 
         Args:
-            rows: Row indices.
-            multiple: Round the padded length up to a multiple of this.
-            length: Pad to this instead.
+            rows: `[n]` row indices.
+            length: Pad to this length.
+            multiple: Without `length`, round the longest up to a multiple of this.
 
         Returns:
-            `token_ids`, `segment_ids` if there are any, `padding_mask`: `[rows,
+            `token_ids`, `segment_ids` if there are any, `padding_mask`: `[n,
             length]` int32.
         """
         if length is None:
@@ -89,12 +163,7 @@ class Features:
     def specs(
         self, rows: int | None = None, length: int | None = None
     ) -> "dict[str, tf.TensorSpec]":
-        """The form of a batch, for functions of TensorFlow.
-
-        Args:
-            rows: Rows of every batch, where they are as many in all.
-            length: Their padded length, likewise.
-        """
+        """See `ModelInputs.specs`."""
         import tensorflow as tf
 
         return {name: tf.TensorSpec([rows, length], tf.int32) for name in self.inputs}

@@ -17,7 +17,7 @@ from adapters_tf.study.sweep import Sweep
 from adapters_tf.study.trial import TrialRunner
 from adapters_tf.study.tuner import SweepOracle, SweepTuner, run_trials, set_role
 from adapters_tf.study.workers import Workers, end_with_parent
-from adapters_tf.training.prefix_cache.config import CacheConfig
+from adapters_tf.training.prefix_cache.cache import CacheConfig
 
 
 def run_sweep(

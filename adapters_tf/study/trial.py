@@ -21,12 +21,11 @@ from adapters_tf.study.setting import NO_BERT, Setting
 from adapters_tf.study.store import LOG_FILE, RUN_DIR, Store
 from adapters_tf.study.sweep import SHARED_FIELDS, Sweep
 from adapters_tf.tasks.metrics import majority_baseline
-from adapters_tf.training.job import run_job
+from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.model_pool import ModelPool
-from adapters_tf.training.prefix_cache.cache import PrefixCache
-from adapters_tf.training.prefix_cache.config import CacheConfig
+from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
+from adapters_tf.training.run import run_job
 from adapters_tf.training.run_dir import read_metrics
-from adapters_tf.training.strategy import get_strategy
 from adapters_tf.training.trainer import LossIsNotFinite
 
 

@@ -1,4 +1,4 @@
-"""A run's checkpoints: written whole, and restored from the newest that is whole."""
+"""Checkpoints of a run: found, written, and restored from the newest intact one."""
 
 import os
 import re
@@ -13,20 +13,22 @@ from adapters_tf.errors import UserError
 
 KEPT_CHECKPOINTS = 2
 _NAME = re.compile(r"ckpt-(\d+)\.index")
-# The end of each index, a table in LevelDB's format (doc/table_format.md there).
+# Every index file ends so: it is a table in LevelDB's format (doc/table_format.md).
 _INDEX_END = 0xDB4775248B80FB57.to_bytes(8, "little")
 
 
 def find_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
-    """The checkpoints of a directory by step, ascending, as TensorFlow names them.
+    """Find the checkpoints in a directory.
 
-    By their own files, since a process that is killed may leave the file
-    `checkpoint`, which lists them, a step behind.
+    Looks at the checkpoints' own files: a killed process may leave the file
+    `checkpoint`, which lists them, one checkpoint behind.
 
-    A run's first one counts when its index has its end. TensorFlow writes the index
-    last, and in its place: without it the process was killed, or the disk full, before
-    there was anything to go on from. Of later ones a damaged one is passed over by
-    `restore_newest`.
+    TensorFlow writes the index of a checkpoint last and in place. If the only index is
+    incomplete, the process was killed, or the disk was full, before there was anything
+    to resume from, so it does not count. `restore_newest` skips later damaged ones.
+
+    Returns:
+        The checkpoints' names, as TensorFlow takes them, by ascending step.
     """
     indexes = _indexes(Path(directory))
     if len(indexes) == 1 and not _has_end(indexes[0]):
@@ -45,7 +47,7 @@ def _has_end(index: Path) -> bool:
     try:
         return index.read_bytes().endswith(_INDEX_END)
     except FileNotFoundError:
-        # Another process, which keeps the newest only, has removed it meanwhile.
+        # Another process, which keeps only the newest, has just removed it.
         return False
 
 
@@ -54,19 +56,19 @@ def restore_newest(
 ) -> str | None:
     """Restore the newest checkpoint that can be read.
 
-    TensorFlow compares a checksum of each tensor. A checkpoint that is truncated or
-    damaged is named on stderr, and the one before is taken: a run that goes on from
-    an earlier step ends in the same weights.
+    TensorFlow verifies a checksum of each tensor. For a truncated or damaged checkpoint
+    this prints a line on stderr and takes the one before. A run that resumes from an
+    earlier step ends in the same weights.
 
     Args:
-        checkpoint: What to restore.
-        directory: Where the checkpoints lie.
+        checkpoint: The objects to restore.
+        directory: Directory of the checkpoints.
 
     Returns:
-        The one that was restored; `None` if there are none.
+        Name of the checkpoint restored; `None` if there are none.
 
     Raises:
-        UserError: if there are checkpoints, and none can be read.
+        UserError: There are checkpoints, and none of them can be read.
     """
     found = find_checkpoints(directory)
     reason = ""
@@ -97,11 +99,11 @@ def checkpoint_manager(
     step: tf.Variable,
     interval: int,
 ) -> tf.train.CheckpointManager:
-    """A manager of a directory in which a process may have been killed.
+    """Create a manager, and remove what a killed process left in the directory.
 
     Args:
-        checkpoint: What to save.
-        directory: Where to.
+        checkpoint: The objects to save.
+        directory: Directory of the checkpoints.
         step: The global step.
         interval: Steps between two checkpoints.
     """
@@ -125,11 +127,11 @@ def remove_unlisted(
 ) -> None:
     """Remove checkpoints of processes that were killed before they listed them.
 
-    A first one that was not written to its end goes too.
+    Removes an incomplete first checkpoint too.
 
     Args:
-        manager: What it lists stays.
-        keep: What stays too.
+        manager: The checkpoints that it lists stay.
+        keep: Names of other checkpoints that stay.
     """
     listed = {os.path.basename(name) for name in [*manager.checkpoints, *keep]}
     for index in _indexes(Path(manager.directory)):

@@ -8,8 +8,8 @@ from adapters_tf.data.batches import steps_per_epoch
 from adapters_tf.errors import check_counts
 from adapters_tf.models.trainable_set import Tuning
 
-# Those of adapters and full did well without a sweep (docs/results.md); the others
-# have not been measured.
+# The rates of adapters and full gave good results without a sweep (docs/results.md).
+# The other rates were not measured.
 DEFAULT_LEARNING_RATES = {
     "adapters": 1e-3,
     "full": 1e-4,
@@ -19,42 +19,42 @@ DEFAULT_LEARNING_RATES = {
     "adapters_only": 1e-3,
 }
 
-# After half as many, adapters are behind full fine-tuning (docs/results.md).
-_LEAST_STEPS = 320
-# The more of the two that section 3.2 of the paper has.
-_MOST_EPOCHS = 20
+# With half as many steps, adapters are behind full fine-tuning (docs/results.md).
+_MIN_STEPS = 320
+# The larger of the two numbers of epochs in section 3.2 of the paper.
+_MAX_EPOCHS = 20
 
 
 def default_epochs(num_rows: int, batch_size: int) -> int:
-    """Passes over the training rows where none are asked for.
+    """The default number of epochs.
 
-    3, as section 3.2 of the paper has for large data sets, and more where these are
-    less than 320 steps, up to the 20 that it has for small ones.
+    3, as in section 3.2 of the paper for large data sets. If 3 epochs are less than 320
+    steps, as many as make 320 steps, up to the 20 epochs of the paper for small ones.
 
     Args:
-        num_rows: Training rows.
+        num_rows: Number of training rows.
         batch_size: Rows of a batch.
     """
     steps = steps_per_epoch(num_rows, batch_size)
-    return min(_MOST_EPOCHS, max(TrainConfig.epochs, -(-_LEAST_STEPS // steps)))
+    return min(_MAX_EPOCHS, max(TrainConfig.epochs, -(-_MIN_STEPS // steps)))
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How to train; what is trained is the model's `tuning`.
+    """How to train. The model's `tuning` says what to train.
 
     Attributes:
         epochs: Passes over the training rows.
         batch_size: Rows of a global batch.
         learning_rate: Peak rate, after the warm-up.
-        warmup_proportion: Share of the steps over which the rate rises from 0;
-            it falls linearly to 0 over the rest.
-        weight_decay: Decoupled decay; none on LayerNorms and biases.
+        warmup_proportion: Fraction of the steps over which the rate rises from 0. It
+            falls linearly to 0 over the rest.
+        weight_decay: Decoupled weight decay, except of LayerNorms and biases.
         clip_norm: Global norm to which gradients are clipped.
-        seed: Seeds initial weights, order of the rows and dropout.
-        steps_per_loop: Steps that run on the devices between two looks at the loss.
-        jit_compile: Compile forward and backward with XLA; rows are then padded to
-            multiples of 32 tokens, since each shape is compiled anew.
+        seed: Seed of the initial weights, the order of the rows and dropout.
+        steps_per_loop: Steps that the devices run before the loss is read.
+        jit_compile: Whether to compile the forward and backward pass with XLA. Rows are
+            then padded to multiples of 32 tokens: XLA compiles each shape anew.
         checkpoint_interval: Steps between two checkpoints.
         eval_batch_size: Rows of a batch in evaluation.
     """
@@ -91,14 +91,14 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainJob:
-    """What to train, apart from the rows.
+    """What a run trains, and how; without the rows.
 
     Attributes:
-        preset: The base; see `resolve_preset`.
-        tuning: What is trained.
-        adapter: The adapters; ignored where `tuning` has none.
-        head: Arguments of the head beside the number of classes.
-        seq_length: Longest input in tokens.
+        preset: The base model; see `resolve_preset`.
+        tuning: What to train.
+        adapter: The adapters; ignored if `tuning` has none.
+        head: Arguments of the head, apart from the number of classes.
+        seq_length: Longest input, in tokens.
         precision: `"float32"` or `"mixed_bfloat16"`.
         config: How to train.
     """

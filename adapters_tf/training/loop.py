@@ -1,6 +1,5 @@
-"""Training to the last step: epochs, checkpoints, what is shown and kept."""
+"""The loop over epochs: train, save checkpoints, evaluate, print and log."""
 
-import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,26 +16,15 @@ from adapters_tf.training.checkpoints import (
     restore_newest,
 )
 from adapters_tf.training.evaluate import Evaluator
-from adapters_tf.training.history import History
-from adapters_tf.training.lost_worker import say_goodbye
 from adapters_tf.training.progress import Progress, silent
-from adapters_tf.training.run_dir import CHECKPOINT_DIR, TENSORBOARD_DIR
-from adapters_tf.training.stop_signal import Stopped, StopSignal
-from adapters_tf.training.strategy import sum_over_workers
+from adapters_tf.training.run_dir import CHECKPOINT_DIR, TENSORBOARD_DIR, History
 from adapters_tf.training.trainer import AdapterTrainer, LossIsNotFinite
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Where a process writes.
-
-    Attributes:
-        directory: The run's directory.
-        chief: Whether this process writes there; the others read it.
-    """
-
-    directory: Path
-    chief: bool = True
+from adapters_tf.training.workers import (
+    Stopped,
+    StopSignal,
+    leave_together,
+    sum_over_workers,
+)
 
 
 class TrainLoop:
@@ -44,11 +32,15 @@ class TrainLoop:
 
     Args:
         trainer: The trainer.
-        evaluator: Measures the dev rows after each epoch.
-        dev: These rows.
-        place: Where checkpoints, logs and the history go.
-        save_best: Called with the dev metrics of an epoch that is the best so far,
-            in the process that writes.
+        evaluator: Evaluates the model on the dev rows after each epoch.
+        dev: The dev rows.
+        directory: The run's directory, for checkpoints, logs and the history.
+        save_best: Called in the chief with the dev metrics of an epoch, if it is the
+            best so far.
+        chief: Whether this process writes to the directory; the others read it.
+
+    Attributes:
+        progress: What the run prints, and its speed.
     """
 
     def __init__(
@@ -56,44 +48,49 @@ class TrainLoop:
         trainer: AdapterTrainer,
         evaluator: Evaluator,
         dev: Prepared,
-        place: Place,
+        directory: Path,
         save_best: Callable[[dict[str, float]], None],
+        chief: bool = True,
     ) -> None:
         self._trainer = trainer
         self._evaluator = evaluator
         self._dev = dev
-        self._place = place
+        self._directory = directory
+        self._chief = chief
         self._save_best = save_best
         self.progress = Progress(trainer)
         self._stop = StopSignal()
 
     def run(self) -> History:
-        """Train; returns the metrics of all epochs.
+        """Train to the last step.
+
+        Returns:
+            The dev metrics of all epochs.
 
         Raises:
-            Stopped: if SIGTERM came; the state was saved.
-            LossIsNotFinite: if training diverged.
+            Stopped: A SIGTERM came; a checkpoint was saved.
+            LossIsNotFinite: Training diverged.
         """
         with tempfile.TemporaryDirectory() as scratch, self._stop:
             return self._run(scratch)
 
     def _run(self, scratch: str) -> History:
-        trainer, place = self._trainer, self._place
+        trainer = self._trainer
         config, spe = trainer.config, trainer.steps_per_epoch
         checkpoint = trainer.checkpoint()
         checkpoint.throughput = self.progress.throughput
-        shared = str(place.directory / CHECKPOINT_DIR)
-        # Before restoring, for which the workers talk: of two that find different
-        # files, one would wait for an answer to another question.
+        shared = str(self._directory / CHECKPOINT_DIR)
+        # Check before restoring, which takes collective operations: workers that find
+        # different files would wait for each other in different operations.
         self._check_same_step(max(map(_step_of, find_checkpoints(shared)), default=0))
         restored = restore_newest(checkpoint, shared)
         done = int(trainer.global_step.numpy())
-        # TensorFlow wants every process to save, each to a place of its own.
-        own = shared if place.chief else scratch
+        # TensorFlow needs every process to save, each to a directory of its own.
+        own = shared if self._chief else scratch
         manager = checkpoint_manager(
             checkpoint, own, trainer.global_step, config.checkpoint_interval
         )
-        logs = str(place.directory / TENSORBOARD_DIR) if place.chief else None
+        logs = str(self._directory / TENSORBOARD_DIR) if self._chief else None
         with silent():
             controller = orbit.Controller(
                 global_step=trainer.global_step,
@@ -103,41 +100,41 @@ class TrainLoop:
                 summary_interval=config.steps_per_loop if logs else None,
                 train_actions=[self.progress.update, lambda _: self._stop_if_asked()],
             )
-            # Not given above: orbit would restore the newest that is listed, which
-            # may be the one that was passed over.
+            # Set only now: the constructor would restore the newest listed checkpoint,
+            # which `restore_newest` may have found damaged.
             controller.checkpoint_manager = manager
         if restored:
             print(f"continuing from step {done} of {trainer.total_steps}", flush=True)
-        history = History(place.directory, place.chief, done // spe)
+        history = History(self._directory, self._chief, done // spe)
         try:
-            # An epoch that was trained, and then killed before it was measured.
+            # The first may be trained already, by a process killed before it evaluated.
             for epoch in range(len(history.epochs), config.epochs):
                 end = (epoch + 1) * spe
                 if int(trainer.global_step.numpy()) < end:
                     self.progress.begin(epoch)
                     with silent():
                         controller.train(steps=end)
-                self._measure(history, controller, epoch)
+                self._evaluate(history, controller, epoch)
         except Stopped:
             newest = manager.latest_checkpoint
             if not newest or int(trainer.global_step.numpy()) != _step_of(newest):
                 manager.save(trainer.global_step.numpy(), check_interval=False)
-            say_goodbye(trainer.strategy)
+            leave_together(trainer.strategy)
             raise
         except LossIsNotFinite:
-            say_goodbye(trainer.strategy)
+            leave_together(trainer.strategy)
             raise
         remove_unlisted(manager)
         return history
 
-    def _measure(
+    def _evaluate(
         self, history: History, controller: orbit.Controller, epoch: int
     ) -> None:
         found = self._evaluator.evaluate(self._dev)
         scores = found.metrics
         self.progress.end(scores)
         step = int(self._trainer.global_step.numpy())
-        if self._place.chief:
+        if self._chief:
             summaries = controller.summary_manager
             summaries.write_summaries({"dev": scores})
             summaries.flush()
@@ -151,7 +148,7 @@ class TrainLoop:
             self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
-        # All workers stop at the same step, whichever was asked.
+        # All workers stop at the same step, whichever got the signal.
         if sum_over_workers(self._trainer.strategy, float(self._stop.received)):
             raise Stopped(
                 f"The run was asked to stop (SIGTERM) and did so at step "
@@ -164,9 +161,9 @@ class TrainLoop:
         strategy = self._trainer.strategy
         total = sum_over_workers(strategy, float(step))
         differs = total != step * sum_over_workers(strategy, 1.0)
-        # Of three, one may be the mean of the others; all leave, or none.
+        # Share the verdict: a worker whose step is the mean sees no difference itself.
         if sum_over_workers(strategy, float(differs)):
-            say_goodbye(strategy)
+            leave_together(strategy)
             raise UserError(
                 "All workers must see the same output_dir, on a file system that they "
                 f"share. Received: a worker that found step {step} there, and others "

@@ -1,4 +1,4 @@
-"""Models that are trained one run after another, built and traced once."""
+"""Models that several runs share: built and traced once, trained again and again."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ import tensorflow as tf
 from adapters_tf.data.examples import Rows
 from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.features import Features
+from adapters_tf.models.features import ModelInputs
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.initialize import initialize_task_variables
 from adapters_tf.models.task import Task
@@ -18,16 +18,15 @@ from adapters_tf.tasks.base import Prepared
 from adapters_tf.tasks.build import build_model
 from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainJob
+from adapters_tf.training.devices import is_tpu
 from adapters_tf.training.predict import Predictor
-from adapters_tf.training.prefix_cache.hidden_states import HiddenStates
-from adapters_tf.training.strategy import is_tpu
 from adapters_tf.training.trainer import AdapterTrainer, step_constants
 
 
 def build_task_model(job: TrainJob, task: Task) -> AdapterModel:
-    """The model of this job for this task, freshly initialised from the seed."""
-    # Keras's and TensorFlow's own seeds stay as they are: nothing here reads them, and
-    # to set them is to throw away what TensorFlow compiled for all models there are.
+    """Build the model of this job for this task, initialised from the job's seed."""
+    # Do not set the seeds of Keras and TensorFlow: nothing here reads them, and setting
+    # them discards what TensorFlow compiled for every model of the process.
     model = build_model(
         task.kind,
         resolve_preset(job.preset),
@@ -46,7 +45,7 @@ class PooledModel:
 
     Attributes:
         model: The model.
-        predict: Runs it.
+        predict: Runs it on rows.
     """
 
     def __init__(self, job: TrainJob, task: Task) -> None:
@@ -57,11 +56,11 @@ class PooledModel:
 
     @functools.cached_property
     def prefix(self) -> FrozenPrefix | None:
-        """The model, cut under all that it trains; `None` without a block there."""
+        """The model, cut below all that it trains; `None` if no block is below."""
         return FrozenPrefix.of(self.model)
 
     def keep_base(self) -> None:
-        """Remember the base's values of what training changes."""
+        """Copy the base weights that training changes, for `reset`."""
         own = {id(v) for layer in self.model.task_layers() for v in layer.weights}
         self._base = {
             v.path: v.numpy()
@@ -70,16 +69,14 @@ class PooledModel:
         }
 
     def reset(self, seed: int) -> None:
-        """Make the model what `build_task_model` with this seed gives."""
+        """Set the weights to those that `build_task_model` gives with this seed."""
         for variable in self.model.trainable_variables:
             if variable.path in self._base:
                 variable.assign(self._base[variable.path])
         initialize_task_variables(self.model, seed)
 
-    def trainer(
-        self, job: TrainJob, features: Features | HiddenStates
-    ) -> AdapterTrainer:
-        """A trainer at step 0, the one of the last run if it can be."""
+    def trainer(self, job: TrainJob, features: ModelInputs) -> AdapterTrainer:
+        """A trainer at step 0; the trainer of the last run if it can be reused."""
         if (
             self._trainer is None
             or is_tpu(tf.distribute.get_strategy())
@@ -92,17 +89,17 @@ class PooledModel:
 
 
 class ModelPool:
-    """Gives each run a model, where it can one that was built for an earlier run.
+    """Gives each run a model, if possible one that an earlier run used.
 
-    That saves loading the base and tracing the graphs. The weights it trains to are
-    those of a run of its own, to the bit.
+    Reuse saves loading the base and tracing the graphs. A run trains to the same bits
+    with a reused model as with a new one.
 
     Args:
-        size: How many models it keeps; those that were used last. 0 keeps none, for a
-            single run, and spares the copy of the base's weights.
+        size: Number of models to keep, the last ones used. 0 keeps none: for a single
+            run, this saves a copy of the base's weights.
 
     Attributes:
-        built: How many models it has built.
+        built: Number of models built so far.
     """
 
     def __init__(self, size: int = 2) -> None:
@@ -112,7 +109,7 @@ class ModelPool:
         self._prepared: dict[Any, tuple[Any, Prepared]] = {}
 
     def get(self, job: TrainJob, task: Task) -> PooledModel:
-        """A model as `build_task_model` makes it, in the scope of the strategy."""
+        """A model as `build_task_model` makes it; call it in the strategy's scope."""
         if not self._size:
             self.built += 1
             return PooledModel(job, task)
@@ -130,20 +127,20 @@ class ModelPool:
         return pooled
 
     def prepare(self, rows: Rows, job: TrainJob, model: AdapterModel) -> Prepared:
-        """The tokens of these rows, made once for the same base and length."""
+        """Tokenise rows, once for the same base and length."""
         if not self._size:
             return kind_named(model.kind).prepare(rows, model.preprocessor)
         key = (id(rows), job.preset, job.seq_length)
         if key not in self._prepared:
-            # With the rows, lest others get their id. None is removed: a sweep holds
-            # its tasks' rows anyway, and each task comes round for every method.
+            # Hold the rows too, or other rows could get their id. Nothing is removed:
+            # a sweep holds the rows of its tasks anyway, and each method reads them.
             prepared = kind_named(model.kind).prepare(rows, model.preprocessor)
             self._prepared[key] = (rows, prepared)
         return self._prepared[key][1]
 
 
 def _key(job: TrainJob, task: Task) -> tuple[str, tf.distribute.Strategy]:
-    """Equal for runs that can share a model."""
+    """A key that is equal for runs that can share a model."""
     head = kind_named(task.kind).head_arguments(task, job.head)
     parts = dataclasses.asdict(
         dataclasses.replace(job, head=head, config=type(job.config)())
@@ -151,5 +148,5 @@ def _key(job: TrainJob, task: Task) -> tuple[str, tf.distribute.Strategy]:
     constants = step_constants(job.config)
     batch = job.config.eval_batch_size
     described = repr((sorted(parts.items()), constants, batch, task.kind))
-    # The strategy itself: the id of one that is gone may be another's.
+    # The strategy itself, not its id, which another one may get later.
     return described, tf.distribute.get_strategy()

@@ -1,4 +1,4 @@
-"""A model's outputs for tokenised rows, in their order."""
+"""Prediction: a model's outputs for rows, in order."""
 
 from typing import Any
 
@@ -9,23 +9,21 @@ import tensorflow as tf
 from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.batches import eval_batches
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.features import Features, padded_length
+from adapters_tf.models.features import ModelInputs, padded_length
 from adapters_tf.models.frozen_prefix import FrozenPrefix
-from adapters_tf.training.prefix_cache.hidden_states import HiddenStates, prefix_of
-from adapters_tf.training.shares import split_rows
-from adapters_tf.training.strategy import is_tpu, per_replica
+from adapters_tf.training.devices import is_tpu, per_replica, split_rows
 
 
 class Predictor:
-    """Runs a model on batches of rows of like length.
+    """Runs a model on batches of rows of similar length.
 
-    Make it in the scope of the strategy that the model was made in: each batch is
-    divided among the replicas, and every process gets all outputs. One trace serves
-    every batch shape, and every adapter set with `model.set_adapter`.
+    Create it in the scope of the strategy that the model was created in. It splits each
+    batch over the replicas, and returns all outputs in every process. TensorFlow traces
+    it once for all batch shapes and all adapters set with `model.set_adapter`.
 
     Args:
         model: The model.
-        batch_size: Rows at a time.
+        batch_size: Rows of a batch.
     """
 
     def __init__(self, model: AdapterModel, batch_size: int = 64) -> None:
@@ -36,17 +34,17 @@ class Predictor:
         self._strategy = tf.distribute.get_strategy()
         self._replicas = self._strategy.num_replicas_in_sync
         self._static = is_tpu(self._strategy)
-        # By what the rows are: tokens (None), or hidden states of a cut of the model.
+        # A function for tokens (None), and one for each cut of the model.
         self._functions: dict[FrozenPrefix | None, Any] = {}
 
-    def _function(self, features: Features | HiddenStates) -> Any:
-        prefix = prefix_of(features)
+    def _function(self, features: ModelInputs) -> Any:
+        prefix = features.prefix
         if prefix not in self._functions:
             step = self.replica_step if prefix is None else _inference(prefix.upper)
             self._functions[prefix] = self._traced(step, features)
         return self._functions[prefix]
 
-    def _traced(self, step: Any, features: Features | HiddenStates) -> Any:
+    def _traced(self, step: Any, features: ModelInputs) -> Any:
         if self._replicas == 1 and not self._static:
             return tf.function(step, input_signature=[features.specs()])
 
@@ -57,14 +55,14 @@ class Predictor:
         return tf.function(on_replicas, reduce_retracing=True)
 
     def replica_step(self, x: Any) -> Any:
-        """The outputs of one replica's rows."""
+        """The outputs for the rows of one replica."""
         return self._model(x, training=False)
 
-    def __call__(self, features: Features | HiddenStates) -> list[Any]:
-        """Each row's output.
+    def __call__(self, features: ModelInputs) -> list[Any]:
+        """Compute the model's output for each row.
 
         Args:
-            features: The rows: tokens, or hidden states under blocks of this model.
+            features: N rows.
 
         Returns:
             N arrays, in the order of the rows: logits `[classes]`, a score
@@ -78,18 +76,18 @@ class Predictor:
                 outputs[row] = value[: lengths[row]] if value.ndim == 2 else value
         return outputs
 
-    def _outputs(self, features: Features | HiddenStates, rows: np.ndarray) -> Any:
+    def _outputs(self, features: ModelInputs, rows: np.ndarray) -> Any:
         run = self._function(features)
-        # A TPU takes one shape.
+        # A TPU takes batches of one shape.
         among = features.lengths if self._static else features.lengths[rows]
         length = padded_length(among, most=self._positions)
         if self._replicas == 1 and not self._static:
             return run(features.batch(rows, length=length)).numpy()
         size = -(-self.batch_size // self._replicas) if self._static else None
-        shares, _ = split_rows(rows, self._replicas, size)
+        rows_of, _ = split_rows(rows, self._replicas, size)
         x = per_replica(
             self._strategy,
-            lambda replica: features.batch(shares[replica], length=length),
+            lambda replica: features.batch(rows_of[replica], length=length),
         )
         return run(x).numpy()
 

@@ -1,4 +1,4 @@
-"""Predictions for a file of any size, which go on where they were stopped."""
+"""Prediction of files of any size, which resumes where it was stopped."""
 
 import contextlib
 import fcntl
@@ -7,26 +7,25 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from adapters_tf.errors import UserError
 from adapters_tf.training.run_dir import write_json
-from adapters_tf.training.steady_rows import Windows
 
 _SECONDS_BETWEEN_LINES = 10
 _CHUNK = 1 << 20
 
 
 def require_new(path: Path, overwrite: bool, source: Path | None = None) -> None:
-    """Refuse an output that is there, unless it is a file that shall be replaced.
+    """Refuse an output that exists, unless it is a file to overwrite.
 
     Args:
         path: The output.
-        overwrite: Whether a file that is there shall be replaced.
-        source: What is read, and never replaced.
+        overwrite: Whether to replace an existing file.
+        source: The input, which is never replaced.
 
     Raises:
-        UserError: It is there.
+        UserError: The output must not be written.
     """
     if path.exists() and not path.is_file():
         raise UserError(
@@ -45,19 +44,91 @@ def require_new(path: Path, overwrite: bool, source: Path | None = None) -> None
         )
 
 
-class PredictionFile:
-    """A file of JSON lines, one a row, that is whole or absent.
+class Windows(Protocol):
+    """Rows that are read in windows, such as a `RowStream`."""
 
-    Rows are predicted a window at a time, in the order of the input. Finished windows
-    are kept beside it, in a file with a dot before the name; a program that was killed
-    goes on behind the last whole one, to the same bytes.
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def windows(self, size: int, start: int = 0) -> Iterator[Any]:
+        """The rows from `start` on, in windows of `size` rows."""
+
+
+def file_version(path: str | os.PathLike[str]) -> list[Any] | None:
+    """Identify the present content of a file, by JSON values.
+
+    Returns:
+        Its path, size and time of change; `None` if it does not exist.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
+
+
+class UnchangedRows:
+    """Rows of a file, which must not change while they are read.
+
+    The program reads the file twice, to check it and to predict its rows. Predictions
+    that an earlier, killed program wrote are valid for the same file only.
 
     Args:
-        path: The file to make.
-        settings: All that the predictions follow from, as JSON values. What was kept
-            of other settings is not used.
-        window: Rows at a time.
-        overwrite: Replace the file if it is there.
+        path: The file.
+        read: Function that checks the rows of the file and returns them; called here.
+
+    Attributes:
+        version: The `file_version` of the file.
+
+    Raises:
+        UserError: The file has changed; raised by `windows`.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], read: Callable[[], Windows]
+    ) -> None:
+        self._path = path
+        self.version = file_version(path)
+        self._rows = read()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def windows(self, size: int, start: int = 0) -> Iterator[Any]:
+        """The rows from `start` on, in windows of `size` rows."""
+        windows = self._rows.windows(size, start)
+        while True:
+            try:
+                window = next(windows, None)
+            finally:
+                # Even if the changed file cannot be read.
+                self._check()
+            if window is None:
+                return
+            yield window
+
+    def _check(self) -> None:
+        if file_version(self._path) != self.version:
+            raise UserError(
+                "The file of rows must stay as it is until all rows are predicted. "
+                f"Received: {str(self._path)!r}, which has changed. Run the same "
+                "command again to predict the rows that it holds now."
+            )
+
+
+class PredictionFile:
+    """A file of JSON lines, one for each row, that appears when it is complete.
+
+    `write` predicts the rows one window at a time, in the order of the input. It keeps
+    finished windows in a file beside the output, with a dot before the name. After a
+    kill, the next call resumes behind the last whole window and ends in the same bytes.
+
+    Args:
+        path: The output.
+        settings: All that the predictions depend on, as JSON values. Windows from a
+            call with other settings are discarded.
+        window: Rows of a window.
+        overwrite: Whether to replace an existing output.
     """
 
     def __init__(
@@ -69,7 +140,7 @@ class PredictionFile:
     ) -> None:
         self._path = Path(path)
         self._partial = self._path.with_name(f".{self._path.name}.partial")
-        self._about = self._path.with_name(f".{self._path.name}.partial.json")
+        self._settings_file = self._path.with_name(f".{self._path.name}.partial.json")
         self._settings = {**settings, "window": window}
         self._window = window
         self._overwrite = overwrite
@@ -77,18 +148,18 @@ class PredictionFile:
     def write(
         self, rows: Windows, predict: Callable[[Any], Sequence[dict[str, Any]]]
     ) -> int:
-        """Predict and write all rows that are not there yet.
+        """Predict the rows that an earlier call has not, and write the output.
 
         Args:
             rows: The rows.
-            predict: Gives a record for each row of a window.
+            predict: Function that returns a record for each row of a window.
 
         Returns:
-            How many rows were there already.
+            Number of rows that an earlier call had predicted.
 
         Raises:
-            UserError: if the place cannot be written, is taken, or another process
-                writes it; or if there are more or fewer predictions than rows.
+            UserError: The output exists or cannot be written, or another process is
+                writing it; or there are more or fewer predictions than rows.
         """
         with self._open() as file:
             with self._writing():
@@ -98,21 +169,21 @@ class PredictionFile:
             done = self._predict(file, rows, predict, start)
             with self._writing():
                 if done != len(rows):
-                    file.truncate(0)  # of which rows they are is not known
+                    file.truncate(0)  # nobody knows which rows they belong to
                     raise UserError(
                         f"{str(self._path)!r} must get a prediction for each of "
                         f"{len(rows):,} rows. Received: {done:,}; did the file of rows "
-                        "change meanwhile? Nothing is kept; the same command begins "
-                        "anew."
+                        "change meanwhile? Nothing is kept; the same command starts "
+                        "over."
                     )
                 os.fsync(file.fileno())
                 os.replace(self._partial, self._path)
-                self._about.unlink(missing_ok=True)
+                self._settings_file.unlink(missing_ok=True)
         return start
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Around what concerns the output; rows and models have errors of their own."""
+        """Report an OSError as one of the output; use it around nothing else."""
         try:
             yield
         except OSError as error:
@@ -125,19 +196,19 @@ class PredictionFile:
         with self._writing():
             file = self._locked()
         try:
-            # Again: who held the lock may have made it.
+            # Check again: the last holder of the lock may have created it.
             require_new(self._path, self._overwrite)
             yield file
         finally:
             with self._writing(), file:
-                # Nothing to go on from: leave nothing.
+                # There is nothing to resume: remove the files.
                 empty = not os.fstat(file.fileno()).st_size
                 if empty and _is(file, self._partial):
-                    self._about.unlink(missing_ok=True)
+                    self._settings_file.unlink(missing_ok=True)
                     self._partial.unlink(missing_ok=True)
 
     def _locked(self) -> IO[bytes]:
-        """The unfinished file, which no other process writes."""
+        """Open the unfinished file, and lock it against other processes."""
         while True:
             file = open(self._partial, "a+b")
             try:
@@ -150,18 +221,18 @@ class PredictionFile:
                 ) from None
             if _is(file, self._partial):
                 return file
-            # Between the two calls it has got its final name, or was removed.
+            # It was renamed or removed between the two calls: open the next.
             file.close()
 
     def _resume(self, file: IO[bytes]) -> int:
-        """Cut the file behind its last whole window; returns the rows before that."""
+        """Cut the file behind its last whole window; return the number of rows left."""
         try:
-            about = json.loads(self._about.read_text("utf-8"))
+            written = json.loads(self._settings_file.read_text("utf-8"))
         except (OSError, ValueError):
-            about = None
-        if about != json.loads(json.dumps(self._settings)):
+            written = None
+        if written != json.loads(json.dumps(self._settings)):
             file.truncate(0)
-            write_json(self._about, self._settings)
+            write_json(self._settings_file, self._settings)
             return 0
         file.seek(0)
         lines, end, at = 0, 0, 0
@@ -183,7 +254,7 @@ class PredictionFile:
         predict: Callable[[Any], Sequence[dict[str, Any]]],
         start: int,
     ) -> int:
-        """Append what is missing; returns how many rows there are then."""
+        """Append the missing rows; return the number of rows in the file then."""
         done, began, shown = start, time.monotonic(), time.monotonic()
         for window in rows.windows(self._window, start):
             records = predict(window)
@@ -200,7 +271,7 @@ class PredictionFile:
 
 
 def _is(file: IO[bytes], path: Path) -> bool:
-    """Whether an open file is the one that has this name."""
+    """Whether this open file is the one that has this name now."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:

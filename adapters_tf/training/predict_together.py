@@ -24,7 +24,7 @@ from adapters_tf.training.prefix_cache.hidden_states import (
     HiddenStates,
     HiddenStatesComputer,
 )
-from adapters_tf.training.prefix_cache.memory_store import MemoryStore
+from adapters_tf.training.prefix_cache.stores import MemoryStore
 
 # Rows whose hidden states are held at a time.
 _WINDOW = 1024

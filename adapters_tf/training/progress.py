@@ -1,37 +1,83 @@
-"""What a person sees while a run trains."""
+"""Progress of a run: what it prints while it trains, and its speed."""
 
 import contextlib
 import io
+import json
 import sys
 import time
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from adapters_tf.training.throughput import Throughput
 from adapters_tf.training.trainer import AdapterTrainer
 
-# Between two lines of a log.
-SECONDS_A_LINE = 10.0
+# Between two lines, where stdout is not a terminal.
+SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextlib.contextmanager
 def silent() -> Any:
-    """Keep orbit's own lines from the output; `Progress` writes ours."""
+    """Hide what orbit prints; `Progress` prints instead."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
-class Progress:
-    """A Keras progress bar on a terminal; elsewhere a line now and then.
+class Throughput(tf.train.experimental.PythonState):
+    """Examples per second over the loops of a run, even of one that is resumed.
 
-    Both show the loss, the speed and the time that the epoch still takes.
+    Checkpoints hold it, so a resumed run goes on counting. The first loop of a process
+    traces the graph, and counts only until there is another.
+    """
+
+    def __init__(self) -> None:
+        self._loops = 0
+        self._examples = 0.0
+        self._seconds = 0.0
+        self._traced = False
+
+    @property
+    def examples_per_second(self) -> float:
+        """Mean over the loops that count; 0 before the first."""
+        return self._examples / self._seconds if self._seconds else 0.0
+
+    def update(self, examples: float, seconds: float) -> None:
+        """Count a loop.
+
+        Args:
+            examples: Number of examples that it trained on.
+            seconds: Time that it took.
+        """
+        traces, self._traced = not self._traced, True
+        if traces and self._loops:
+            return
+        if self._loops == 1:
+            # There is a second loop now, so the first no longer counts: it traced the
+            # graph, in this process or in one that ended after that loop.
+            self._examples = self._seconds = 0.0
+        self._loops += 1
+        self._examples += examples
+        self._seconds += seconds
+
+    def serialize(self) -> str:
+        """The counts as text, for a checkpoint."""
+        return json.dumps([self._loops, self._examples, self._seconds])
+
+    def deserialize(self, string_value: bytes | str) -> None:
+        """Restore the counts that `serialize` gave."""
+        self._loops, self._examples, self._seconds = json.loads(string_value)
+
+
+class Progress:
+    """Shows a Keras progress bar on a terminal, and prints lines elsewhere.
+
+    Both show the loss, the speed and the time left in the epoch.
 
     Args:
-        trainer: Whose loops it follows.
+        trainer: The trainer that it follows.
 
     Attributes:
-        throughput: Of the loops so far; to be saved with the run's checkpoints.
+        throughput: Speed of the loops so far; save it in the run's checkpoints.
     """
 
     def __init__(self, trainer: AdapterTrainer) -> None:
@@ -43,7 +89,7 @@ class Progress:
         self._bar: Any = None
 
     def begin(self, epoch: int) -> None:
-        """Before the epoch of this number, from 0."""
+        """Call it before an epoch; the first is epoch 0."""
         config, steps = self._trainer.config, self._trainer.steps_per_epoch
         print(f"Epoch {epoch + 1}/{config.epochs}", flush=True)
         self._first = epoch * steps
@@ -54,7 +100,7 @@ class Progress:
         self._clock = self._last_line = time.perf_counter()
 
     def update(self, output: dict[str, float]) -> None:
-        """After a loop: an orbit train action."""
+        """Call it after each loop, with what the loop returned (an orbit action)."""
         now = time.perf_counter()
         self.throughput.update(output["examples"], now - self._clock)
         done = int(self._trainer.global_step.numpy()) - self._first
@@ -65,9 +111,9 @@ class Progress:
                     ("loss", output["loss"]),
                     ("examples/s", speed.examples_per_second),
                 ]
-                # The bar's last line is written once, with `finalize`.
+                # With `finalize`, the bar writes its last line once.
                 self._bar.update(done, values, finalize=done >= steps)
-            elif done >= steps or now - self._last_line >= SECONDS_A_LINE:
+            elif done >= steps or now - self._last_line >= SECONDS_BETWEEN_LINES:
                 self._last_line = now
                 rest = (steps - done) * self._trainer.config.batch_size
                 print(
@@ -79,7 +125,7 @@ class Progress:
         self._clock = time.perf_counter()
 
     def end(self, metrics: dict[str, float]) -> None:
-        """After the epoch's evaluation."""
+        """Call it with the dev metrics of the epoch."""
         text = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         print(f"dev: {text}", flush=True)
 
@@ -87,14 +133,14 @@ class Progress:
 def progress_line(
     done: int, steps: int, loss: float, speed: float, examples_left: int
 ) -> str:
-    """A line such as `step 40/120, loss 0.4312, 96 examples/s, 0:27 left`.
+    """Format a line like `step 40/120, loss 0.4312, 96 examples/s, 0:27 left`.
 
     Args:
-        done: Steps of the epoch so far.
+        done: Steps done in this epoch.
         steps: Steps of the epoch.
         loss: Mean loss of the last loop.
-        speed: Examples a second; 0 if not known yet.
-        examples_left: Examples of the epoch that are still to come.
+        speed: Examples per second; 0 if not known yet.
+        examples_left: Examples left in the epoch.
     """
     line = f"step {done}/{steps}, loss {loss:.4f}"
     if speed:

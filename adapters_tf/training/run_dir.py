@@ -1,4 +1,4 @@
-"""The output directory of a run: who may write it, and how."""
+"""The output directory of a run: its files, who may write them, and how."""
 
 import contextlib
 import errno
@@ -24,16 +24,16 @@ CHECKPOINT_DIR = "checkpoints"
 TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
 _LOCK_FILE = ".lock"
-# What `write_json` leaves where its process is killed.
+# The temporary file that `write_json` leaves when its process is killed.
 _LEFTOVER = re.compile(r"\..+\.jsonl?\.\d+\.tmp")
-# Of a place that takes no more, or nothing.
+# Of a disk that takes no more, or nothing at all.
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
-# TensorFlow writes `FILE; REASON`, and may go on with names of its own.
+# TensorFlow writes `FILE; REASON`, and may append names of its own.
 _REASON = re.compile(r"; ([^;.\[\n]+)")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON to a temporary name, then rename: the file is whole or old."""
+    """Write JSON atomically: a reader finds the whole new file or the old one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as f:
@@ -48,10 +48,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def held_files(directory: Path) -> list[str]:
-    """Names in an output directory, without this program's lock and unfinished files.
+    """Names of the files in an output directory.
 
-    A process killed in the middle of `write_json` leaves its temporary file. It is no
-    reason to take the directory for somebody else's.
+    Leaves out the lock file, and the temporary files of processes that were killed
+    within `write_json`: they do not make the directory somebody else's.
     """
     return sorted(
         path.name
@@ -65,19 +65,19 @@ def _is_run(directory: Path) -> bool:
 
 
 def read_metrics(directory: Path) -> dict[str, Any] | None:
-    """What is in `metrics.json` of a run's directory; `None` if it has not ended."""
+    """Read `metrics.json` of a run; `None` if the run has not ended."""
     path = directory / METRICS_FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 @contextlib.contextmanager
 def lock_directory(path: Path) -> Iterator[None]:
-    """Make an output directory if need be, and keep other processes from it.
+    """Create an output directory if need be, and lock it against other processes.
 
-    Unfinished files of a killed process are removed.
+    Removes the temporary files of processes that were killed.
 
     Raises:
-        UserError: if it is in use or not writable.
+        UserError: The directory is in use or not writable.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -102,23 +102,22 @@ def lock_directory(path: Path) -> Iterator[None]:
 def open_run(
     directory: str | os.PathLike[str], settings: dict[str, Any], overwrite: bool
 ) -> Iterator[Path]:
-    """Claim an output directory for one run.
+    """Lock an output directory for one run.
 
-    A new or empty directory begins a run. One that holds an unfinished run of
-    the same settings continues it. Anything else is refused, and nothing in it
-    is touched.
+    A new or empty directory starts a run, and one with an unfinished run of the same
+    settings continues it. Any other directory is refused and left untouched.
 
     Args:
         directory: The output directory.
         settings: The run's resolved settings, as JSON values.
-        overwrite: Start anew where a run, finished or not, is already there.
+        overwrite: Replace a run that is in the directory, finished or not.
 
     Yields:
-        The directory. It is locked against other processes meanwhile.
+        The directory, locked against other processes within the block.
 
     Raises:
-        UserError: if the directory holds a finished run, a run of other
-            settings, files of something else, is in use, or not writable.
+        UserError: The directory holds a finished run, a run of other settings or other
+            files, or is in use or not writable. Or writing to it failed.
     """
     path = Path(directory)
     with lock_directory(path):
@@ -131,7 +130,7 @@ def open_run(
         except OSError as error:
             raise _write_failed(path, error.strerror or str(error)) from error
         except UserError as error:
-            # What writes whole files says so itself, but not what to do.
+            # `write_json` names the file, but not what to do about it.
             cause = error.__cause__
             if not isinstance(cause, OSError) or cause.errno not in _DISK_ERRORS:
                 raise
@@ -139,7 +138,7 @@ def open_run(
                 raise
             raise _write_failed(path, cause.strerror or str(cause)) from error
         except tf.errors.OpError as error:
-            # TensorFlow's own writers name the file they could not write.
+            # TensorFlow's writers name the file that they could not write.
             if str(path) not in error.message:
                 raise
             reasons = _REASON.findall(error.message) or [error.message]
@@ -154,14 +153,14 @@ def _not_writable(path: Path, reason: str) -> UserError:
 
 
 def _check_writable(path: Path) -> None:
-    """Refuse a place where no file can be made, without making one."""
-    place = path
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise _not_writable(path, f"{str(place)!r} is not a directory")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise _not_writable(path, f"{str(place)!r} is not writable")
+    """Refuse a path where no file can be created, without creating one."""
+    existing = path
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise _not_writable(path, f"{str(existing)!r} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _not_writable(path, f"{str(existing)!r} is not writable")
 
 
 def _write_failed(path: Path, reason: str) -> UserError:
@@ -172,14 +171,14 @@ def _write_failed(path: Path, reason: str) -> UserError:
 
 
 def require_free_space(path: Path, num_bytes: int) -> None:
-    """Refuse to start where the disk has less room than the run will take.
+    """Refuse to start a run that will not fit on the disk.
 
     Args:
         path: The output directory.
-        num_bytes: What the run will write.
+        num_bytes: Bytes that the run will write.
 
     Raises:
-        UserError: if less is free.
+        UserError: The disk has less space.
     """
     free = shutil.disk_usage(path).free
     if free < num_bytes:
@@ -192,19 +191,18 @@ def require_free_space(path: Path, num_bytes: int) -> None:
 def check_run(
     directory: str | os.PathLike[str], settings: dict[str, Any], overwrite: bool
 ) -> None:
-    """Refuse what `open_run` will refuse, before any work, and change nothing.
+    """Refuse what `open_run` would refuse, before any work; change nothing.
 
-    A run that has no checkpoint yet has nothing to lose, and may be begun anew
-    with other settings.
+    A run without a checkpoint has nothing to lose: other settings may replace it.
 
     Args:
         directory: The output directory, which need not exist.
         settings: The run's resolved settings, as JSON values.
-        overwrite: Whether a run that is there may be replaced.
+        overwrite: Whether to replace a run that is there.
 
     Raises:
-        UserError: if the directory cannot be written, or holds a finished run, a
-            run of other settings, or files of something else.
+        UserError: The directory cannot be written, or holds a finished run, a run of
+            other settings or other files.
     """
     path = Path(directory)
     _check_writable(path)
@@ -246,3 +244,54 @@ def _remove_run(path: Path) -> None:
         (path / name).unlink(missing_ok=True)
     for name in (ADAPTER_DIR, BEST_ADAPTER_DIR, CHECKPOINT_DIR, TENSORBOARD_DIR):
         shutil.rmtree(path / name, ignore_errors=True)
+
+
+class History:
+    """The dev metrics of each epoch, which `add` writes to `history.json` at once.
+
+    Args:
+        directory: The run's directory.
+        writes: Whether this process writes the file.
+        epochs: Number of epochs that the restored checkpoint completed. Later epochs in
+            the file, from a checkpoint that could not be read, are dropped.
+
+    Attributes:
+        epochs: A dictionary for each epoch; see `add`.
+    """
+
+    def __init__(self, directory: Path, writes: bool, epochs: int) -> None:
+        self._path = directory / HISTORY_FILE
+        self._writes = writes
+        self.epochs: list[dict[str, Any]] = []
+        if self._path.is_file():
+            try:
+                known = json.loads(self._path.read_text(encoding="utf-8"))["epochs"]
+                self.epochs = known[:epochs]
+            except (OSError, ValueError, KeyError, TypeError):
+                # Not written by `write_json`, so not ours: measure again.
+                self.epochs = []
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Dev metrics of the last epoch."""
+        return self.epochs[-1]["dev"]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The epoch with the highest first dev metric, and of equals the first."""
+        return max(self.epochs, key=_first_metric)
+
+    def is_best(self, dev: dict[str, float]) -> bool:
+        """Whether the first of these metrics is above that of every epoch so far."""
+        return all(_first_metric({"dev": dev}) > _first_metric(e) for e in self.epochs)
+
+    def add(self, epoch: dict[str, Any]) -> None:
+        """Add an epoch: `epoch` (from 1), `step`, `dev`, and `confusion` of classes."""
+        self.epochs.append(epoch)
+        if self._writes:
+            write_json(self._path, {"epochs": self.epochs})
+
+
+def _first_metric(epoch: dict[str, Any]) -> float:
+    value = float(next(iter(epoch["dev"].values())))
+    return value if value == value else float("-inf")

@@ -1,8 +1,9 @@
-"""The train loop: orbit's, on tf.distribute, around the shared train step."""
+"""The trainer: orbit's train loop on tf.distribute, around the shared train step."""
 
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import orbit
 import tensorflow as tf
@@ -11,52 +12,79 @@ from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.batches import steps_per_epoch, train_batches
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.features import Features, padded_length
-from adapters_tf.models.optimizer import create_optimizer
+from adapters_tf.models.features import ModelInputs, padded_length
+from adapters_tf.models.optimizer import (
+    LinearWarmupDecay,
+    create_optimizer,
+    linear_warmup_decay,
+)
 from adapters_tf.models.train_step import train_step
 from adapters_tf.training.config import TrainConfig
-from adapters_tf.training.prefix_cache.hidden_states import HiddenStates, prefix_of
-from adapters_tf.training.schedule import RunSchedule
-from adapters_tf.training.shares import split_rows
-from adapters_tf.training.strategy import is_tpu
+from adapters_tf.training.devices import is_tpu, split_rows
 
-_XLA_MULTIPLE = 32  # of tokens: few shapes to compile
+_XLA_MULTIPLE = 32  # of tokens; few shapes to compile
 
 
 class LossIsNotFinite(UserError):
-    """Training diverged; the last checkpoint is from before."""
+    """Training diverged. The checkpoints are from before that."""
 
 
 def step_constants(config: TrainConfig) -> dict[str, Any]:
-    """What is part of the traced train step, and so the same for all its runs."""
+    """The settings that the traced train step contains: all its runs share them."""
     names = ("weight_decay", "clip_norm", "jit_compile")
     return {name: getattr(config, name) for name in names}
 
 
-class AdapterTrainer(orbit.StandardTrainer):
-    """Trains `model.trainable_variables` on `features`.
+class RunSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """`LinearWarmupDecay` whose values can change after the step was traced."""
 
-    Make it in the scope of the strategy that the model was made in. The data order
-    is a pure function of (seed, step) and the dropout of (seed, step, row), so any
-    number of replicas trains to the same weights, and a trainer that is made anew,
-    with its variables restored, goes on as if it had never stopped.
+    def __init__(self) -> None:
+        self._values = LinearWarmupDecay(0.0, 1, 0)
+        self._variables = {
+            name: tf.Variable(value, trainable=False, dtype=tf.float32)
+            for name, value in self._values.get_config().items()
+        }
+
+    def begin(self, peak: float, total_steps: int, warmup_steps: int) -> None:
+        """Set the schedule of the next run; see `LinearWarmupDecay`."""
+        self._values = LinearWarmupDecay(peak, total_steps, warmup_steps)
+        for name, value in self._values.get_config().items():
+            self._variables[name].assign(value)
+
+    def __call__(self, step: Any) -> Any:
+        return linear_warmup_decay(step, **self._variables)
+
+    def get_config(self) -> dict[str, Any]:
+        return self._values.get_config()
+
+
+class AdapterTrainer(orbit.StandardTrainer):
+    """Trains `model.trainable_variables` on labelled rows.
+
+    Create it in the scope of the strategy that the model was created in. The order of
+    the rows is a pure function of (seed, step), and dropout of (seed, step, row). So
+    any number of replicas trains to the same weights, and a new trainer with restored
+    variables goes on as if training had never stopped.
 
     Args:
-        model: The model; this compiles it with the reference's optimizer.
-        features: Tokenised, labelled training rows, or their hidden states under
-            the blocks that the model does not train; the same in every process.
-        config: The run's settings.
+        model: The model; the trainer compiles it with the reference's optimizer.
+        features: Labelled training rows, the same in every process.
+        config: Settings of the run.
 
     Attributes:
-        strategy: The strategy that it was made in.
-        steps_per_epoch: Steps of an epoch.
-        total_steps: Steps of the run.
+        model: The model.
+        features: The training rows.
+        config: Settings of the run.
+        global_step: TensorFlow variable with the number of steps done.
+        strategy: The strategy in whose scope it was created.
+        steps_per_epoch: Number of steps of an epoch.
+        total_steps: Number of steps of the run.
     """
 
     def __init__(
         self,
         model: AdapterModel,
-        features: Features | HiddenStates,
+        features: ModelInputs,
         config: TrainConfig,
     ) -> None:
         require_tensorflow_backend("AdapterTrainer")
@@ -66,11 +94,11 @@ class AdapterTrainer(orbit.StandardTrainer):
         )
         model.compile(optimizer, seed=config.seed, clip_norm=config.clip_norm)
         self.model = model
-        self._prefix = prefix_of(features)
+        self._prefix = features.prefix
         self._positions = getattr(model.backbone, "max_sequence_length", None)
         self.global_step = model.optimizer.iterations.value
         self.strategy = tf.distribute.get_strategy()
-        # A TPU takes one shape, and compiles the whole step by itself.
+        # A TPU takes batches of one shape, and compiles the whole step anyway.
         self._static = is_tpu(self.strategy)
         self._jit_compile = config.jit_compile and not self._static
         self._seed = tf.Variable(0, trainable=False, dtype=tf.int64)
@@ -81,26 +109,26 @@ class AdapterTrainer(orbit.StandardTrainer):
         self._set_run(features, config)
         super().__init__(self._input())
 
-    def takes(self, features: Features | HiddenStates) -> bool:
-        """Whether the traced step reads rows of this kind."""
-        return prefix_of(features) is self._prefix
+    def takes(self, features: ModelInputs) -> bool:
+        """Whether the traced step can read these rows."""
+        return features.prefix is self._prefix
 
-    def restart(self, features: Features | HiddenStates, config: TrainConfig) -> None:
-        """Make ready for another run of the same model, without a new trace.
+    def restart(self, features: ModelInputs, config: TrainConfig) -> None:
+        """Prepare another run of the same model without a new trace.
 
-        The optimizer is as new afterwards; the model's weights are the caller's.
+        Resets the optimizer, and leaves the model's weights as they are.
 
         Args:
-            features: As the constructor's, and of the kind that it `takes`.
-            config: With the `step_constants` of the first.
+            features: Labelled training rows that the trainer `takes`.
+            config: Settings with the same `step_constants`.
 
         Raises:
-            ValueError: if the step would have to be traced anew.
+            ValueError: TensorFlow would have to trace the step again.
         """
         if not self.takes(features):
             raise ValueError(
-                "A trainer goes on with rows of the kind it was made for: tokens, or "
-                "hidden states of the same model. Received: another kind"
+                "A trainer can start another run with rows like those of the first: "
+                "tokens, or hidden states of the same model. Received: other rows"
             )
         if self._static or step_constants(config) != step_constants(self.config):
             raise ValueError(
@@ -108,13 +136,13 @@ class AdapterTrainer(orbit.StandardTrainer):
                 "seeds, and not on a TPU. Received: "
                 f"{step_constants(config)} after {step_constants(self.config)}"
             )
-        # The step and the moments; the rate is no variable of the optimizer's.
+        # The step and the moments. The learning rate is in the schedule.
         for variable in self.model.optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
         self._set_run(features, config)
         self.train_dataset = self._input()
 
-    def _set_run(self, features: Features | HiddenStates, config: TrainConfig) -> None:
+    def _set_run(self, features: ModelInputs, config: TrainConfig) -> None:
         if features.labels is None:
             raise ValueError("Rows to train on must have labels. Received: labels=None")
         self.features = features
@@ -133,7 +161,7 @@ class AdapterTrainer(orbit.StandardTrainer):
         self._start_step: int | None = None
 
     def checkpoint(self) -> tf.train.Checkpoint:
-        """Exactly what training changes: trained variables and optimizer."""
+        """A checkpoint of what training changes: trained variables and optimizer."""
         return tf.train.Checkpoint(
             trained={v.path: v.value for v in self.model.trainable_variables},
             optimizer={
@@ -145,13 +173,12 @@ class AdapterTrainer(orbit.StandardTrainer):
 
     def _input(self) -> Any:
         if self.strategy.num_replicas_in_sync == 1 and not self._static:
-            # What tf.distribute puts on a device beside the dataset has not its
-            # options, see below, and one device has no need of it.
+            # tf.distribute would wrap the dataset without its options (see below).
             return self._dataset(tf.distribute.InputContext())
         return self.strategy.distribute_datasets_from_function(self._dataset)
 
     def _dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        """The shares of this process's replicas, one replica after another."""
+        """The batches of this process's replicas, one replica after another."""
         replicas = context.num_replicas_in_sync
         local = replicas // context.num_input_pipelines
         first = context.input_pipeline_id * local
@@ -166,30 +193,30 @@ class AdapterTrainer(orbit.StandardTrainer):
             tf.TensorSpec(shape[:1], tf.float32),
         )
         data = tf.data.Dataset.from_generator(
-            lambda: self._shares(replicas, range(first, first + local)),
+            lambda: self._replica_batches(replicas, range(first, first + local)),
             output_signature=spec,
         )
         options = tf.data.Options()
-        # Nothing here is tuned, and the threads that would do it were seen to hold up
-        # the end of a process with many runs for minutes.
+        # There is nothing to tune, and the tuning threads can delay the exit of a
+        # process with many runs by minutes.
         options.autotune.enabled = False
         return data.prefetch(4 * local).with_options(options)
 
-    def _shares(self, replicas: int, mine: range) -> Iterator[tuple[Any, ...]]:
+    def _replica_batches(self, replicas: int, mine: range) -> Iterator[tuple[Any, ...]]:
         size = None
         if self._static or self._jit_compile:
             size = -(-self.config.batch_size // replicas)
         for rows in self._batches():
             length = self._padded_length(rows)
-            shares, weights = split_rows(rows, replicas, size)
+            rows_of, weights = split_rows(rows, replicas, size)
             for replica in mine:
-                share = shares[replica]
-                x = self.features.batch(share, length=length)
-                yield x, self._labels[share], weights[replica]
+                own = rows_of[replica]
+                x = self.features.batch(own, length=length)
+                yield x, self._labels[own], weights[replica]
 
     def _batches(self) -> Iterator[np.ndarray]:
-        # tf.data calls this from a thread of its own while the first step is
-        # already running, so it must not read the step's variable.
+        # tf.data calls this in a thread of its own, when the first step may already
+        # be running: do not read the variable of the step here.
         assert self._start_step is not None
         epoch, done = divmod(self._start_step, self.steps_per_epoch)
         while epoch < self.config.epochs:
@@ -200,7 +227,7 @@ class AdapterTrainer(orbit.StandardTrainer):
             epoch, done = epoch + 1, 0
 
     def _padded_length(self, rows: np.ndarray) -> int:
-        """That of the global batch, whatever a share's own longest row is."""
+        """The padded length of the global batch, which all replicas use."""
         if self._static:
             return self._longest()
         multiple = _XLA_MULTIPLE if self._jit_compile else 8
@@ -219,7 +246,7 @@ class AdapterTrainer(orbit.StandardTrainer):
         self._weight_sum.assign(0.0)
 
     def replica_step(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
-        """One step of one replica; see `train_step` of the models."""
+        """One step of one replica; see `adapters_tf.models.train_step`."""
         return train_step(
             self.model,
             x,
@@ -248,7 +275,7 @@ class AdapterTrainer(orbit.StandardTrainer):
         step = int(self.global_step.numpy())
         bad = int(self._bad_step.numpy())
         if bad < 0 and not bool(self._weights_are_finite()):
-            # The gradients of the last step; its loss was from before.
+            # The last step computed its loss before it updated the weights.
             bad = step
         if bad >= 0:
             raise LossIsNotFinite(

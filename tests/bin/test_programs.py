@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 
 import pytest
@@ -22,6 +23,12 @@ SMALL = (
 def train_args(tiny_preset, sentiment_csv, tmp_path):
     run = tmp_path / "run"
     return [f"--preset={tiny_preset}", f"--train_file={sentiment_csv}", *SMALL], run
+
+
+@pytest.fixture
+def finished(whole, tmp_path):
+    """A copy of the run that nothing happened to; see `run_flags`."""
+    return shutil.copytree(whole, tmp_path / "run")
 
 
 def test_train_evaluate_predict(call, train_args, sentiment_csv, tmp_path, capsys):
@@ -80,16 +87,17 @@ def test_train_evaluate_predict(call, train_args, sentiment_csv, tmp_path, capsy
     assert right > 0.65 > metrics["majority_baseline"]["accuracy"]
 
 
-def test_finished_run_is_refused_and_replaced_on_demand(call, train_args, capsys):
-    args, run = train_args
-    args = [*args, f"--output_dir={run}", "--epochs=1"]
-    assert call(train, *args) == 0
-    before = (run / "adapter" / "adapter.safetensors").read_bytes()
-    assert call(train, *args, "--seed=1") == 2
+def test_finished_run_is_refused_and_replaced_on_demand(
+    call, finished, run_flags, capsys
+):
+    args = run_flags(finished, "--seed=1", epochs=1)
+    adapter = finished / "adapter" / "adapter.safetensors"
+    before = adapter.read_bytes()
+    assert call(train, *args) == 2
     assert "holds a finished run" in capsys.readouterr().err
-    assert (run / "adapter" / "adapter.safetensors").read_bytes() == before
-    assert call(train, *args, "--seed=1", "--overwrite") == 0
-    assert (run / "adapter" / "adapter.safetensors").read_bytes() != before
+    assert adapter.read_bytes() == before
+    assert call(train, *args, "--overwrite") == 0
+    assert adapter.read_bytes() != before
 
 
 def test_same_seed_gives_the_same_bytes(call, train_args, tmp_path):
@@ -206,15 +214,14 @@ def test_diverging_run_stops_and_says_where(call, train_args, capsys):
     assert status == 2
     error = capsys.readouterr().err
     assert "must stay finite. Received: NaN or infinity at step " in error
-    assert not (run / "metrics.json").exists()
+    assert "A lower --learning_rate" in error and "Traceback" not in error
+    assert not (run / "metrics.json").exists() and not (run / "adapter").exists()
 
 
 def test_predict_and_evaluate_refuse_bad_input(
-    call, train_args, tmp_path, capsys, sentiment_csv, tiny_preset
+    call, whole, tmp_path, capsys, sentiment_csv
 ):
-    args, run = train_args
-    assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
-    adapter = f"--adapter={run / 'adapter'}"
+    adapter = f"--adapter={whole / 'adapter'}"
     output = tmp_path / "out.jsonl"
     output.write_text("mine")
     swapped = ("--text_columns=label", "--label_column=text")
@@ -242,18 +249,16 @@ def test_predict_and_evaluate_refuse_bad_input(
 
 
 def test_other_base_and_corrupt_adapter_are_refused(
-    call, train_args, other_preset, tiny_preset, sentiment_csv, tmp_path, capsys
+    call, finished, other_preset, tiny_preset, sentiment_csv, tmp_path, capsys
 ):
-    args, run = train_args
-    assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
-    flags = [f"--adapter={run / 'adapter'}", f"--file={sentiment_csv}"]
+    flags = [f"--adapter={finished / 'adapter'}", f"--file={sentiment_csv}"]
     output = f"--output={tmp_path / 'out.jsonl'}"
     capsys.readouterr()
     assert call(predict, *flags, output, f"--preset={other_preset}") == 2
     error = capsys.readouterr().err
     assert "An adapter works only on the base it was trained on" in error
     assert tiny_preset in error
-    weights = run / "adapter" / "adapter.safetensors"
+    weights = finished / "adapter" / "adapter.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     assert call(predict, *flags, output) == 2
     assert "is corrupt or from another adapter" in capsys.readouterr().err
@@ -268,10 +273,10 @@ def test_failed_start_does_not_block_the_directory(call, train_args, capsys):
     assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
 
 
-def test_truncated_checkpoint_is_named_and_passed_over(call, train_args, capsys):
-    args, run = train_args
-    args = [*args, "--checkpoint_interval=10", f"--output_dir={run}"]
-    assert call(train, *args) == 0
+def test_truncated_checkpoint_is_named_and_passed_over(
+    call, finished, run_flags, capsys
+):
+    run, args = finished, run_flags(finished)
     weights = (run / "adapter" / "adapter.safetensors").read_bytes()
     (run / "metrics.json").unlink()  # as if it had been killed at the end
     latest, before = sorted(

@@ -21,8 +21,8 @@ from adapters_tf.tasks import kinds
 from adapters_tf.tasks.file_task import load_file_task
 from adapters_tf.tasks.text_kind import TextKind, check_same_shape, repeat_labels
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.job import run_job
 from adapters_tf.training.predict_texts import LoadedAdapter
+from adapters_tf.training.run import run_job
 
 # === The kind ===
 

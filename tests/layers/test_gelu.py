@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.layers.gelu import frugal, gelu, gelu_tanh, recompute_gelu
+from adapters_tf.layers.gelu import gelu, gelu_tanh, recomputable, recompute_gelu
 from adapters_tf.models.block import AdapterTransformerEncoder
 
 X = np.concatenate([np.linspace(-9, 9, 181), [-200, -1e-6, 0, 1e-6, 200]])
@@ -87,5 +87,5 @@ def test_blocks_and_adapters_compute_it():
             for layer in base(**sizes).layers
             if type(layer).__name__ == "TransformerEncoder"
         )
-        assert frugal(block.activation) is ours
-    assert frugal(keras.activations.relu) is keras.activations.relu
+        assert recomputable(block.activation) is ours
+    assert recomputable(keras.activations.relu) is keras.activations.relu

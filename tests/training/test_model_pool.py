@@ -11,9 +11,9 @@ from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.job import run_job
+from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.model_pool import ModelPool, build_task_model
-from adapters_tf.training.strategy import get_strategy
+from adapters_tf.training.run import run_job
 from adapters_tf.training.trainer import AdapterTrainer
 
 TEXTS = ["the film was good", "a bad plot", "so very fine and lovely", "sad actor"] * 5

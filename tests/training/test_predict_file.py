@@ -12,8 +12,7 @@ from adapters_tf.data.files import FileFormat
 from adapters_tf.data.row_stream import RowStream
 from adapters_tf.errors import UserError
 from adapters_tf.training import predict_file
-from adapters_tf.training.predict_file import PredictionFile
-from adapters_tf.training.steady_rows import SteadyRows
+from adapters_tf.training.predict_file import PredictionFile, UnchangedRows
 
 
 class Rows:
@@ -188,8 +187,8 @@ def test_a_file_of_rows_that_changes(tmp_path, when, count):
         return [{"text": text} for text in texts]
 
     def write():
-        rows = SteadyRows(source, read)
-        return PredictionFile(path, {"file": rows.about}, 4).write(rows, predict)
+        rows = UnchangedRows(source, read)
+        return PredictionFile(path, {"file": rows.version}, 4).write(rows, predict)
 
     message = "must stay as it is .* Received: .*rows.csv', which has changed"
     with pytest.raises(UserError, match=message):

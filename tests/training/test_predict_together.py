@@ -16,7 +16,7 @@ from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model
 from adapters_tf.training.predict_texts import LoadedAdapter
 from adapters_tf.training.predict_together import AdaptersTogether
-from adapters_tf.training.prefix_cache import row_keys
+from adapters_tf.training.prefix_cache import hidden_states
 
 MOOD = Task("mood", "classification", ("text",), ("neg", "pos"))
 TOPIC = Task("topic", "classification", ("text",), ("a", "b", "c"))
@@ -83,7 +83,7 @@ def test_equal_to_each_alone(make, monkeypatch):
 
 def test_the_lower_blocks_are_computed_once(make, monkeypatch):
     # What is thrown away behind a window needs no name that is a hash of the base.
-    monkeypatch.setattr(row_keys, "prefix_fingerprint", None)
+    monkeypatch.setattr(hidden_states, "prefix_fingerprint", None)
     directories = {name: make(name, MOOD, seed=i) for i, name in enumerate("abc")}
     together = AdaptersTogether(directories)
     (compute,) = together._computers.values()

@@ -1,4 +1,4 @@
-"""The output directory: whole files, one writer, nothing lost."""
+"""The output directory: whole files, one writer, nothing lost, and the history."""
 
 import errno
 import json
@@ -14,7 +14,12 @@ import tensorflow as tf
 from adapters_tf.errors import UserError
 from adapters_tf.models import Adapter, Tuning, save_adapter
 from adapters_tf.training import run_dir
-from adapters_tf.training.run_dir import open_run, require_free_space, write_json
+from adapters_tf.training.run_dir import (
+    History,
+    open_run,
+    require_free_space,
+    write_json,
+)
 
 
 def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -173,3 +178,25 @@ def test_unfinished_files_of_other_programs_are_refused_and_kept(tmp_path):
         with open_run(tmp_path, {"seed": 0}, overwrite=False):
             pass
     assert (tmp_path / ".thesis.odt.12.tmp").read_text() == "mine"
+
+
+def test_best_is_the_first_of_equals_and_survives(tmp_path):
+    history = History(tmp_path, True, 0)
+    for epoch, value in enumerate((0.5, 0.8, 0.8, float("nan"), 0.7), 1):
+        dev = {"accuracy": value, "loss": 1 - epoch}
+        assert history.is_best(dev) == (epoch in (1, 2))
+        history.add({"epoch": epoch, "step": 3 * epoch, "dev": dev})
+    again = History(tmp_path, True, 5)
+    assert again.best["epoch"] == history.best["epoch"] == 2
+    assert again.scores["accuracy"] == 0.7
+    # From a checkpoint of the first epoch, the later ones are yet to come.
+    earlier = History(tmp_path, True, 1)
+    assert [e["epoch"] for e in earlier.epochs] == [1]
+    assert earlier.is_best({"accuracy": 0.6})
+
+
+def test_only_the_chief_writes(tmp_path):
+    History(tmp_path, False, 0).add({"epoch": 1, "step": 3, "dev": {"f1": 1.0}})
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "history.json").write_text(json.dumps({"epochs": 3}))
+    assert History(tmp_path, True, 0).epochs == []

@@ -11,7 +11,8 @@ from adapters_tf.benchmark.strategies.job import (
 )
 from adapters_tf.benchmark.strategies.process import Spec
 from adapters_tf.errors import UserError
-from adapters_tf.training.strategy import get_strategy, is_chief, num_workers
+from adapters_tf.training.devices import get_strategy
+from adapters_tf.training.workers import is_chief, num_workers
 
 # Two devices with neither: tests/bin/test_benchmark.py.
 CASES = {

@@ -13,12 +13,11 @@ from adapters_tf.models.features import Features
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.build import build_model
 from adapters_tf.tasks.kinds import kind_named
-from adapters_tf.training import predict, tpu, trainer
+from adapters_tf.training import devices, predict, trainer
 from adapters_tf.training.config import TrainConfig, TrainJob
+from adapters_tf.training.devices import connect_to_tpu, get_strategy
 from adapters_tf.training.model_pool import build_task_model
 from adapters_tf.training.predict import Predictor
-from adapters_tf.training.strategy import get_strategy
-from adapters_tf.training.tpu import connect_to_tpu
 from adapters_tf.training.trainer import AdapterTrainer
 
 prepare = kind_named("classification").prepare
@@ -34,7 +33,7 @@ def test_no_tpu_here():
 def test_tpu_that_does_not_answer(monkeypatch):
     forever = threading.Event()
     monkeypatch.setattr(
-        tpu.distribute_utils, "tpu_initialize", lambda _: forever.wait()
+        devices.distribute_utils, "tpu_initialize", lambda _: forever.wait()
     )
     with pytest.raises(UserError, match="'grpc://a:1' did not answer within 0 seconds"):
         connect_to_tpu("grpc://a:1", seconds=0.05)

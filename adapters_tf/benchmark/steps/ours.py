@@ -22,8 +22,7 @@ from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.predict import Predictor
-from adapters_tf.training.prefix_cache.cache import PrefixCache
-from adapters_tf.training.prefix_cache.config import CacheConfig
+from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
 from adapters_tf.training.trainer import AdapterTrainer
 
 # Rows of the data: some batches, that the input pipeline has to take apart.

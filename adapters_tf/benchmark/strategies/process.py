@@ -61,7 +61,8 @@ def main(spec: Spec, output: str) -> None:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * spec.devices
         )
-    from adapters_tf.training.strategy import get_strategy, is_chief
+    from adapters_tf.training.devices import get_strategy
+    from adapters_tf.training.workers import is_chief
 
     strategy = get_strategy(spec.strategy)
     with strategy.scope():
@@ -82,8 +83,7 @@ def _train(spec: Spec) -> dict[str, Any]:
     from adapters_tf.training.config import TrainConfig, TrainJob
     from adapters_tf.training.model_pool import build_task_model
     from adapters_tf.training.predict import Predictor
-    from adapters_tf.training.prefix_cache.cache import PrefixCache
-    from adapters_tf.training.prefix_cache.config import CacheConfig
+    from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
     from adapters_tf.training.trainer import AdapterTrainer
 
     config = TrainConfig(

@@ -1,1 +1,1 @@
-"""Hidden states under the lowest trained block: computed once, kept, read again."""
+"""Hidden states under the lowest trained block: computed once, read many times."""

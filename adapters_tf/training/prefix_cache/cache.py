@@ -1,5 +1,8 @@
-"""Which rows' hidden states are kept, and where."""
+"""The cache of hidden states: which rows it holds, and whether in memory or on disk."""
 
+import dataclasses
+import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,35 +11,77 @@ import tensorflow as tf
 from absl import logging
 
 from adapters_tf.data.download_cache import cache_dir
-from adapters_tf.errors import UserError
-from adapters_tf.models.features import Features
+from adapters_tf.errors import UserError, check_counts
+from adapters_tf.models.features import Features, ModelInputs
 from adapters_tf.models.frozen_prefix import FrozenPrefix
-from adapters_tf.training.prefix_cache.config import CacheConfig
-from adapters_tf.training.prefix_cache.disk_store import DiskStore
+from adapters_tf.training.devices import is_tpu
 from adapters_tf.training.prefix_cache.hidden_states import (
+    FORMAT,
     HiddenStates,
     HiddenStatesComputer,
 )
-from adapters_tf.training.prefix_cache.memory_store import MemoryStore
-from adapters_tf.training.prefix_cache.room import free_disk, free_memory
-from adapters_tf.training.prefix_cache.row_keys import FORMAT
-from adapters_tf.training.prefix_cache.store import Store, StoreFailed
-from adapters_tf.training.strategy import is_tpu, num_workers
+from adapters_tf.training.prefix_cache.stores import (
+    DiskStore,
+    MemoryStore,
+    Store,
+    StoreFailed,
+)
+from adapters_tf.training.workers import num_workers
 
-_MOST_ON_DISK = 50e9
+CACHE_MODES = ("auto", "off", "memory", "disk")
+_MAX_ON_DISK = 50e9
 _SECONDS_BETWEEN_LINES = 10
 
 
-class PrefixCache:
-    """Rows' hidden states under the lowest trained block, for all epochs and runs.
+@dataclasses.dataclass(frozen=True)
+class CacheConfig:
+    """Where to cache the hidden states under the lowest trained block.
 
-    Runs that share a cache, such as the trials of a sweep, share what it keeps in
-    memory; what is on disk, all processes and later ones do.
+    The cache changes the results of training and prediction by rounding only.
+
+    Attributes:
+        mode: `"memory"`, `"disk"`, `"off"` or `"auto"`. `"auto"` caches rows that are
+            read more than once: in memory if they fit, else on disk if they fit there.
+            Several processes share the disk, so for them `"auto"` does not try memory.
+        gigabytes: Most gigabytes (10^9 bytes) to keep; by default half of what is free,
+            and at most 50 on disk.
+        directory: Folder of the file for `"disk"`; by default `cache_dir()`.
+        processes: Number of processes on this machine that have such a cache at the
+            same time, such as the workers of a sweep. They share `gigabytes`.
+
+    Raises:
+        UserError: A value is out of range.
+    """
+
+    mode: str = "auto"
+    gigabytes: float | None = None
+    directory: str | None = None
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.mode not in CACHE_MODES:
+            raise UserError(
+                f"cache must be one of {', '.join(CACHE_MODES)}. Received: "
+                f"{self.mode!r}"
+            )
+        if self.gigabytes is not None and not self.gigabytes > 0:
+            raise UserError(
+                f"cache_gb must be above 0. Received: cache_gb={self.gigabytes}"
+            )
+        check_counts(self, "processes")
+
+
+class PrefixCache:
+    """Caches the hidden states under the lowest trained block over epochs and runs.
+
+    Runs that use one cache, such as the trials of a sweep, share what it holds in
+    memory. All processes, later ones too, share what it holds on disk.
 
     Args:
-        config: Whether and where.
-        shared: Whether several runs are to come, so that it pays for one epoch too.
-        show: Print what was computed.
+        config: Whether and where to cache.
+        shared: Whether several runs will use the cache, so that it pays off even for
+            runs of one epoch.
+        show: Whether to print what was computed.
     """
 
     def __init__(
@@ -54,34 +99,34 @@ class PrefixCache:
 
     def rows(
         self, prefix: FrozenPrefix | None, parts: Sequence[Features], passes: int
-    ) -> list[Features | HiddenStates]:
-        """The rows, as hidden states where these are kept.
+    ) -> list[ModelInputs]:
+        """Turn tokens into cached hidden states where that is possible.
 
-        Computes what is not there yet, and says so in a line. Where they cannot be
-        kept the rows come back as they are, with a line or a warning that says why.
+        Computes the hidden states that the cache lacks, and prints a line about it. If
+        it cannot keep them, it returns the tokens, and prints or logs the reason.
 
         Args:
-            prefix: The model, cut above the blocks below everything that it trains;
-                `None` if there is no such block. The same object for the same model,
-                so that nothing is traced and hashed again.
-            parts: The rows, in parts such as training and dev rows.
-            passes: How often they will be read.
+            prefix: The model, cut above its highest block that is below everything
+                it trains; `None` if there is no such block. Give the same object for
+                the same model, or the cache traces and hashes the model again.
+            parts: Rows, such as the training rows and the dev rows.
+            passes: How often the rows will be read.
 
         Returns:
-            The parts, in their order.
+            The parts, in order: `HiddenStates`, or the tokens as they came.
 
         Raises:
-            UserError: if `"memory"` or `"disk"` was asked for on a TPU or with
-                several workers.
+            UserError: The mode is `"memory"` or `"disk"`, and training runs on a TPU
+                or on several workers.
         """
         mode = self._mode(passes)
         if mode == "off":
             return list(parts)
         if prefix is None:
-            self._computer = None  # nor the model that it was for
+            self._computer = None  # frees the last model
             if mode != "auto":
                 print(
-                    f"cache={mode} has nothing to keep: the lowest block, or what is "
+                    f"cache={mode} has nothing to keep: the lowest block, or a layer "
                     "below it, is trained",
                     flush=True,
                 )
@@ -95,7 +140,7 @@ class PrefixCache:
             for key, length in zip(names, part.lengths, strict=True)
         }
         try:
-            store = self._room(mode, sizes)
+            store = self._store_for(mode, sizes)
             if store is None:
                 return list(parts)
             self._fill(store, parts, keys, sizes, compute)
@@ -108,9 +153,8 @@ class PrefixCache:
         ]
 
     def _computer_of(self, prefix: FrozenPrefix) -> HiddenStatesComputer:
-        # The fingerprint of the last model is taken again, and for that model alone:
-        # other base weights come as another model, with a prefix of its own, and what
-        # lies below a cut is neither trained nor set with an adapter.
+        # Reuse the fingerprint of the last model. Nothing trains or sets the weights
+        # below a cut, and other base weights come as another model with another prefix.
         if self._computer is None or self._computer.prefix is not prefix:
             self._computer = HiddenStatesComputer(prefix)
         return self._computer
@@ -130,10 +174,10 @@ class PrefixCache:
             return "off"
         return mode
 
-    def _room(self, mode: str, sizes: dict[bytes, int]) -> Store | None:
-        """Where there is room for all of these values."""
+    def _store_for(self, mode: str, sizes: dict[bytes, int]) -> Store | None:
+        """The store that has space for all of these values, if there is one."""
         tried = []
-        # Of several processes each would compute, and keep, all of it by itself.
+        # In memory, each of several processes would compute and keep all of them.
         alone = self.config.processes == 1
         if mode == "memory" or (mode == "auto" and alone):
             memory = self._memory_store()
@@ -162,10 +206,10 @@ class PrefixCache:
         limit = self.config.gigabytes
         if self._memory is None:
             self._memory = MemoryStore(0)
-        # Of what is free without the cache itself, which only grows in here.
+        # What would be free without this cache.
         free = free_memory() + self._memory.num_bytes
         most = free / 2 if limit is None else limit * 1e9
-        # The others may look at the same free memory at the same time.
+        # Other processes may count on the same free memory at the same time.
         self._memory.limit = int(most / self.config.processes)
         return self._memory
 
@@ -177,7 +221,7 @@ class PrefixCache:
             limit = self.config.gigabytes
             if limit is None:
                 taken = path.stat().st_size if path.exists() else 0
-                limit = min(_MOST_ON_DISK, (free_disk(path) + taken) / 2) / 1e9
+                limit = min(_MAX_ON_DISK, (free_disk(path) + taken) / 2) / 1e9
             self._disk = DiskStore(path, int(limit * 1e9))
         return self._disk
 
@@ -192,7 +236,7 @@ class PrefixCache:
         absent = store.missing(sizes)
         total, done, shown = len(absent), 0, time.monotonic()
         for part, names in zip(parts, keys, strict=True):
-            # Of equal rows the first.
+            # Compute the first of equal rows.
             first = {key: row for row, key in reversed(list(enumerate(names)))}
             rows = [row for key, row in first.items() if key in absent]
             absent -= first.keys()
@@ -211,3 +255,37 @@ class PrefixCache:
                 f"{'in memory' if store is self._memory else 'on disk'}",
                 flush=True,
             )
+
+
+def free_memory() -> int:
+    """Bytes that this process can still allocate without pushing others out.
+
+    Counts what the machine has free, or its container if that has less.
+    """
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            free = int(line.split()[1]) * 1024
+    for most, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        limit = _read(f"/sys/fs/cgroup/{most}").strip()
+        taken = _read(f"/sys/fs/cgroup/{used}").strip()
+        if limit.isdigit() and taken.isdigit():
+            free = min(free, max(0, int(limit) - int(taken)))
+    return free
+
+
+def free_disk(path: Path) -> int:
+    """Bytes free on the disk where this file or folder is, or would be created."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except OSError:
+        return ""

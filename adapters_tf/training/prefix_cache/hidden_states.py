@@ -1,6 +1,8 @@
-"""Rows as the hidden states under a model's lowest trained block."""
+"""Hidden states under a model's lowest trained block: computed, named and read."""
 
 import functools
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 
 import ml_dtypes
@@ -8,26 +10,77 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from adapters_tf.models.features import Features, padded_length
+from adapters_tf.models.features import Features, ModelInputs, padded_length
+from adapters_tf.models.fingerprint import prefix_fingerprint
 from adapters_tf.models.frozen_prefix import HIDDEN_STATES, PADDING_MASK, FrozenPrefix
-from adapters_tf.training.prefix_cache.row_keys import RowKeys
-from adapters_tf.training.prefix_cache.store import Store, StoreFailed
+from adapters_tf.training.prefix_cache.stores import Store, StoreFailed
 
+# Part of each row's key. Raise it when the hidden states of a row, or the way they are
+# stored, change.
+FORMAT = 1
 _BATCH = 32
 _MULTIPLE = 8  # of tokens
 _TOKENS = tf.TensorSpec([None, None], tf.int32)
 
 
-class HiddenStatesComputer:
-    """Computes rows' hidden states, each as if it were the only row, and names them.
+class RowKeys:
+    """Gives each row a key of 20 bytes, by which its hidden states are stored.
 
-    Batches have one size and rows of like length alone, so that a row's numbers do
-    not depend on the rows beside it: a run that goes on, or reads some rows and
-    computes others, has the same bits.
+    The key is a hash of all that the hidden states depend on: the base's weights below
+    the cut, the number of blocks, the dtype, the kind of device, and the row's tokens.
+    The tokens stand for the text, the tokenizer and the longest input, so equal rows
+    share a key across files and tasks.
 
     Args:
-        prefix: The model, cut. What lies below must stay as it is, as no method of
-            tuning trains it: its graph is traced once, and its weights are hashed once.
+        prefix: The cut model. Its weights below the cut are read once, here.
+    """
+
+    def __init__(self, prefix: FrozenPrefix) -> None:
+        about = {
+            "format": FORMAT,
+            "base": prefix_fingerprint(prefix.model.backbone, prefix.num_blocks),
+            "num_blocks": prefix.num_blocks,
+            "dtype": prefix.dtype,
+            "device": _device(),
+        }
+        text = json.dumps(about, sort_keys=True)
+        self._start = hashlib.blake2b(text.encode(), digest_size=20)
+
+    def __call__(self, tokens: Features) -> list[bytes]:
+        """The keys of the rows, in order."""
+        keys, ends = [], tokens.offsets
+        for first, last in zip(ends[:-1], ends[1:], strict=True):
+            digest = self._start.copy()
+            digest.update(tokens.token_ids[first:last].tobytes())
+            if tokens.segment_ids is not None:
+                digest.update(tokens.segment_ids[first:last].tobytes())
+            keys.append(digest.digest())
+        return keys
+
+
+def _device() -> str:
+    # Devices differ in the precision of their products.
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "CPU"
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return details.get("device_name", "GPU")
+
+
+class HiddenStatesComputer:
+    """Computes the hidden states of rows, each as if it were the only row.
+
+    All batches have one size, and all rows of a batch one padded length, so the numbers
+    of a row do not depend on the rows beside it. A run that is resumed, or that reads
+    some rows and computes others, gets the same bits.
+
+    Args:
+        prefix: The cut model. The part below the cut must not change: its graph is
+            traced once and its weights are hashed once.
+
+    Attributes:
+        prefix: The cut model.
+        dtype: NumPy dtype of the hidden states.
     """
 
     def __init__(self, prefix: FrozenPrefix) -> None:
@@ -44,18 +97,22 @@ class HiddenStatesComputer:
 
     @functools.cached_property
     def keys(self) -> RowKeys:
-        """Names rows' hidden states; see `RowKeys`."""
+        """Function from rows to the keys of their hidden states; see `RowKeys`."""
         return RowKeys(self.prefix)
 
     def __call__(
-        self, features: Features, rows: Sequence[int]
+        self, tokens: Features, rows: Sequence[int]
     ) -> Iterator[list[tuple[int, bytes]]]:
-        """The hidden states of these rows, some of them at a time.
+        """Compute the hidden states of these rows, one batch at a time.
+
+        Args:
+            tokens: N rows.
+            rows: Indices of the rows to compute.
 
         Yields:
-            Row indices with the bytes of `[tokens, d]` numbers.
+            Pairs of a row's index and the bytes of its `[tokens, d]` hidden states.
         """
-        lengths = -(-features.lengths // _MULTIPLE) * _MULTIPLE
+        lengths = -(-tokens.lengths // _MULTIPLE) * _MULTIPLE
         lengths = np.minimum(lengths, self._positions or lengths)
         order = np.asarray(sorted(rows, key=lambda row: lengths[row]), np.int64)
         for length in np.unique(lengths[order]):
@@ -63,54 +120,59 @@ class HiddenStatesComputer:
             for start in range(0, len(alike), _BATCH):
                 some = alike[start : start + _BATCH]
                 filled = np.concatenate([some, np.repeat(some[:1], _BATCH - len(some))])
-                x = features.batch(filled, length=int(length))
+                x = tokens.batch(filled, length=int(length))
                 states = self._run(x).numpy()
                 yield [
-                    (int(row), states[i, : features.lengths[row]].tobytes())
+                    (int(row), states[i, : tokens.lengths[row]].tobytes())
                     for i, row in enumerate(some)
                 ]
 
 
-class HiddenStates:
-    """N rows, in the place of `Features`, whose batches are hidden states.
+class HiddenStates(ModelInputs):
+    """N rows whose batches are hidden states, read from a store.
 
     Args:
-        features: The rows.
-        keys: Their names in the store.
-        store: Where their hidden states are. What is not there, or not intact, is
-            computed.
-        compute: Computes them.
-
-    Attributes:
-        features: The rows.
-        prefix: The model, cut; its `upper` takes the batches.
+        tokens: The rows.
+        keys: The key of each row in the store.
+        store: Holds their hidden states. Those that it lacks, or holds damaged, are
+            computed and put there.
+        compute: Computes hidden states.
     """
 
     def __init__(
         self,
-        features: Features,
+        tokens: Features,
         keys: Sequence[bytes],
         store: Store,
         compute: HiddenStatesComputer,
     ) -> None:
-        self.features = features
-        self.prefix = compute.prefix
+        self._tokens = tokens
         self._keys = keys
         self._store: Store | None = store
         self._compute = compute
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self._tokens)
 
     @property
     def lengths(self) -> np.ndarray:
         """`[N]` numbers of tokens."""
-        return self.features.lengths
+        return self._tokens.lengths
 
     @property
     def labels(self) -> np.ndarray | None:
         """`[N, ...]` labels, or `None`."""
-        return self.features.labels
+        return self._tokens.labels
+
+    @property
+    def tokens(self) -> Features:
+        """The tokens of the rows."""
+        return self._tokens
+
+    @property
+    def prefix(self) -> FrozenPrefix:
+        """The cut model, whose `upper` part reads the batches."""
+        return self._compute.prefix
 
     def batch(
         self, rows: np.ndarray, length: int | None = None
@@ -118,12 +180,12 @@ class HiddenStates:
         """The inputs of `prefix.upper` for these rows, padded with zeros.
 
         Args:
-            rows: Row indices.
+            rows: `[n]` row indices.
             length: Padded length; by default `padded_length` of these rows.
 
         Returns:
-            `hidden_states`: `[rows, length, d]` in the model's compute dtype;
-            `padding_mask`: `[rows, length]` int32.
+            `hidden_states`: `[n, length, d]` in the model's compute dtype;
+            `padding_mask`: `[n, length]` int32.
         """
         if length is None:
             length = padded_length(self.lengths[rows])
@@ -139,7 +201,7 @@ class HiddenStates:
     def specs(
         self, rows: int | None = None, length: int | None = None
     ) -> dict[str, tf.TensorSpec]:
-        """The form of a batch; see `Features.specs`."""
+        """See `ModelInputs.specs`."""
         dim, dtype = self.prefix.hidden_dim, self.prefix.dtype
         return {
             HIDDEN_STATES: tf.TensorSpec([rows, length, dim], dtype),
@@ -157,7 +219,7 @@ class HiddenStates:
         if not absent:
             return found  # type: ignore[return-value]
         computed: dict[int, bytes] = {}
-        for some in self._compute(self.features, absent):
+        for some in self._compute(self._tokens, absent):
             computed.update(some)
         if self._store is not None:
             try:
@@ -172,8 +234,3 @@ class HiddenStates:
     def _give_up(self, error: StoreFailed) -> None:
         self._store = None
         logging.warning("The hidden states are not kept any more: %s", error)
-
-
-def prefix_of(rows: Features | HiddenStates) -> FrozenPrefix | None:
-    """The cut model whose `upper` takes the rows' batches; `None` for tokens."""
-    return rows.prefix if isinstance(rows, HiddenStates) else None

@@ -26,20 +26,18 @@ from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainConfig, TrainJob
-from adapters_tf.training.job import run_job
 from adapters_tf.training.model_pool import ModelPool, build_task_model
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache import cache as cache_module
-from adapters_tf.training.prefix_cache import row_keys as row_keys_module
-from adapters_tf.training.prefix_cache.cache import PrefixCache
-from adapters_tf.training.prefix_cache.config import CacheConfig
-from adapters_tf.training.prefix_cache.disk_store import DiskStore
+from adapters_tf.training.prefix_cache import hidden_states as hidden_states_module
+from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
 from adapters_tf.training.prefix_cache.hidden_states import (
     HiddenStates,
     HiddenStatesComputer,
+    RowKeys,
 )
-from adapters_tf.training.prefix_cache.row_keys import RowKeys
-from adapters_tf.training.prefix_cache.store import StoreFailed
+from adapters_tf.training.prefix_cache.stores import DiskStore, StoreFailed
+from adapters_tf.training.run import run_job
 from adapters_tf.training.trainer import AdapterTrainer
 
 prepare = kind_named("classification").prepare
@@ -70,12 +68,18 @@ def make_job(preset, method="adapters", **kwargs):
     )
 
 
+@pytest.fixture(scope="module")
+def models():
+    """The models of the runs, which train them to the same bits as new ones."""
+    return ModelPool(4)
+
+
 @pytest.fixture
-def run(tiny_preset, tmp_path):
+def run(models, tiny_preset, tmp_path):
     """Function: train; returns the adapter's tensors and the metrics."""
     count = 0
 
-    def run(cache, method="adapters", pool=None, **kwargs):
+    def run(cache, method="adapters", pool=models, **kwargs):
         nonlocal count
         count += 1
         out = tmp_path / f"run{count}"
@@ -91,10 +95,18 @@ def run(tiny_preset, tmp_path):
     return run
 
 
+@pytest.fixture(scope="module")
+def one_model(tiny_preset):
+    """A pool with one model, for the tests that train or change it themselves."""
+    pool = ModelPool(1)
+    pool.get(make_job(tiny_preset), TASK)
+    return pool
+
+
 @pytest.fixture
-def features(tiny_preset):
-    job = make_job(tiny_preset)
-    model = build_task_model(job, TASK)
+def features(one_model, tiny_preset):
+    """A model as new, and the tokens of the training rows."""
+    model = one_model.get(make_job(tiny_preset), TASK).model
     return model, prepare(DATA.train, model.preprocessor).features
 
 
@@ -204,7 +216,10 @@ def test_a_row_s_states_do_not_depend_on_the_rows_beside_it(features):
     for chosen in ([7], [3, 12, 4], list(range(19, 5, -1))):
         for row, value in states(chosen).items():
             assert value == together[row]
-    x = {name: tf.constant(v) for name, v in rows.batch(np.array([7]), 1).items()}
+    x = {
+        name: tf.constant(v)
+        for name, v in rows.batch(np.array([7]), multiple=1).items()
+    }
     plain = FrozenPrefix(model).lower(x)[0]
     ours = np.frombuffer(together[7], np.float32).reshape(-1, 16)
     np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-5)
@@ -256,7 +271,7 @@ def test_windows_of_rows_are_traced_and_hashed_once(features, tmp_path, monkeypa
     model, rows = features
     hashed, computers = [], set()
     monkeypatch.setattr(
-        row_keys_module,
+        hidden_states_module,
         "prefix_fingerprint",
         lambda *args: hashed.append(args) or prefix_fingerprint(*args),
     )

@@ -10,9 +10,7 @@ import time
 import pytest
 from absl import logging as absl_logging
 
-from adapters_tf.training.prefix_cache.disk_store import DiskStore
-from adapters_tf.training.prefix_cache.memory_store import MemoryStore
-from adapters_tf.training.prefix_cache.store import StoreFailed
+from adapters_tf.training.prefix_cache.stores import DiskStore, MemoryStore, StoreFailed
 
 KEYS = [bytes([i]) * 20 for i in range(40)]
 
@@ -118,7 +116,7 @@ def test_a_changed_value_is_not_returned(path, warnings):
     store = DiskStore(path, 10**7)
     assert store.get(KEYS[:3]) == [value(0), None, value(2)]
     (line,) = warnings()
-    assert "holds values that are damaged, which are not used" in line
+    assert "holds damaged values, which are not used" in line
     store.put([(KEYS[1], value(1))])
     assert store.get(KEYS[:3]) == [value(0), value(1), value(2)]
 
@@ -243,7 +241,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
 WRITER = """
 import random, sys
 from pathlib import Path
-from adapters_tf.training.prefix_cache.disk_store import DiskStore
+from adapters_tf.training.prefix_cache.stores import DiskStore
 store = DiskStore(Path(sys.argv[1]), 10**8)
 for n in range(int(sys.argv[2])):
     some = random.sample(range(40), 3)

@@ -8,8 +8,8 @@ import pytest
 
 from adapters_tf.benchmark.strategies.workers import free_ports
 from adapters_tf.errors import TryAgain, UserError
-from adapters_tf.training import meeting
-from adapters_tf.training.meeting import meet_workers
+from adapters_tf.training import workers
+from adapters_tf.training.workers import wait_for_workers
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_all_go_on_when_the_last_has_come(addresses):
     left = {}
 
     def worker(own):
-        meet_workers(addresses, own, seconds=60)
+        wait_for_workers(addresses, own, seconds=60)
         # As TensorFlow does next; others may still be looking.
         with socket.create_server(("", int(own.split(":")[1]))):
             left[own] = time.monotonic()
@@ -44,10 +44,10 @@ def test_all_go_on_when_the_last_has_come(addresses):
 
 def test_one_that_does_not_come_is_named_in_time(addresses, monkeypatch, capsys):
     own, missing, _ = addresses
-    monkeypatch.setattr(meeting, "_QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(workers, "_QUIET_SECONDS", 0.1)
     began = time.monotonic()
     with pytest.raises(TryAgain, match=f"After 3 seconds nobody answers at {missing}"):
-        meet_workers([own, missing], own, seconds=3)
+        wait_for_workers([own, missing], own, seconds=3)
     assert 3 <= time.monotonic() - began < 12
     assert capsys.readouterr().err == f"waiting for {missing}\n"
     # The own port is free again.
@@ -55,7 +55,7 @@ def test_one_that_does_not_come_is_named_in_time(addresses, monkeypatch, capsys)
 
 
 def test_one_worker_waits_for_nobody(addresses):
-    meet_workers(addresses[:1], addresses[0], seconds=0)
+    wait_for_workers(addresses[:1], addresses[0], seconds=0)
 
 
 def test_port_that_is_taken(addresses):
@@ -63,10 +63,10 @@ def test_port_that_is_taken(addresses):
     message = f"address in TF_CONFIG must be free. Received: '{own}': Address already"
     with socket.create_server(("", int(own.split(":")[1]))):
         with pytest.raises(UserError, match=message):
-            meet_workers(addresses, own, seconds=1)
+            wait_for_workers(addresses, own, seconds=1)
 
 
 @pytest.mark.parametrize("address", ["host0", "host0:", "host0:x", ":22", "a:70000"])
 def test_addresses_that_are_none(addresses, address):
     with pytest.raises(UserError, match="must be host:port. Received: '"):
-        meet_workers([addresses[0], address], addresses[0], seconds=1)
+        wait_for_workers([addresses[0], address], addresses[0], seconds=1)

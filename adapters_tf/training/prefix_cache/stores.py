@@ -1,10 +1,10 @@
-"""Values kept in a file that processes share, and that outlives them.
+"""Stores: where the cache keeps bytes by key, in memory or in a file.
 
-An SQLite database: it is part of Python, a transaction is whole or absent when a
-process is killed, several processes read and write one file, and a damaged file is an
-error and not a crash, as it is for stores that map their file into memory (LMDB ends
-with SIGBUS when a file was cut). What SQLite lacks is added: a checksum of each value,
-and a limit with the values removed first that were asked for longest ago (`missing`).
+The file is an SQLite database. SQLite comes with Python, keeps or drops a transaction
+whole when a process is killed, and lets several processes read and write one file. It
+reports a damaged file as an error; stores that map their file into memory crash instead
+(LMDB ends with SIGBUS when its file was cut). `DiskStore` adds what SQLite lacks: a
+checksum of each value, and a size limit that removes the least recently used values.
 """
 
 import contextlib
@@ -15,11 +15,9 @@ import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from absl import logging
-
-from adapters_tf.training.prefix_cache.store import StoreFailed
 
 _PAGE = 8192
 _SCHEMA = """
@@ -29,22 +27,103 @@ CREATE TABLE IF NOT EXISTS contents(
     id INTEGER PRIMARY KEY, checksum INTEGER, value BLOB);
 CREATE INDEX IF NOT EXISTS by_use ON entries(used);
 """
-_MOST_KEYS = 500  # of a query
-_SECONDS = 60  # to wait for other processes
+_MAX_KEYS = 500  # in one query
+_TIMEOUT = 60  # seconds to wait for the locks of other processes
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-class DiskStore:
-    """A `Store` in a file.
+class StoreFailed(Exception):
+    """The store cannot be used any more; the message says why, in one line."""
+
+
+class Store(Protocol):
+    """Keeps values by key, up to a size limit; see `MemoryStore` and `DiskStore`."""
+
+    def missing(self, keys: Collection[bytes]) -> set[bytes]:
+        """Find the keys that have no value, and mark the others as just used."""
+
+    def reserve(self, keys: Collection[bytes], num_bytes: int) -> bool:
+        """Make space by removing the least recently used values.
+
+        Args:
+            keys: Keys of values that must stay.
+            num_bytes: Size of the values that will be put.
+
+        Returns:
+            Whether there is space now. If not, nothing was removed.
+        """
+
+    def put(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep values, and replace those of the same keys."""
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Get the values; `None` for one that is absent or damaged."""
+
+
+class MemoryStore:
+    """A `Store` in the memory of this process.
 
     Args:
-        path: The file; it is made, with its folder, if it is not there.
-        limit: The most bytes that the file may have.
+        limit: Most bytes to keep.
+
+    Attributes:
+        limit: Most bytes to keep.
+        num_bytes: Bytes kept now.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.num_bytes = 0
+        # In the order of use: the least recently used value comes first.
+        self._values: dict[bytes, bytes] = {}
+
+    def missing(self, keys: Collection[bytes]) -> set[bytes]:
+        """See `Store.missing`."""
+        absent = set()
+        for key in keys:
+            value = self._values.pop(key, None)
+            if value is None:
+                absent.add(key)
+            else:
+                self._values[key] = value
+        return absent
+
+    def reserve(self, keys: Collection[bytes], num_bytes: int) -> bool:
+        """See `Store.reserve`."""
+        keep = set(keys)
+        kept = sum(len(self._values[key]) for key in keep if key in self._values)
+        if not num_bytes:
+            return True  # even if the limit was lowered since
+        if kept + num_bytes > self.limit:
+            return False
+        for key in [key for key in self._values if key not in keep]:
+            if self.num_bytes + num_bytes <= self.limit:
+                break
+            self.num_bytes -= len(self._values.pop(key))
+        return True
+
+    def put(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """See `Store.put`."""
+        for key, value in items:
+            self.num_bytes += len(value) - len(self._values.pop(key, b""))
+            self._values[key] = value
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `Store.get`."""
+        return [self._values.get(key) for key in keys]
+
+
+class DiskStore:
+    """A `Store` in a file, which processes share and which outlives them.
+
+    Args:
+        path: The file. The store creates it and its folder if they do not exist.
+        limit: Largest size of the file, in bytes.
 
     Raises:
-        StoreFailed: from here and from every method, if the file cannot be used or
-            the disk is full. A damaged file is removed, with a warning, and the next
-            call opens a new one: its own, or that of another process.
+        StoreFailed: The file cannot be used, or the disk is full; every method raises
+            it too. The store removes a damaged file with a warning, and the next call
+            opens a new one, made by this process or by another.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
@@ -53,14 +132,16 @@ class DiskStore:
         self._lock = threading.Lock()
         self._warned = False
         self._db: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None  # of the file that is open
+        self._identity: tuple[int, int] | None = (
+            None  # (device, inode) of the open file
+        )
         with contextlib.suppress(_Damaged), self._connection():
             return
         with self._connection():
             pass
 
     def close(self) -> None:
-        """Close the file. Another call opens it again."""
+        """Close the file. The next call opens it again."""
         if self._db is not None:
             self._db.close()
         self._db = None
@@ -82,7 +163,7 @@ class DiskStore:
     def reserve(self, keys: Collection[bytes], num_bytes: int) -> bool:
         """See `Store.reserve`."""
         if not num_bytes:
-            return True  # also where the limit is lower now
+            return True  # even if the limit was lowered since
         keep = set(keys)
         with self._transaction() as db:
             num_kept = kept = 0
@@ -91,12 +172,12 @@ class DiskStore:
                 number, size = db.execute(f"{query} ({_marks(some)})", some).fetchone()
                 num_kept += number
                 kept += size
-            # Each value fills up its last page, and begins in another one.
+            # A value wastes the rest of its last page, and its row starts a page.
             coming = num_bytes + 2 * _PAGE * (len(keep) - num_kept)
-            most = 0.97 * self.limit - 16 * _PAGE  # the rest for keys and indices
+            most = 0.97 * self.limit - 16 * _PAGE  # leaves space for keys and indices
             if kept + coming > most:
                 return False
-            # No more are read than are removed: a file may have millions.
+            # Read only as many rows as get removed: a file may have millions.
             oldest = db.execute("SELECT id, key FROM entries ORDER BY used")
             with contextlib.closing(oldest):
                 while _pages_in_use(db) * _PAGE + coming > most:
@@ -106,7 +187,7 @@ class DiskStore:
                         _delete(db, row[0])
         with self._connection() as db:
             if _number(db, "page_count") * _PAGE > self.limit:
-                # `execute` takes one step of it, a page.
+                # `execute` would vacuum one page only.
                 db.executescript("PRAGMA incremental_vacuum")
         return True
 
@@ -140,15 +221,15 @@ class DiskStore:
                     if isinstance(value, bytes) and checksum == _checksum(key, value):
                         found[key] = value
                     else:
-                        self._warn("holds values that are damaged, which are not used")
+                        self._warn("holds damaged values, which are not used")
         return [found.get(key) for key in keys]
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """The file that has the name now, for one thread at a time."""
+        """Open the file that has the name now; one thread at a time."""
         with self._lock:
             try:
-                # Whoever finds it damaged removes it, and the next one makes another.
+                # A process that finds the file damaged removes it (`_remove`).
                 if self._db is None or _identity(self.path) != self._identity:
                     self.close()
                     self._db = self._open()
@@ -164,7 +245,7 @@ class DiskStore:
                 yield db
                 db.execute("COMMIT")
             finally:
-                # A full disk has undone it already.
+                # On a full disk SQLite has rolled back already.
                 if db.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         db.execute("ROLLBACK")
@@ -172,27 +253,27 @@ class DiskStore:
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
-        # Before it is opened: of a file that came in between it is not the identity, so
-        # that the next call opens it again.
+        # Taken before opening: if another process replaces the file in between, the
+        # identity does not match and the next call opens the new file.
         self._identity = _identity(self.path)
         self._warned = False
         db = self._db = sqlite3.connect(
-            self.path, timeout=_SECONDS, check_same_thread=False, isolation_level=None
+            self.path, timeout=_TIMEOUT, check_same_thread=False, isolation_level=None
         )
-        # As bytes, whatever a damaged page says that it is; the checksum decides.
+        # A damaged page may call a value text; read bytes, and let the checksum decide.
         db.text_factory = bytes
         db.execute(f"PRAGMA page_size = {_PAGE}")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        # Killed processes do no harm without; a power failure may damage the file,
-        # which is noticed.
+        # Not needed when a process is killed. A power failure may damage the file,
+        # which the checks above find.
         db.execute("PRAGMA synchronous = OFF")
         db.executescript(_SCHEMA)
-        # Whatever the sum of the values says, the file does not grow further.
+        # A hard limit on the file, whatever the sum of the values says.
         db.execute(f"PRAGMA max_page_count = {max(16, self.limit // _PAGE)}")
         return db
 
     def _failure(self, error: Exception) -> StoreFailed:
-        # Of a damaged page, values may be of other types than were written.
+        # Values on a damaged page may have other types than were written.
         damaged = isinstance(error, TypeError | ValueError | sqlite3.IntegrityError)
         code = getattr(error, "sqlite_errorcode", None) or 0
         damaged = damaged or code & 255 in _DAMAGED
@@ -200,15 +281,15 @@ class DiskStore:
             self._warn(f"is damaged ({error}) and is not used any more")
             with contextlib.suppress(OSError):
                 self._remove()
-        # Else full, not writable, or locked by others for long.
+        # Otherwise the disk is full, or the file is not writable or long locked.
         self.close()
         return (_Damaged if damaged else StoreFailed)(f"{self.path}: {error}")
 
     def _remove(self) -> None:
-        # What has the name now may be another process's new file. No file gets the
-        # identity of this one as long as this one is open here.
+        # The name may belong to another process's new file by now. While this process
+        # holds the damaged file open, no other file gets its identity.
         if _identity(self.path) == self._identity:
-            # With its journal, or that would be applied to the next one.
+            # Remove its journal too, or SQLite would apply it to the next file.
             self.path.with_name(f"{self.path.name}-journal").unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
 
@@ -219,7 +300,7 @@ class DiskStore:
 
 
 class _Damaged(StoreFailed):
-    """The file was damaged, and is not there any more."""
+    """The file was damaged, and this process removed it."""
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -246,8 +327,8 @@ def _delete(db: sqlite3.Connection, row_id: int) -> None:
 
 def _pieces(keys: Collection[bytes]) -> Iterator[list[bytes]]:
     keys = list(keys)
-    for start in range(0, len(keys), _MOST_KEYS):
-        yield keys[start : start + _MOST_KEYS]
+    for start in range(0, len(keys), _MAX_KEYS):
+        yield keys[start : start + _MAX_KEYS]
 
 
 def _marks(values: Collection[Any]) -> str:

@@ -1,4 +1,4 @@
-"""One training run, from rows to a saved adapter and its metrics."""
+"""A training run, from rows to a saved adapter and its metrics."""
 
 import contextlib
 import dataclasses
@@ -16,24 +16,28 @@ from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.tasks.metrics import majority_baseline
 from adapters_tf.training.checkpoints import KEPT_CHECKPOINTS
 from adapters_tf.training.config import TrainJob
+from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.evaluate import Evaluator
-from adapters_tf.training.history import History
-from adapters_tf.training.loop import Place, TrainLoop
-from adapters_tf.training.lost_worker import lost_workers_are_named
+from adapters_tf.training.loop import TrainLoop
 from adapters_tf.training.model_pool import ModelPool
 from adapters_tf.training.prefix_cache.cache import PrefixCache
 from adapters_tf.training.run_dir import (
     ADAPTER_DIR,
     BEST_ADAPTER_DIR,
     METRICS_FILE,
+    History,
     open_run,
     require_free_space,
     write_json,
 )
-from adapters_tf.training.strategy import get_strategy, is_chief, sum_over_workers
+from adapters_tf.training.workers import (
+    is_chief,
+    report_lost_workers,
+    sum_over_workers,
+)
 
-# float32 weights and two optimizer slots in each checkpoint, one more of which
-# is being written; the last and the best adapter, and one that replaces it.
+# Each checkpoint holds float32 weights and two optimizer slots, and one more of them is
+# being written. There are the last adapter, the best one, and one that replaces it.
 _BYTES_PER_TRAINED = 4 * (3 * (KEPT_CHECKPOINTS + 1) + 3)
 
 
@@ -48,33 +52,35 @@ def run_job(
     save_adapters: bool = True,
     cache: PrefixCache | None = None,
 ) -> dict[str, Any]:
-    """Train, evaluate and save.
+    """Train, evaluate and save; or continue a run that was stopped.
 
-    Writes `settings.json`, checkpoints, TensorBoard logs, `history.json` and
-    `best_adapter/` (the epoch with the best first dev metric), and at the end
-    `adapter/` (the last epoch) and, last of all, `metrics.json` to `output_dir`.
-    Every worker of a `MultiWorkerMirroredStrategy` calls it, with the same
-    arguments and an `output_dir` that all of them can read; the first one writes.
+    While it trains, the run writes `settings.json`, checkpoints, TensorBoard logs,
+    `history.json` and `best_adapter/` (of the epoch with the best first dev metric) to
+    `output_dir`. At its end it writes `adapter/` (of the last epoch), and last of all
+    `metrics.json`.
+
+    Every worker of a `MultiWorkerMirroredStrategy` calls this function with the same
+    arguments. All workers must be able to read `output_dir`; the first one writes.
 
     Args:
         job: What to train.
         data: The task and its rows.
         output_dir: See `open_run`.
-        settings: Identifies the run: only a run of equal settings is continued.
+        settings: Identifies the run: a call continues only a run of equal settings.
         overwrite: See `open_run`.
         strategy: From `get_strategy`; by default one device.
-        pool: Where to take the model from, if more runs are to come.
-        save_adapters: Without, `adapter/` and `best_adapter/` are not written.
-        cache: Keeps hidden states under the lowest trained block; by default one of
-            this run's own.
+        pool: Provides the model, if several runs can share models.
+        save_adapters: Whether to write `adapter/` and `best_adapter/`.
+        cache: Caches hidden states under the lowest trained block; by default a cache
+            for this run alone.
 
     Returns:
-        What is in `metrics.json`.
+        The content of `metrics.json`.
 
     Raises:
-        UserError: if the directory cannot be used, or training diverges.
-        TryAgain: if the run was stopped from outside, or a worker was lost; the
-            same call goes on from there.
+        UserError: The directory cannot be used, or training diverges.
+        TryAgain: The run was stopped from outside, or lost a worker. The same call
+            continues it.
     """
     strategy = strategy or get_strategy("one_device")
     chief = is_chief(strategy)
@@ -83,14 +89,15 @@ def run_job(
             stack.enter_context(open_run(output_dir, settings, overwrite))
         else:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(lost_workers_are_named(strategy))
-        # The others look at the directory when the chief has made it what it is.
+        stack.enter_context(report_lost_workers(strategy))
+        # The other workers read the directory once the chief has prepared it.
         sum_over_workers(strategy, 1.0)
         with strategy.scope():
-            place = Place(Path(output_dir), chief)
             pool, cache = pool or ModelPool(0), cache or PrefixCache()
-            metrics = _run(job, data, place, settings, pool, save_adapters, cache)
-        # Nobody leaves while another still needs it.
+            metrics = _run(
+                job, data, Path(output_dir), chief, settings, pool, save_adapters, cache
+            )
+        # No worker leaves while another still needs it.
         sum_over_workers(strategy, 1.0)
     return metrics
 
@@ -98,7 +105,8 @@ def run_job(
 def _run(
     job: TrainJob,
     data: TaskData,
-    place: Place,
+    directory: Path,
+    chief: bool,
     settings: dict[str, Any],
     pool: ModelPool,
     save_adapters: bool,
@@ -108,17 +116,17 @@ def _run(
     model = pooled.model
     counts = count_parameters(model)
     print(f"\n{counts.table()}\n", flush=True)
-    if place.chief:
-        require_free_space(place.directory, _BYTES_PER_TRAINED * counts.trained)
+    if chief:
+        require_free_space(directory, _BYTES_PER_TRAINED * counts.trained)
     train, dev = (pool.prepare(rows, job, model) for rows in (data.train, data.dev))
     kind = kind_named(data.task.kind)
     for name, part in (("training", train), ("dev", dev)):
         note = kind.note(part, job.seq_length)
         print(f"{len(part.examples):,} {name} rows, {note}", flush=True)
-    held = cache.rows(pooled.prefix, [train.tokens, dev.tokens], job.config.epochs)
+    cached = cache.rows(pooled.prefix, [train.tokens, dev.tokens], job.config.epochs)
     train, dev = (
-        dataclasses.replace(part, features=kept)
-        for part, kept in zip((train, dev), held, strict=True)
+        dataclasses.replace(part, features=rows)
+        for part, rows in zip((train, dev), cached, strict=True)
     )
 
     about = settings | {
@@ -127,7 +135,7 @@ def _run(
         "dev_rows": len(data.dev),
     }
 
-    def save(directory: str, scores: dict[str, float]) -> None:
+    def save(name: str, scores: dict[str, float]) -> None:
         if not save_adapters:
             return
         adapter = model.get_adapter(
@@ -137,12 +145,17 @@ def _run(
             seq_length=job.seq_length,
             training=about,
         )
-        save_adapter(adapter, place.directory / directory, overwrite=True)
+        save_adapter(adapter, directory / name, overwrite=True)
 
     evaluator = Evaluator(pooled.predict, data.task)
     trainer = pooled.trainer(job, train.features)
     loop = TrainLoop(
-        trainer, evaluator, dev, place, lambda scores: save(BEST_ADAPTER_DIR, scores)
+        trainer,
+        evaluator,
+        dev,
+        directory,
+        save_best=lambda scores: save(BEST_ADAPTER_DIR, scores),
+        chief=chief,
     )
     history = loop.run()
     metrics = _metrics(job, data, model, history)
@@ -151,9 +164,9 @@ def _run(
         metrics[f"dev_{name}"] = found
     metrics["steps"] = trainer.total_steps
     metrics["examples_per_second"] = loop.progress.throughput.examples_per_second
-    if place.chief:
+    if chief:
         save(ADAPTER_DIR, metrics["dev"])
-        write_json(place.directory / METRICS_FILE, metrics)
+        write_json(directory / METRICS_FILE, metrics)
     return metrics
 
 
