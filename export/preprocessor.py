@@ -12,7 +12,7 @@ from adapters_tf.export.answer_spans import best_spans
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.byte_pair import without_growing_table
 from adapters_tf.export.question_windows import mixed_windows
-from adapters_tf.export.record_separator import SEPARATOR
+from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case, check_in_new_process
 from adapters_tf.export.text_tokens import tokenize

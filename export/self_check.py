@@ -129,7 +129,7 @@ def main(directory: str, path: str) -> int:
 
 
 def _run_signatures(directory: str) -> Any:
-    from adapters_tf.export.deployment.session import ServingSession
+    from adapters_tf.export.session import ServingSession
 
     return ServingSession(directory).run
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from adapters_tf.export.record_separator import SEPARATOR
+from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.text_tokens import clean_utf8, token_ids
 from adapters_tf.models.special_tokens import special_tokens
 

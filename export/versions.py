@@ -14,24 +14,25 @@ from adapters_tf.export.combine import (
     check_is_saved_model,
     load_exported,
 )
+from adapters_tf.export.describe import (
+    BASE_DIR,
+    SERVABLE_FILE,
+    read_newest,
+    read_servable_json,
+    versions_of,
+)
 from adapters_tf.export.directories import link_tree, new_directory, sha256_of
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.self_check import check_in_new_process
 from adapters_tf.export.servable import (
     DEFAULT,
-    FORMAT_VERSION,
     MIXED,
-    SERVABLE_FILE,
     LoadedBase,
     save_version,
 )
 from adapters_tf.export.servable_check import servable_cases
-from adapters_tf.export.warm import check_can_write_warmup, write_version_warmup
+from adapters_tf.export.warmup import check_can_write_warmup, write_version_warmup
 
-# Beside the versions; no integer, so TensorFlow Serving does not look at it.
-BASE_DIR = "base"
-# As this package writes them: 007 would be version 7 to TensorFlow Serving.
-_VERSION = re.compile(r"[1-9][0-9]*")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -159,69 +160,6 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
     return versions[-1] + 1
 
 
-def versions_of(servable: Path) -> list[int]:
-    """The versions of a servable, ascending.
-
-    Raises:
-        UserError: if the directory is no servable.
-    """
-    if not (servable / BASE_DIR / "saved_model.pb").is_file():
-        raise UserError(
-            f"A servable is a directory with {BASE_DIR}/ and its versions, written by "
-            f"adapters-tf-export servable. Received: {str(servable)!r}"
-        )
-    versions = [
-        int(entry.name)
-        for entry in servable.iterdir()
-        if _VERSION.fullmatch(entry.name) and (entry / "saved_model.pb").is_file()
-    ]
-    if not versions:
-        raise UserError(f"The servable {str(servable)!r} has no version.")
-    return sorted(versions)
-
-
-def read_about(version_dir: Path) -> dict[str, Any]:
-    """What `servable.json` says of a version.
-
-    Raises:
-        UserError: if it is missing, corrupt or of another format.
-    """
-    path = version_dir / SERVABLE_FILE
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        version = about["format_version"]
-        if version == FORMAT_VERSION:
-            about["tasks"] = _in_order(about["tasks"])
-            str(about["base_shard_sha256"])
-            bool(about["task_signatures"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is missing or corrupt: {error!r}") from error
-    if version != FORMAT_VERSION:
-        raise UserError(
-            f"The servable's format version must be {FORMAT_VERSION}. Received: "
-            f"{version} in {path}. A newer adapters-tf may read it."
-        )
-    return about
-
-
-def _in_order(tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The tasks as the bank has them, whatever has sorted the file's keys."""
-    tasks = dict(sorted(tasks.items(), key=lambda item: item[1]["index"]))
-    if [entry["index"] for entry in tasks.values()] != list(range(len(tasks))):
-        raise ValueError("the tasks are not numbered from 0")
-    return tasks
-
-
-def read_newest(servable: str | os.PathLike[str]) -> dict[str, Any]:
-    """`read_about` of the newest version of a servable.
-
-    Raises:
-        UserError: as `versions_of` and `read_about`.
-    """
-    path = Path(servable)
-    return read_about(path / str(versions_of(path)[-1]))
-
-
 def check_name(name: str, others: list[str]) -> None:
     """Refuse a name whose signatures are not usable or another's.
 
@@ -260,7 +198,7 @@ def _open(
     check_can_write_warmup()
     path = Path(servable)
     directory = path / str(version or versions_of(path)[-1])
-    about = read_about(directory)
+    about = read_servable_json(directory)
     _check_base(path, about)
     base = LoadedBase(path / BASE_DIR)
     bank = BankFile(directory).read_all()

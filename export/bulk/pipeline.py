@@ -3,20 +3,26 @@
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+import tensorflow as tf
+from apache_beam.ml.inference.base import (
+    KeyedModelHandler,
+    ModelHandler,
+    PredictionResult,
+    RunInference,
+)
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from adapters_tf.data.files import FileFormat
 from adapters_tf.data.row_stream import RowStream, WholeRows
-from adapters_tf.export.bulk.job import BulkJob, ServedTask
-from adapters_tf.export.bulk.model_handler import TaskHandler
-from adapters_tf.export.bulk.rows import Row, check_separator, rows_of
+from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask
+from adapters_tf.export.bulk.records import records_of
 from adapters_tf.export.directories import new_directory
+from adapters_tf.export.rows import Row, check_separator, rows_of, signature_inputs
 from adapters_tf.tasks.file_task import stream_file_examples
 from adapters_tf.tasks.task import Task
 
@@ -56,6 +62,42 @@ class ReadRows(beam.DoFn):
     def _rows(self, rows: RowStream | WholeRows) -> Iterator[Row]:
         for window in rows.windows(self._size):
             yield from rows_of(window)
+
+
+class TaskHandler(ModelHandler[Row, PredictionResult, Any]):
+    """Runs a task's signature on batches of `Row`.
+
+    The inference of a row is the record that `adapters-tf-predict` writes for it.
+
+    Args:
+        served: The task.
+        batch_size: Most rows of a batch.
+    """
+
+    def __init__(self, served: ServedTask, batch_size: int) -> None:
+        super().__init__(max_batch_size=batch_size)
+        self._served = served
+
+    def load_model(self) -> Any:
+        import tensorflow_text  # noqa: F401  Its ops tokenise.
+
+        return tf.saved_model.load(self._served.version_dir)
+
+    def run_inference(
+        self,
+        batch: Sequence[Row],
+        model: Any,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[PredictionResult]:
+        function = model.signatures[self._served.signature]
+        inputs = {k: tf.constant(v) for k, v in signature_inputs(batch).items()}
+        outputs = {k: v.numpy() for k, v in function(**inputs).items()}
+        records = records_of(self._served.task, outputs, batch)
+        return [PredictionResult(*pair) for pair in zip(batch, records, strict=True)]
+
+    def get_metrics_namespace(self) -> str:
+        """The namespace of RunInference's metrics."""
+        return "adapters_tf"
 
 
 class WriteRows(beam.DoFn):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters_tf.export.bulk.rows import Row
+from adapters_tf.export.rows import Row
 from adapters_tf.tasks.task import Kind, Task
 from adapters_tf.training.class_records import class_record, label_set_record
 from adapters_tf.training.tag_records import sentence_record

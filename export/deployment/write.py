@@ -1,6 +1,5 @@
 """Everything that a deployment on the stock TensorFlow Serving needs, in a folder."""
 
-import contextlib
 import functools
 import json
 import os
@@ -12,14 +11,15 @@ from typing import Any
 
 from adapters_tf.errors import UserError
 from adapters_tf.export.deployment import config_files
-from adapters_tf.export.deployment.commands import commands_text
-from adapters_tf.export.deployment.compose import container_path, docker_compose
 from adapters_tf.export.deployment.config_files import (
     DEFAULT_MODEL_NAME,
     BatchingSettings,
+    commands_text,
+    container_path,
+    docker_compose,
 )
 from adapters_tf.export.deployment.examples import default_examples
-from adapters_tf.export.deployment.signatures import read_servable_json
+from adapters_tf.export.describe import find_versions, read_servable_json
 
 MODELS_FILE = "models.config"
 _CLIENTS = ("client_rest.py", "client_grpc.py")
@@ -31,16 +31,13 @@ def newest_version(servable_dir: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: if it has no version.
     """
-    path = Path(servable_dir)
-    versions = []
-    with contextlib.suppress(OSError):
-        versions = [v for v in path.iterdir() if re.fullmatch(r"[0-9]+", v.name)]
+    versions = find_versions(Path(servable_dir))
     if not versions:
         raise UserError(
             "A servable is a directory with versions, <servable>/<integer>/. Received: "
-            f"{str(path)!r}, which has none. Write one with adapters-tf-export."
+            f"{str(servable_dir)!r}, which has none. Write one with adapters-tf-export."
         )
-    return max(versions, key=lambda version: int(version.name))
+    return versions[max(versions)]
 
 
 def write_deployment(

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from adapters_tf.export.server.status import (
+from adapters_tf.export.server.errors import (
     Code,
     ServingError,
     as_serving_error,

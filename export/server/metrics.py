@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import prometheus_client
 from prometheus_client.core import Metric
 
-from adapters_tf.export.server.status import Code, as_serving_error
+from adapters_tf.export.server.errors import Code, as_serving_error
 
 _MICROSECONDS = tuple(10 * 1.8**i for i in range(30))
 

@@ -1,11 +1,15 @@
-"""The settings of the local server."""
+"""The settings of the local server, and the packages that it needs."""
 
 import dataclasses
+import importlib.util
 import math
 import os
 import re
 
 from adapters_tf.errors import UserError, check_counts
+from adapters_tf.export.serving_protos import serving_proto
+
+EXTRA = ("grpc", "prometheus_client", "starlette", "uvicorn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,3 +92,20 @@ class ServerOptions:
     def max_request_bytes(self) -> int:
         """Bytes of one request."""
         return int(self.max_request_mb * 1024 * 1024)
+
+
+def check_installed() -> None:
+    """Check that the packages of the server are installed.
+
+    Raises:
+        UserError: if one is missing or cannot be imported; it names the command that
+            installs it.
+    """
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"The local server needs {', '.join(missing)}, which is not installed. "
+            'Run: pip install "adapters-tf[serve]"'
+        )
+    serving_proto("apis.prediction_service_pb2_grpc")
+    serving_proto("apis.model_service_pb2_grpc")

@@ -12,8 +12,10 @@ import pytest
 
 import adapters_tf
 from adapters_tf.bin import export, export_text
-from adapters_tf.export import deployment, describe_servable, versions
-from adapters_tf.export.deployment.serving_api import INSTALL_COMMAND
+from adapters_tf.export import describe_servable, versions
+from adapters_tf.export.describe import versions_of
+from adapters_tf.export.serving_protos import INSTALL_COMMAND
+from adapters_tf.export.session import ServingSession
 from adapters_tf.models.adapter_file import load_adapter
 
 TEXTS = [
@@ -104,7 +106,7 @@ def no_long_work(monkeypatch):
 
 
 def test_the_servable_predicts_as_the_model_does(exported):
-    with deployment.ServingSession(f"{exported.servable}/1") as session:
+    with ServingSession(f"{exported.servable}/1") as session:
         assert set(session.signatures) == {
             "mood",
             "mood_text",
@@ -235,7 +237,7 @@ def test_bad_input_is_refused_at_once(
         assert error.count("error: ") == 1 and message in error, (args, error)
         assert "Traceback" not in error
     assert {path.name for path in tmp_path.iterdir()} == {"S"}
-    assert versions.versions_of(Path(servable)) == [1]
+    assert versions_of(Path(servable)) == [1]
 
 
 def test_an_adapter_of_another_base_is_refused(

@@ -11,10 +11,10 @@ import pytest
 from adapters_tf.bin import predict, predict_beam
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.export import versions
-from adapters_tf.export.bulk import job as bulk_job
-from adapters_tf.export.bulk.job import BulkJob, ServedTask
+from adapters_tf.export.bulk import bulk_job
+from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask
 from adapters_tf.export.bulk.records import RECORDS, records_of
-from adapters_tf.export.bulk.rows import Row, check_separator, signature_inputs
+from adapters_tf.export.rows import Row, check_separator, signature_inputs
 from adapters_tf.layers import AdapterConfig
 from adapters_tf.tasks.task import Kind, Task
 
@@ -294,7 +294,9 @@ def test_refused(bulk_servable, tmp_path, monkeypatch):
         BulkJob("s", "topics", (str(path),), "out", batch_size=0)
     for task, came in (({}, "no task"), ({"kind": "new"}, "the kind 'new'")):
         about = {"tasks": {"t": {"config": {"task": task}}}, "task_signatures": True}
-        monkeypatch.setattr(bulk_job, "read_about", lambda path, about=about: about)
+        monkeypatch.setattr(
+            bulk_job, "read_servable_json", lambda path, about=about: about
+        )
         with pytest.raises(UserError, match=f"Received: 't', saved with {came}"):
             ServedTask.of(str(bulk_servable), "t")
 

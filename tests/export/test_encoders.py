@@ -9,8 +9,8 @@ from adapters_tf.data.examples import WordExamples
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.base import export_base
 from adapters_tf.export.byte_pair import without_growing_table
-from adapters_tf.export.deployment.session import ServingSession
 from adapters_tf.export.preprocessor import PreprocessorFunctions
+from adapters_tf.export.session import ServingSession
 from adapters_tf.export.text_inputs import pack_texts
 from adapters_tf.export.versions import create_servable
 from adapters_tf.layers import AdapterConfig

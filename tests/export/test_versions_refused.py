@@ -12,16 +12,15 @@ from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export import self_check
 from adapters_tf.export import servable as servable_module
 from adapters_tf.export.adapter import save_adapter_model
+from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.export.directories import link_tree
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.versions import (
     add_task,
     check_name,
     create_servable,
-    read_about,
     remove_task,
     roll_back,
-    versions_of,
 )
 from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.build import build_model
@@ -194,7 +193,7 @@ def test_servable_json_in_another_order(copy):
     """Tools that format JSON sort its keys; each task keeps its own tensors."""
     about = json.loads((copy / "1/assets.extra/servable.json").read_text())
     rewrite(copy / "1", json.dumps(about, sort_keys=True))
-    assert list(read_about(copy / "1")["tasks"]) == list(TASKS)
+    assert list(read_servable_json(copy / "1")["tasks"]) == list(TASKS)
 
 
 # === What is refused ===

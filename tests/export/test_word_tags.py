@@ -17,10 +17,10 @@ from adapters_tf.export import create_servable
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.combine import load_exported
-from adapters_tf.export.deployment.op_check import unsupported_ops
-from adapters_tf.export.deployment.session import ServingSession
+from adapters_tf.export.op_check import unsupported_ops
 from adapters_tf.export.question_windows import mixed_windows
 from adapters_tf.export.servable import LoadedBase, save_version
+from adapters_tf.export.session import ServingSession
 from adapters_tf.export.text_lists import fair_shares
 from adapters_tf.export.word_tags import word_tags
 from adapters_tf.layers import AdapterConfig

@@ -7,7 +7,7 @@ from typing import get_args
 
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import UserError, check_counts
-from adapters_tf.export.versions import read_about, versions_of
+from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.tasks.task import Kind, Task
 
 
@@ -76,7 +76,7 @@ class ServedTask:
                 its adapter was saved without a task of a known kind.
         """
         newest = Path(servable) / str(versions_of(Path(servable))[-1])
-        about = read_about(newest)
+        about = read_servable_json(newest)
         if name not in about["tasks"]:
             raise UserError(
                 f"The servable {servable!r} has the tasks {', '.join(about['tasks'])}. "

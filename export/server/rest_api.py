@@ -2,6 +2,7 @@
 
 import re
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
@@ -9,40 +10,46 @@ from urllib.parse import unquote
 import anyio
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from adapters_tf.export.server.grpc_service import (
-    SIGNATURE_DEF,
-    model_metadata,
-    model_status,
-)
-from adapters_tf.export.server.http_body import read_body
-from adapters_tf.export.server.json_request import parse_body, read_inputs
-from adapters_tf.export.server.json_response import (
-    error_body,
-    metadata_body,
-    predictions,
-    status_body,
-)
-from adapters_tf.export.server.metrics import Metrics
-from adapters_tf.export.server.service import DEFAULT_SIGNATURE, Service
-from adapters_tf.export.server.status import (
+from adapters_tf.export.server.errors import (
     Code,
     ServingError,
     as_serving_error,
     invalid,
     timed_out,
+    too_large,
 )
+from adapters_tf.export.server.grpc_service import (
+    SIGNATURE_DEF,
+    model_metadata,
+    model_status,
+)
+from adapters_tf.export.server.metrics import Metrics
+from adapters_tf.export.server.rest_json import (
+    error_body,
+    metadata_body,
+    parse_body,
+    predictions_body,
+    read_inputs,
+    status_body,
+)
+from adapters_tf.export.server.service import Service, check_method
+from adapters_tf.export.session import DEFAULT_SIGNATURE
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)"
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"{_MODEL}{_VERSION}:(?P<method>classify|regress|predict)", re.I)
 _GET = re.compile(rf"{_MODEL}{_VERSION}(?P<metadata>/metadata)?", re.I)
 _MAX_VERSION = 2**63 - 1
+# When the answer to a body that is too large is known, the client still sends. Cut off
+# at once, it would see a broken connection and not the answer; so the server reads this
+# many more bytes and throws them away.
+_DISCARD_BYTES = 1 << 28
 
 
 class RestApi:
@@ -144,19 +151,19 @@ class RestApi:
         deadline: float,
     ) -> bytes:
         document = parse_body(body)
-        with self._service.lease(name, version, label) as lease:
+        with self._service.version(name, version, label) as loaded:
             key = document.get("signature_name") or DEFAULT_SIGNATURE
-            signature = lease.model.signatures.get(key)
+            signature = loaded.session.entries.get(key)
             if signature is None:
                 raise invalid(
                     f'Serving signature name: "{key}" not found in signature def'
                 )
             if not signature.inputs:
                 raise invalid(f"Failed to get input map for signature: {key}")
-            signature.check_method()
+            check_method(signature)
             inputs, in_rows = read_inputs(document, signature.inputs)
-            outputs = self._service.predict(lease, signature, inputs, (), deadline)
-        return predictions(outputs, in_rows)
+            outputs = self._service.predict(loaded, key, inputs, (), deadline)
+        return predictions_body(outputs, in_rows)
 
     def _status(self, name: str, version: int | None, label: str | None) -> bytes:
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -195,3 +202,54 @@ def _headers(failure: ServingError) -> dict[str, str]:
         # What is left of the body will not be read.
         headers["connection"] = "close"
     return headers
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Read a request's body; gzip is unpacked, as TensorFlow Serving does.
+
+    Args:
+        request: The request.
+        max_bytes: The most bytes, packed and unpacked.
+
+    Raises:
+        ServingError: It is larger, or no gzip though it says so, or the client
+            went away.
+    """
+    declared = request.headers.get("content-length", "")
+    over = declared.isascii() and declared.isdigit() and int(declared) > max_bytes
+    body = bytearray()
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            over = over or size > max_bytes
+            if not over:
+                body += chunk
+            elif size > max_bytes + _DISCARD_BYTES:
+                break
+    except ClientDisconnect:
+        raise ServingError(Code.CANCELLED, "The client went away.") from None
+    if over:
+        raise _over_limit(max_bytes)
+    if request.headers.get("content-encoding", "").lower() == "gzip":
+        return _unpack(bytes(body), max_bytes)
+    return bytes(body)
+
+
+def _unpack(body: bytes, max_bytes: int) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = unpacker.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise invalid(f"The body is not gzip: {error}") from error
+    if len(unpacked) > max_bytes:
+        raise _over_limit(max_bytes)
+    if not unpacker.eof:
+        raise invalid("The body is not gzip: it ends early.")
+    return unpacked
+
+
+def _over_limit(max_bytes: int) -> ServingError:
+    return too_large(
+        f"A request may have at most {max_bytes} bytes. Send its rows in several."
+    )

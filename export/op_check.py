@@ -6,10 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from adapters_tf.export.deployment.signatures import (
-    INIT_SIGNATURE,
-    read_meta_graph,
-)
+from adapters_tf.export.session import INIT_SIGNATURE, read_meta_graph
 
 # What tensorflow_model_server links besides TensorFlow's own ops: the server's
 # BUILD file lists "@org_tensorflow_text//tensorflow_text:ops_lib" under
