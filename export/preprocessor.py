@@ -10,12 +10,11 @@ import tensorflow_text as tf_text
 
 from adapters_tf.export.answer_spans import best_spans
 from adapters_tf.export.base_functions import INPUTS
-from adapters_tf.export.byte_pair import without_growing_table
-from adapters_tf.export.question_windows import mixed_windows
+from adapters_tf.export.packing import pack_rows
 from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case, check_in_new_process
-from adapters_tf.export.text_tokens import tokenize
+from adapters_tf.export.text_tokens import tokenize, without_growing_table
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.special_tokens import special_tokens
 
@@ -92,8 +91,8 @@ class PreprocessorFunctions:
         return {name: tf.cast(value, tf.int32) for name, value in packed.items()}
 
     def windows(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """See `mixed_windows`, whose arguments and results are named here."""
-        windows = mixed_windows(self.tokenizer, **rows)
+        """See `pack_rows`, whose arguments and results are named here."""
+        windows = pack_rows(self.tokenizer, **rows)
         places = {"starts": windows.starts, "ends": windows.ends}
         return {**windows.inputs, "rows": windows.rows, **places}
 

@@ -41,7 +41,7 @@ def word_tags(
         tags: `[B, length]` strings, of each token.
         scores: `[B, length]` float32 probabilities of these.
         starts: `[B, length]` int32 first byte of the word that the token is of; -1 for
-            other tokens. See `adapters_tf.export.question_windows`.
+            other tokens. See `Windows` of `adapters_tf.export.packing`.
         ends: `[B, length]` int32 byte after that word.
         text: `[B]` strings, those that the tokens were made from.
     """

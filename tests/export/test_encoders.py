@@ -8,10 +8,9 @@ from encoders import NAMES, PAIRS, TEXTS
 from adapters_tf.data.examples import WordExamples
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.base import export_base
-from adapters_tf.export.byte_pair import without_growing_table
 from adapters_tf.export.preprocessor import PreprocessorFunctions
 from adapters_tf.export.session import ServingSession
-from adapters_tf.export.text_inputs import pack_texts
+from adapters_tf.export.text_tokens import without_growing_table
 from adapters_tf.export.versions import create_servable
 from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
@@ -24,7 +23,7 @@ LENGTH = 16
 
 
 @pytest.mark.parametrize("length", [8, LENGTH])
-def test_packed_rows_are_those_of_keras_hub(encoder, length):
+def test_packed_rows_are_those_of_keras_hub(encoder, length, pack_texts):
     preprocessor = load_preprocessor(encoder.path, length)
     tokenizer = without_growing_table(preprocessor.tokenizer)
     for pairs in (None, tf.constant(PAIRS)):

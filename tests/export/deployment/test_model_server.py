@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from adapters_tf.export import deployment
 from adapters_tf.export.deployment.examples import make_inputs
-from adapters_tf.export.session import read_servable_json
+from adapters_tf.export.describe import read_servable_json
 from adapters_tf.export.warmup import predict_request
 
 
