@@ -1,27 +1,31 @@
 """The adapter SavedModel: what one task adds to a base."""
 
+import dataclasses
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
 
 from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.preset_names import resolve_preset
+from adapters_tf.errors import AdapterFileError
 from adapters_tf.export.activations import activation_code
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.base_functions import hub_outputs
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
-from adapters_tf.export.heads import head_function
+from adapters_tf.export.heads import BIAS, KERNEL, head_function
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.saving import FORMAT_VERSION, constant_function
 from adapters_tf.export.self_check import Case, check_in_new_process
-from adapters_tf.export.task_tensors import DOWN, UP
+from adapters_tf.export.task_tensors import DOWN, NORM, UP
 from adapters_tf.layers.adapter_config import SUBLAYERS
-from adapters_tf.models.adapter import Adapter
+from adapters_tf.models.adapter import Adapter, check_tensors
+from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.build import load_model
@@ -61,39 +65,136 @@ def export_adapter(
         check_in_new_process(directory, _cases(model))
 
 
-def encoder_tensors(adapter: Adapter, model: AdapterModel) -> dict[str, np.ndarray]:
+@dataclasses.dataclass(frozen=True)
+class BasePlaces:
+    """Where tasks can have tensors of their own in a base.
+
+    Attributes:
+        hidden_dim: Hidden size `d`.
+        adapter_paths: Paths of the adapters, block by block.
+        layer_norm_sizes: Path -> size of each LayerNorm.
+    """
+
+    hidden_dim: int
+    adapter_paths: tuple[str, ...]
+    layer_norm_sizes: dict[str, int]
+
+    @classmethod
+    def of_backbone(cls, backbone: AdapterBackbone) -> "BasePlaces":
+        """The places of a Keras backbone, with adapters or without."""
+        paths = (
+            f"{block.path}/{sublayer}_adapter"
+            for block in backbone.encoder_blocks
+            for sublayer in SUBLAYERS
+        )
+        norms = {
+            variable.path.rsplit("/", 1)[0]: variable.shape[0]
+            for variable in layer_norm_variables(backbone)
+        }
+        return cls(backbone.hidden_dim, tuple(paths), norms)
+
+    @classmethod
+    def of_config(cls, config: dict[str, Any]) -> "BasePlaces":
+        """The places that the `config()` of a base SavedModel lists."""
+        d, sizes = config["hidden_dim"], config.get("layer_norm_sizes", {})
+        norms = {path: sizes.get(path, d) for path in config["layer_norm_paths"]}
+        return cls(d, tuple(config["adapter_paths"]), norms)
+
+    def task_shapes(self, adapter: Adapter) -> dict[str, tuple[int, ...]]:
+        """Path -> shape of each tensor that a task of this form has.
+
+        Args:
+            adapter: The task; its tensors are not looked at.
+
+        Raises:
+            AdapterFileError: if it has adapters in blocks that the base does not have.
+        """
+        d, method = self.hidden_dim, adapter.tuning.method
+        outputs = adapter.head.get("num_classes") or _OUTPUTS[adapter.kind]
+        shapes: dict[str, tuple[int, ...]] = {KERNEL: (d, outputs), BIAS: (outputs,)}
+        blocks = list(dict.fromkeys(p.rsplit("/", 1)[0] for p in self.adapter_paths))
+        own_norms: Collection[int] = ()
+        if method == "layer_norm":
+            own_norms = range(len(blocks))
+        if adapter.adapter is not None:
+            try:
+                config = adapter.adapter.for_blocks(len(blocks))
+            except ValueError as error:
+                raise AdapterFileError(f"The adapter is not usable: {error}") from error
+            layers = range(len(blocks)) if config.layers is None else config.layers
+            factor = cast(float, config.reduction_factor)
+            units = config.bottleneck_dim or max(1, int(d // factor))
+            for i in layers:
+                for sublayer in config.sublayers:
+                    path = f"{blocks[i]}/{sublayer}_adapter"
+                    shapes |= adapter_shapes(path, d, units)
+            if method == "adapters":
+                own = config.layer_norm_layers
+                own_norms = layers if own is None else own
+        for path, size in self.layer_norm_sizes.items():
+            # The LayerNorm of the embeddings goes with the first block.
+            of_block = (i for i, b in enumerate(blocks) if path.startswith(f"{b}/"))
+            if next(of_block, 0) in own_norms:
+                shapes |= {f"{path}/{name}": (size,) for name in NORM}
+        return shapes
+
+
+# Outputs of the heads without classes.
+_OUTPUTS = {"regression": 1, "question_answering": 2}
+
+
+def adapter_shapes(path: str, d: int, units: int) -> dict[str, tuple[int, ...]]:
+    """Path -> shape of the tensors of one adapter; without units, of none."""
+    return {
+        f"{path}/{DOWN}/kernel": (d, units),
+        f"{path}/{DOWN}/bias": (units,),
+        f"{path}/{UP}/kernel": (units, d),
+        f"{path}/{UP}/bias": (d,),
+    }
+
+
+def encoder_tensors(adapter: Adapter, places: BasePlaces) -> dict[str, np.ndarray]:
     """The task's tensors for `encode`: see `BaseFunctions.adapter_specs`."""
-    backbone = model.backbone
-    d = backbone.hidden_dim
+    empty: dict[str, tuple[int, ...]] = {}
+    for path in places.adapter_paths:
+        empty |= adapter_shapes(path, places.hidden_dim, 0)
+    for path in places.layer_norm_sizes:
+        empty |= {f"{path}/{name}": (0,) for name in NORM}
     own = adapter.tensors
-    tensors = {}
-    for block in backbone.encoder_blocks:
-        for sublayer in SUBLAYERS:
-            path = f"{block.path}/{sublayer}_adapter"
-            empty = {
-                f"{path}/{DOWN}/kernel": (d, 0),
-                f"{path}/{DOWN}/bias": (0,),
-                f"{path}/{UP}/kernel": (0, d),
-                f"{path}/{UP}/bias": (d,),
-            }
-            for name, shape in empty.items():
-                tensors[name] = own.get(name, np.zeros(shape, np.float32))
-    for variable in layer_norm_variables(backbone):
-        tensors[variable.path] = own.get(variable.path, np.zeros(0, np.float32))
-    return tensors
+    return {
+        path: own[path] if path in own else np.zeros(shape, np.float32)
+        for path, shape in empty.items()
+    }
 
 
 def exported_task(adapter: Adapter, model: AdapterModel) -> ExportedTask:
-    """The task in memory, as it is read back from its adapter SavedModel.
+    """`task_of_adapter` for a Keras model of the adapter's base.
 
     Args:
         adapter: The adapter.
         model: A model of its base and form; its head may be another task's.
     """
-    heads = {v.path for v in model.head_variables()}
-    encoder = encoder_tensors(adapter, model) | _constants(adapter)
-    head = {path: adapter.tensors[path] for path in heads}
-    return ExportedTask(exported_config(adapter), encoder, head)
+    return task_of_adapter(adapter, BasePlaces.of_backbone(model.backbone))
+
+
+def task_of_adapter(adapter: Adapter, places: BasePlaces) -> ExportedTask:
+    """Put a task together from its adapter directory, as a servable holds it.
+
+    It equals the task that is read from the adapter SavedModel.
+
+    Args:
+        adapter: The adapter, of a form that can be exported.
+        places: Where its base has adapters and LayerNorms.
+
+    Raises:
+        AdapterFileError: if its tensors are not exactly those of a task of its form on
+            this base.
+    """
+    check_tensors(adapter.tensors, places.task_shapes(adapter))
+    config = json.loads(json.dumps(exported_config(adapter)))
+    encoder = encoder_tensors(adapter, places) | _constants(adapter)
+    head = {path: adapter.tensors[path] for path in (KERNEL, BIAS)}
+    return ExportedTask(config, encoder, head)
 
 
 def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -> None:
@@ -104,7 +205,7 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
         model: Its model, whose backbone says where adapters could be.
         directory: Where to.
     """
-    tensors = encoder_tensors(adapter, model)
+    tensors = encoder_tensors(adapter, BasePlaces.of_backbone(model.backbone))
     encoder = {name: tf.Variable(value) for name, value in tensors.items()}
     head = {
         v.path: tf.Variable(adapter.tensors[v.path]) for v in model.head_variables()

@@ -1,19 +1,15 @@
 """A servable's versions: creating, adding, removing, rolling back, listing."""
 
-import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
 from adapters_tf.export.bank import ExportedTask, split_bank
 from adapters_tf.export.bank_file import BankFile
-from adapters_tf.export.combine import (
-    check_fits,
-    check_is_saved_model,
-    load_exported,
-)
+from adapters_tf.export.combine import check_is_saved_model
 from adapters_tf.export.describe import (
     BASE_DIR,
     SERVABLE_FILE,
@@ -22,6 +18,7 @@ from adapters_tf.export.describe import (
     versions_of,
 )
 from adapters_tf.export.directories import link_tree, new_directory, sha256_of
+from adapters_tf.export.read_task import check_is_task, read_task
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.self_check import check_in_new_process
 from adapters_tf.export.servable import (
@@ -38,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 def create_servable(
     base_dir: str | os.PathLike[str],
-    adapters: dict[str, str],
+    adapters: Mapping[str, str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],
     task_signatures: bool = True,
 ) -> None:
@@ -46,7 +43,8 @@ def create_servable(
 
     Args:
         base_dir: A base SavedModel; its files are linked, or copied.
-        adapters: Task name -> adapter SavedModel.
+        adapters: Task name -> its adapter directory, such as a run's `adapter/`, or its
+            adapter SavedModel.
         output_dir: A new directory.
         task_signatures: Give each task signatures of its own (`NAME` and
             `NAME_text`) beside `mixed_text`, now and in later versions. Their
@@ -64,7 +62,7 @@ def create_servable(
     check_can_write_warmup()
     check_is_saved_model(base_dir, "base")
     for path in adapters.values():
-        check_is_saved_model(path, "adapter")
+        check_is_task(path)
     with new_directory(output_dir) as directory:
         base = LoadedBase(Path(base_dir))
         tasks = {name: read_task(base, path) for name, path in adapters.items()}
@@ -74,7 +72,10 @@ def create_servable(
 
 
 def add_task(
-    servable: str | os.PathLike[str], name: str, adapter_dir: str, replace: bool = False
+    servable: str | os.PathLike[str],
+    name: str,
+    adapter_dir: str | os.PathLike[str],
+    replace: bool = False,
 ) -> int:
     """Write a new version with one more task, or with one replaced.
 
@@ -83,7 +84,7 @@ def add_task(
     Args:
         servable: The servable.
         name: The task's name.
-        adapter_dir: Its adapter SavedModel.
+        adapter_dir: Its adapter directory, or its adapter SavedModel.
         replace: Replace the task of this name.
 
     Returns:
@@ -104,7 +105,7 @@ def add_task(
             f"The task {name!r} {state}; {hint}. The servable has: {', '.join(names)}"
         )
     check_name(name, [n for n in names if n != name])
-    check_is_saved_model(adapter_dir, "adapter")
+    check_is_task(adapter_dir)
     base, tasks = _open(servable)
     tasks[name] = read_task(base, adapter_dir)
     return _append(Path(servable), base, tasks, [name])
@@ -177,18 +178,6 @@ def check_name(name: str, others: list[str]) -> None:
             f"The task name {name!r} stands for the signatures {name!r} and "
             f"{name + '_text'!r}, and one of them is taken; choose another name."
         )
-
-
-def read_task(base: LoadedBase, adapter_dir: str | os.PathLike[str]) -> ExportedTask:
-    """The task of an adapter SavedModel for this base.
-
-    Raises:
-        UserError: if it is no adapter SavedModel, or for another base.
-    """
-    adapter = load_exported(adapter_dir, "adapter")
-    check_fits(base.model, adapter, f"The one in {os.fspath(adapter_dir)!r}")
-    config = json.loads(adapter.config().numpy())
-    return ExportedTask.from_saved_model(config, adapter)
 
 
 def _open(

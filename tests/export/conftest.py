@@ -357,7 +357,7 @@ SERVED = ("topics", "entails", "likeness", "questions", "norms", "fixed")
 def servable(base_dir, saved_tasks, tmp_path_factory):
     """A servable with one version of `SERVED`, checked as every export."""
     path = tmp_path_factory.mktemp("servable") / "servable"
-    tasks = {name: saved_tasks[name].directory for name in SERVED}
+    tasks = {name: saved_tasks[name].adapter_dir for name in SERVED}
     with _check_here():
         create_servable(base_dir, tasks, path)
     return path

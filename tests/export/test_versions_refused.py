@@ -23,6 +23,7 @@ from adapters_tf.export.versions import (
     roll_back,
 )
 from adapters_tf.layers import AdapterConfig
+from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.build import build_model
 
 pytestmark = pytest.mark.slow
@@ -293,7 +294,7 @@ def test_what_a_servable_cannot_be_made_of(base_dir, servable, many, tmp_path):
         create_servable(base_dir, tasks, servable)
     with pytest.raises(UserError, match="exported base is a .*nothing', which has"):
         create_servable(tmp_path / "nothing", tasks, new)
-    with pytest.raises(UserError, match="exported adapter is a .*nothing', which has"):
+    with pytest.raises(UserError, match="an adapter directory, .*nothing', which has"):
         create_servable(base_dir, {"many": str(tmp_path / "nothing")}, new)
     with pytest.raises(UserError, match="is a SavedModel, but no exported base"):
         create_servable(many.directory, tasks, new)
@@ -302,12 +303,16 @@ def test_what_a_servable_cannot_be_made_of(base_dir, servable, many, tmp_path):
     assert listing(tmp_path) == []
 
 
-def test_adapter_of_another_base(copy, other_preset, tmp_path):
+@pytest.mark.parametrize("save", [save_adapter, save_adapter_model])
+def test_adapter_of_another_base(copy, other_preset, tmp_path, save):
     model = build_model(
         "regression", other_preset, AdapterConfig(2), seq_length=16, head={}
     )
     adapter = model.get_adapter(task={"labels": [], "text_columns": ["text"]})
-    save_adapter_model(adapter, model, tmp_path / "adapter")
+    if save is save_adapter:
+        save(adapter, tmp_path / "adapter")
+    else:
+        save(adapter, model, tmp_path / "adapter")
     rule = "The one in '.*adapter' was trained on sha256:.*; this base is sha256:"
     with pytest.raises(AdapterFileError, match=rule):
         add_task(copy, "other", tmp_path / "adapter")
