@@ -128,6 +128,49 @@ def pack_rows(
         return Windows(inputs, rows, starts, ends)
 
 
+def pack_segments(
+    special: SpecialTokens, segments: list[tf.RaggedTensor], length: tf.Tensor | int
+) -> dict[str, tf.Tensor]:
+    """Pack one or two segments of tokens a row, all rows to one length.
+
+    Args:
+        special: The base's special tokens.
+        segments: Ragged `[B, tokens]` int32 each.
+        length: The length to cut and pad to.
+
+    Returns:
+        `input_word_ids`, `input_mask`, `input_type_ids`: `[B, length]` int32.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if the segments differ in their number of rows.
+    """
+    first, second = segments[0], segments[-1]
+    message = "The two segments must have the same number of rows."
+    check = tf.debugging.assert_equal(first.nrows(), second.nrows(), message=message)
+    with tf.device("cpu"), tf.control_dependencies([check]):
+        is_pair = tf.fill([first.nrows()], len(segments) == 2)
+        begin = tf.size(first.flat_values) * (len(segments) - 1)
+        stretches = _Stretches(
+            tf.cast(first.row_starts(), tf.int32),
+            tf.cast(first.row_lengths(), tf.int32),
+            tf.cast(second.row_starts(), tf.int32) + begin,
+            tf.where(is_pair, tf.cast(second.row_lengths(), tf.int32), 0),
+            is_pair,
+        )
+        room = tf.maximum(length - special.count(len(segments)), 0)
+        kept = _round_robin(stretches.num_first, stretches.num_second, room)
+        stretches = stretches._replace(num_first=kept[0], num_second=kept[1])
+        ids = tf.concat([segment.flat_values for segment in segments], 0)
+        inputs, _ = _lay_out(special, ids, stretches)
+        inputs = {name: value[:, :length] for name, value in inputs.items()}
+        left = tf.maximum(length - tf.shape(inputs["input_mask"])[1], 0)
+        padding = {name: 0 for name in inputs} | {"input_word_ids": special.pad}
+        return {
+            name: tf.pad(value, [[0, 0], [0, left]], constant_values=padding[name])
+            for name, value in inputs.items()
+        }
+
+
 class _Stretches(NamedTuple):
     """Which tokens each of W rows takes, out of a flat list of tokens.
 

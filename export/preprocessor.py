@@ -6,11 +6,10 @@ from typing import Any
 import keras_hub
 import numpy as np
 import tensorflow as tf
-import tensorflow_text as tf_text
 
 from adapters_tf.export.answer_spans import best_spans
 from adapters_tf.export.base_functions import INPUTS
-from adapters_tf.export.packing import pack_rows
+from adapters_tf.export.packing import pack_rows, pack_segments
 from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case, check_in_new_process
@@ -57,38 +56,7 @@ class PreprocessorFunctions:
             seq_length: Length to cut and pad to; the preprocessor's by default.
         """
         length = self._seq_length if seq_length is None else seq_length
-        special, num_special = self._special, self._special.count(len(segments))
-        if len(segments) == 2:
-            # TF.Text's trimmer crashes the process where they differ.
-            counts = [segment.nrows() for segment in segments]
-            message = "The two segments must have the same number of rows."
-            with tf.control_dependencies(
-                [tf.debugging.assert_equal(*counts, message=message)]
-            ):
-                segments = [
-                    segments[0].with_flat_values(tf.identity(segments[0].flat_values)),
-                    segments[1],
-                ]
-        segments = tf_text.RoundRobinTrimmer(length - num_special).trim(segments)
-        if len(segments) == 2 and len(special.separators) == 2:
-            # The first of them; the second is that at the end of each segment.
-            first = tf.fill([segments[0].nrows(), 1], special.separators[0])
-            segments = [tf.concat([segments[0], first], axis=1), segments[1]]
-        token_ids, type_ids = tf_text.combine_segments(
-            segments,
-            start_of_sequence_id=special.start,
-            end_of_segment_id=special.end,
-        )
-        token_ids, mask = tf_text.pad_model_inputs(
-            token_ids, length, pad_value=special.pad
-        )
-        type_ids, _ = tf_text.pad_model_inputs(type_ids, length)
-        packed = {
-            "input_word_ids": token_ids,
-            "input_mask": mask,
-            "input_type_ids": type_ids,
-        }
-        return {name: tf.cast(value, tf.int32) for name, value in packed.items()}
+        return pack_segments(self._special, segments, length)
 
     def windows(self, rows: dict[str, Any]) -> dict[str, Any]:
         """See `pack_rows`, whose arguments and results are named here."""

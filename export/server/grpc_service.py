@@ -112,7 +112,19 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The signatures of a version."""
-        return _answer(context, lambda: model_metadata(self._service, request))
+
+        def run() -> Any:
+            name, version, label = _spec(request)
+            if not request.metadata_field:
+                raise invalid(
+                    "GetModelMetadataRequest must specify at least one metadata_field"
+                )
+            for field in request.metadata_field:
+                if field != SIGNATURE_DEF:
+                    raise invalid(f"Metadata field {field} is not supported")
+            return model_metadata(self._service, name, version, label)
+
+        return _answer(context, run)
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Not implemented."""
@@ -139,7 +151,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The states of the versions."""
-        return _answer(context, lambda: model_status(self._service, request))
+
+        def run() -> Any:
+            name, version, _ = _spec(request)
+            return model_status(self._service, name, version)
+
+        return _answer(context, run)
 
     def HandleReloadConfigRequest(
         self, request: Any, context: grpc.ServicerContext
@@ -159,20 +176,14 @@ def _fill_spec(
     spec.signature_name = signature
 
 
-def model_metadata(service: Service, request: Any) -> Any:
-    """The GetModelMetadataResponse to a GetModelMetadataRequest.
+def model_metadata(
+    service: Service, name: str, version: int | None, label: str | None
+) -> Any:
+    """The GetModelMetadataResponse of a version; arguments as `Service.version`.
 
     Raises:
-        ServingError: It asks for anything but signatures, or for no model here.
+        ServingError: There is no such model or version.
     """
-    name, version, label = _spec(request)
-    if not request.metadata_field:
-        raise invalid(
-            "GetModelMetadataRequest must specify at least one metadata_field"
-        )
-    for field in request.metadata_field:
-        if field != SIGNATURE_DEF:
-            raise invalid(f"Metadata field {field} is not supported")
     with service.version(name, version, label) as loaded:
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for key, signature in loaded.session.entries.items():
@@ -183,13 +194,12 @@ def model_metadata(service: Service, request: Any) -> Any:
         return response
 
 
-def model_status(service: Service, request: Any) -> Any:
-    """The GetModelStatusResponse to a GetModelStatusRequest.
+def model_status(service: Service, name: str, version: int | None) -> Any:
+    """The GetModelStatusResponse of one version, or of all.
 
     Raises:
         ServingError: There is no such model or version.
     """
-    name, version, _ = _spec(request)
     response = get_model_status_pb2.GetModelStatusResponse()
     for known in service.statuses(name, version):
         status = response.model_version_status.add(

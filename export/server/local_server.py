@@ -97,13 +97,11 @@ class LocalServer:
         )
         self.port = self._http.port
         try:
-            self._grpc = GrpcListener(
-                build_grpc_server(service, metrics), options.host, options.grpc_port
-            )
+            self._grpc = build_grpc_server(service, metrics)
+            self.grpc_port = _listen_grpc(self._grpc, options.host, options.grpc_port)
         except UserError:
             self._http.refuse(0)
             raise
-        self.grpc_port = self._grpc.port
 
     @property
     def version(self) -> int | None:
@@ -149,9 +147,9 @@ class LocalServer:
         def left() -> float:
             return max(0.0, end - time.monotonic())
 
-        self._grpc.refuse(grace)
+        grpc_stopped = self._grpc.stop(grace)
         self._http.refuse(grace)
-        done = self._grpc.join(left())
+        done = grpc_stopped.wait(left())
         # uvicorn looks for its end ten times a second.
         done &= self._http.join(left() + 0.5)
         done &= self._batcher.close(left() + 0.5)
@@ -240,41 +238,17 @@ def _check_directory(servable: Path) -> None:
 # === Listening ===
 
 
-class GrpcListener:
-    """A gRPC server on a port.
-
-    Args:
-        server: The server, not yet started.
-        host: Address to listen on.
-        port: Port, or 0 for a free one.
-
-    Attributes:
-        port: The port that it has.
+def _listen_grpc(server: grpc.Server, host: str, port: int) -> int:
+    """Give a gRPC server its port, and return it; port 0 is any free one.
 
     Raises:
         UserError: It cannot listen there.
     """
-
-    def __init__(self, server: grpc.Server, host: str, port: int) -> None:
-        self._server = server
-        self._stopped: threading.Event | None = None
-        address = f"[{host}]" if ":" in host else host
-        try:
-            self.port = server.add_insecure_port(f"{address}:{port}")
-        except RuntimeError as error:
-            raise _cannot_listen("grpc_port", host, port, "") from error
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._server.start()
-
-    def refuse(self, grace: float) -> None:
-        """Refuse new requests; the pending ones have `grace` seconds."""
-        self._stopped = self._server.stop(grace)
-
-    def join(self, seconds: float) -> bool:
-        """Wait for the pending requests; whether they are all done."""
-        return self._stopped is None or self._stopped.wait(seconds)
+    address = f"[{host}]" if ":" in host else host
+    try:
+        return server.add_insecure_port(f"{address}:{port}")
+    except RuntimeError as error:
+        raise _cannot_listen("grpc_port", host, port, "") from error
 
 
 class HttpListener:

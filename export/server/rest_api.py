@@ -4,7 +4,6 @@ import re
 import time
 import zlib
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import unquote
 
 import anyio
@@ -14,7 +13,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from adapters_tf.export.server.errors import (
     Code,
@@ -25,7 +23,6 @@ from adapters_tf.export.server.errors import (
     too_large,
 )
 from adapters_tf.export.server.grpc_service import (
-    SIGNATURE_DEF,
     model_metadata,
     model_status,
 )
@@ -114,8 +111,15 @@ class RestApi:
             raise invalid(f"Failed to convert version: {version} to numeric.")
         label = parts["label"] and unquote(parts["label"])
         if request.method == "GET":
-            about = self._metadata if parts["metadata"] else self._status
-            return await self._in_thread(lambda: about(name, version, label))
+            if parts["metadata"]:
+                return await self._in_thread(
+                    lambda: metadata_body(
+                        model_metadata(self._service, name, version, label)
+                    )
+                )
+            return await self._in_thread(
+                lambda: status_body(model_status(self._service, name, version))
+            )
         method = parts["method"].lower()
         if method != "predict":
             raise ServingError(
@@ -165,17 +169,6 @@ class RestApi:
             outputs = self._service.predict(loaded, key, inputs, (), deadline)
         return predictions_body(outputs, in_rows)
 
-    def _status(self, name: str, version: int | None, label: str | None) -> bytes:
-        request = get_model_status_pb2.GetModelStatusRequest()
-        _fill(request.model_spec, name, version, label)
-        return status_body(model_status(self._service, request))
-
-    def _metadata(self, name: str, version: int | None, label: str | None) -> bytes:
-        request = get_model_metadata_pb2.GetModelMetadataRequest()
-        request.metadata_field.append(SIGNATURE_DEF)
-        _fill(request.model_spec, name, version, label)
-        return metadata_body(model_metadata(self._service, request))
-
 
 class _AnyMethod:
     """An endpoint that Starlette does not limit to GET."""
@@ -186,14 +179,6 @@ class _AnyMethod:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._handler(Request(scope, receive))
         await response(scope, receive, send)
-
-
-def _fill(spec: Any, name: str, version: int | None, label: str | None) -> None:
-    spec.name = name
-    if version is not None:
-        spec.version.value = version
-    elif label:
-        spec.version_label = label
 
 
 def _headers(failure: ServingError) -> dict[str, str]:
