@@ -28,9 +28,9 @@ class TaskSummary:
         kind: As `Adapter.kind`.
         labels: The class names; empty without classes.
         bottleneck_dim: Units of its largest bottleneck, 0 without adapters.
-        metrics: Metric -> value on the dev rows of its training; the first is
-            the one that counts. Empty where it was saved without.
-        parameters: Numbers that it adds to the base, of 4 bytes each.
+        metrics: Metric -> value on the dev rows of its training, the task's main
+            metric first. Empty if the adapter was saved without metrics.
+        parameters: Number of parameters that it adds to the base, of 4 bytes each.
     """
 
     name: str
@@ -43,7 +43,7 @@ class TaskSummary:
 
 @dataclasses.dataclass(frozen=True)
 class ServableSummary:
-    """What a servable holds, by its newest version.
+    """What a servable holds; its tasks are those of the newest version.
 
     Attributes:
         versions: Its versions, ascending.
@@ -52,9 +52,8 @@ class ServableSummary:
         tasks: The newest version's tasks.
         task_signatures: Whether they have signatures of their own.
         base_bytes: Size of the base's files.
-        version_bytes: Version -> size of those of its files that are not the
-            base's too.
-        total_bytes: Size of all files; one with several names counts once.
+        version_bytes: Version -> size of its files without those of the base.
+        total_bytes: Size of all files; a file with several names counts once.
     """
 
     versions: tuple[int, ...]
@@ -68,7 +67,7 @@ class ServableSummary:
 
 
 def versions_of(servable: Path) -> list[int]:
-    """The versions of a servable, ascending.
+    """List the versions of a servable, ascending.
 
     Raises:
         UserError: if the directory is no servable.
@@ -89,7 +88,7 @@ def versions_of(servable: Path) -> list[int]:
 
 
 def read_servable_json(version_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `servable.json` says of a version.
+    """Read `servable.json`, which describes a version and its tasks.
 
     Raises:
         UserError: if it is missing, corrupt or of another format.
@@ -113,7 +112,7 @@ def read_servable_json(version_dir: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _in_order(tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The tasks as the bank has them, whatever has sorted the file's keys."""
+    """The tasks in the order of the bank, whatever the order of the file's keys."""
     tasks = dict(sorted(tasks.items(), key=lambda item: item[1]["index"]))
     if [entry["index"] for entry in tasks.values()] != list(range(len(tasks))):
         raise ValueError("the tasks are not numbered from 0")
@@ -198,7 +197,11 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
 
 
 def size_by_file(directory: Path) -> dict[Any, int]:
-    """Bytes of each file below a directory, once for all of its names."""
+    """Sizes in bytes of the files below a directory; one entry for all names of a file.
+
+    Returns:
+        `(device, inode)` -> size.
+    """
     sizes = {}
     for path in directory.rglob("*"):
         if path.is_file():

@@ -27,7 +27,7 @@ _LOGITS = tf.TensorSpec([None, None], tf.float32)
 
 
 class PreprocessorFunctions:
-    """What a preprocessor computes, as functions of tensors.
+    """The functions of a preprocessor SavedModel.
 
     Args:
         preprocessor: From `load_preprocessor`.
@@ -71,25 +71,24 @@ class PreprocessorFunctions:
 
 
 def save_preprocessor(preprocessor: Any, directory: Path) -> None:
-    """Write and check the SavedModel of a preprocessor.
+    """Write the SavedModel of a preprocessor, and check it.
 
     It has TF Hub's interface for text preprocessing: `__call__(texts)`,
-    `tokenize(texts)` and `bert_pack_inputs([tokens, ...], seq_length=)` of one or
-    two segments; and `windows`, `all_windows` and `answers`, which servables are
-    made of.
+    `tokenize(texts)` and `bert_pack_inputs([tokens, ...], seq_length=)` of one or two
+    segments. Servables use its `windows`, `all_windows` and `answers`.
 
     Args:
         preprocessor: From `load_preprocessor`; its `sequence_length` is the
             length that `__call__` and `bert_pack_inputs` pack to by default.
-        directory: Where to.
+        directory: The directory to write.
 
     Raises:
-        UserError: if the written one gives other tokens than `preprocessor`.
+        UserError: if the SavedModel gives other tokens than `preprocessor`.
     """
     functions = PreprocessorFunctions(preprocessor)
     root = tf.train.Checkpoint()
     if not isinstance(functions.tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
-        # Holds the tables or the model that the functions look up in.
+        # It holds the tables or the model that the functions look up in.
         root.tokenizer = functions.tokenizer
     root.tokenize = tf.function(functions.tokenize, input_signature=[_STRINGS])
     root.bert_pack_inputs = tf.function(functions.pack)
@@ -111,7 +110,7 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
         "seq_lengths": _ROWS,
     }
     root.windows = tf.function(functions.windows, input_signature=[row_specs])
-    # On its own, as it costs more: for servables that have such tasks.
+    # A function of its own, because it costs more; for servables with such tasks.
     more_specs = row_specs | {"is_words": _FLAGS, "is_list": _FLAGS}
     root.all_windows = tf.function(functions.windows, input_signature=[more_specs])
     window_specs = {

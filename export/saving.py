@@ -16,20 +16,20 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-# Of the functions and configs of base and adapter SavedModels.
+# The format of the functions and configs of base and adapter SavedModels.
 FORMAT_VERSION = 1
 # Attributes that hold a base's variables, in a base and in a servable.
 BASE_ATTRIBUTES = ("variables", "trainable_variables", "base_variables")
-# The base's shard, the first of two: the same bytes wherever the base is.
+# The base's shard, the first of two. Its bytes are the same in a base and in servables.
 BASE_SHARD = "variables/variables.data-00000-of-00002"
 MODEL_FILE = "saved_model.pb"
-# Of the bytes of `saved_model.pb`; no reader needs or compares it.
+# A fingerprint of `saved_model.pb`; no reader needs or compares it.
 _FINGERPRINT_FILE = "fingerprint.pb"
-# The scalar int32 constant that differs, by its name in the traced function.
+# The name, in the traced function, of the scalar int32 constant that differs.
 INDEX = "task_index"
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-# Shapes are inferred where the called function itself is; else each start of a
-# server would infer them anew for every signature.
+# Infer shapes only inside the called function. Otherwise each start of a server would
+# infer them again for every signature.
 _NO_INFERENCE = "_disable_call_shape_inference"
 
 
@@ -93,7 +93,7 @@ class SignatureCopy:
 def copy_signatures(directory: Path, copies: Sequence[SignatureCopy]) -> None:
     """Add signatures to a SavedModel on disk.
 
-    They are there for servers (in the graph and its signature map) and for
+    Servers find them in the graph and its signature map, and so does
     `tf.saved_model.load`.
 
     Args:
@@ -205,10 +205,10 @@ class _Copier:
 
 
 def _drop_hints(function: function_pb2.FunctionDef) -> None:
-    """Shapes and names that only inference and errors would read.
+    """Remove the shapes and names that only inference and error messages read.
 
-    A session copies all functions many times, for each signature that is called, and
-    these are most of their bytes.
+    They are most of a function's bytes, and a session copies all functions many times,
+    for each signature that is called.
     """
     function.arg_attr.clear()
     function.attr.pop("_input_shapes", None)

@@ -1,4 +1,4 @@
-"""Writing one version of a servable."""
+"""Writing one version of a servable: its SavedModel and `servable.json`."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ from adapters_tf.export.saving import (
 from adapters_tf.export.servable_functions import ServableFunctions
 from adapters_tf.export.task_table import TaskTable, takes_pair
 
-# Signatures that are of no single task.
+# The signatures for rows of any task.
 MIXED, DEFAULT = "mixed_text", "serving_default"
 
 
@@ -63,7 +63,7 @@ def save_version(
     directory: Path,
     task_signatures: bool = True,
 ) -> None:
-    """Write the SavedModel and what is in `servable.json`, unchecked.
+    """Write the SavedModel and `servable.json` of a version, unchecked.
 
     The shard of the base's weights is the base's own file under a second name.
 

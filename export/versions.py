@@ -1,4 +1,4 @@
-"""A servable's versions: creating, adding, removing, rolling back, listing."""
+"""Changing a servable: create it, add and remove tasks, roll back a version."""
 
 import os
 import re
@@ -42,18 +42,20 @@ def create_servable(
     """Write a servable with a first version.
 
     Args:
-        base_dir: A base SavedModel; its files are linked, or copied.
+        base_dir: A base SavedModel. Its files are linked, or copied where the file
+            system has no links.
         adapters: Task name -> its adapter directory, such as a run's `adapter/`, or its
             adapter SavedModel.
         output_dir: A new directory.
-        task_signatures: Give each task signatures of its own (`NAME` and
-            `NAME_text`) beside `mixed_text`, now and in later versions. Their
-            graphs take memory and their first calls time, for each task: with
-            hundreds of tasks that are only called by `mixed_text`, leave them out.
+        task_signatures: Whether each task has signatures of its own (`NAME` and
+            `NAME_text`) beside `mixed_text`, now and in later versions. For each task,
+            their graphs take memory and their first calls take time. Leave them out if
+            clients call hundreds of tasks by `mixed_text` only.
 
     Raises:
-        UserError: if a name is not usable, an adapter is missing or of another
-            base, or the directory exists or cannot be written.
+        UserError: if a name is not usable, an adapter is missing, has a form that
+            exports do not have or is for another base, the directory exists or cannot
+            be written, or the written servable does not answer as base and adapter do.
     """
     for name in adapters:
         check_name(name, [n for n in adapters if n != name])
@@ -77,9 +79,9 @@ def add_task(
     adapter_dir: str | os.PathLike[str],
     replace: bool = False,
 ) -> int:
-    """Write a new version with one more task, or with one replaced.
+    """Write a new version with one more task, or with one task replaced.
 
-    The other tasks' outputs do not change in one bit.
+    The tensors of the other tasks stay the same to the bit.
 
     Args:
         servable: The servable.
@@ -91,8 +93,8 @@ def add_task(
         The new version.
 
     Raises:
-        UserError: as `create_servable`, or if the name is in use and `replace`
-            is false, or the other way round.
+        UserError: as `create_servable`; also if the name is in use and `replace` is
+            false, or the name is not in use and `replace` is true.
     """
     names = list(read_newest(servable)["tasks"])
     if (name in names) != replace:
@@ -143,15 +145,14 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
         The new version, with the files of the earlier one.
 
     Raises:
-        UserError: if that version is not there, or does not compute what its
-            tasks do.
+        UserError: if that version is not there, or does not answer as its tasks do.
     """
     path = Path(servable)
     versions = versions_of(path)
     to = to if to is not None else versions[-2] if len(versions) > 1 else None
     if to not in versions:
         raise UserError(
-            "A servable is rolled back to a version that it has. Received: "
+            "A servable can be rolled back to a version that it has. Received: "
             f"{to if to is not None else 'one version only'}; it has: {versions}"
         )
     base, tasks = _open(path, to)
@@ -162,10 +163,14 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
 
 
 def check_name(name: str, others: list[str]) -> None:
-    """Refuse a name whose signatures are not usable or another's.
+    """Refuse a task name that cannot name signatures, or whose signatures exist.
+
+    Args:
+        name: The task's name.
+        others: The names of the servable's other tasks.
 
     Raises:
-        UserError: saying why.
+        UserError: if the name is not usable; it says why.
     """
     if not _NAME.fullmatch(name):
         raise UserError(

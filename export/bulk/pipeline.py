@@ -1,4 +1,4 @@
-"""Files of rows to files of predictions, on any runner of Apache Beam."""
+"""An Apache Beam pipeline from files of rows to files of predictions."""
 
 import json
 import os
@@ -28,12 +28,12 @@ from adapters_tf.tasks.task import Task
 
 # Beam's default first tries a runner that it downloads from the network.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-# Where a row is: the file, the file of predictions, the place in that.
+# The place of a row: its file, its file of predictions, and its place in the latter.
 _Place = tuple[int, int, int]
 
 
 class ReadRows(beam.DoFn):
-    """`(number, path)` of a file to its rows, each with its place.
+    """Reads the rows of a file, given as `(number, path)`, each with its place.
 
     Args:
         task: The task.
@@ -50,7 +50,7 @@ class ReadRows(beam.DoFn):
             yield (number, *divmod(i, self._size)), row
 
     def num_rows(self, path: str) -> int:
-        """How many rows a file has, after a check of all of them."""
+        """Check all rows of a file and count them."""
         rows = self._open(path)
         if len(self._task.text_columns) > 2:
             check_separator(self._rows(rows), path)
@@ -101,11 +101,12 @@ class TaskHandler(ModelHandler[Row, PredictionResult, Any]):
 
 
 class WriteRows(beam.DoFn):
-    """The predictions of consecutive rows to a file, whole or not at all.
+    """Writes the predictions of consecutive rows to a file, whole or not at all.
+
+    When a runner tries a bundle again, it writes the same bytes.
 
     Args:
-        directory: Where the file shall be. A bundle that a runner tries again writes
-            the same bytes.
+        directory: The directory of the file.
     """
 
     def __init__(self, directory: str) -> None:
@@ -134,9 +135,9 @@ def _by_part(element: tuple[_Place, Any]) -> tuple[tuple[int, int], tuple[int, A
 def predict_in_bulk(job: BulkJob) -> int:
     """Predict all rows of the files.
 
-    Writes `part-FFFFF-PPPPPPPP.jsonl`, by the number of the input file and of the
-    part of it: in the order of their names they hold the rows in the order of the
-    files. The directory gets its name when all of them are there.
+    Writes `part-FFFFF-PPPPPPPP.jsonl`: F is the number of the input file, P the part of
+    that file. In the order of their names, these files hold the predictions in the
+    order of the rows. The directory gets its name when all files are complete.
 
     Args:
         job: What to predict.
@@ -151,11 +152,11 @@ def predict_in_bulk(job: BulkJob) -> int:
     format = job.format or FileFormat(served.task.text_columns)
     files = [(i, os.path.abspath(path)) for i, path in enumerate(job.files)]
     reader = ReadRows(served.task, format, job.rows_per_file)
-    # A fault on the last line is known before the first row is predicted.
+    # Find a fault on the last line before predicting the first row.
     total = sum(reader.num_rows(path) for _, path in files)
     handler: Any = KeyedModelHandler(TaskHandler(served, job.batch_size))
     with new_directory(job.output_dir) as directory:
-        # Of two, the last one counts.
+        # If the job names a runner too, the last one counts.
         options = [f"--runner={_LOCAL_RUNNER}", *job.beam_options]
         with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
             _ = (

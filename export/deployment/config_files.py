@@ -21,14 +21,14 @@ from adapters_tf.export.serving_protos import (
 
 DEFAULT_MODEL_NAME = "adapters"
 METRICS_PATH = "/monitoring/prometheus/metrics"
-# The same minor version as this package's TensorFlow: a server knows every op
-# of the TensorFlow it was built with, an older one may not.
+# The minor version of this package's TensorFlow. A server knows every op of the
+# TensorFlow that it was built with; an older server may lack some.
 SERVING_IMAGE = "tensorflow/serving:2.20.0"
 GRPC_PORT = 8500
 REST_PORT = 8501
 POLL_SECONDS = 10
-# What the entry point of the image adds: --port, --rest_api_port, and a model
-# name and path that --model_config_file makes it ignore.
+# The entry point of the image adds --port, --rest_api_port, and a model name and path,
+# which --model_config_file overrides.
 SERVER_FLAGS = (
     "--model_config_file=/config/models.config",
     "--enable_batching",
@@ -43,12 +43,12 @@ class BatchingSettings:
     """How TensorFlow Serving joins requests into batches.
 
     Attributes:
-        max_batch_size: Rows of a batch, and so of a request, at most.
-        batch_timeout_micros: How long a request waits for others.
-        max_enqueued_batches: Batches that may wait for a thread; further
-            requests are refused as unavailable.
-        num_batch_threads: Batches that run at the same time: the CPU cores of
-            the machine that serves, or one or two for each GPU.
+        max_batch_size: Most rows of a batch, and so of a request.
+        batch_timeout_micros: Microseconds that a request waits for others.
+        max_enqueued_batches: Batches that may wait for a thread; the server refuses
+            further requests as unavailable.
+        num_batch_threads: Batches that run at the same time: use the number of the
+            server's CPU cores, or one or two for each GPU.
 
     Raises:
         UserError: if one is out of its range.
@@ -71,10 +71,10 @@ class BatchingSettings:
 
     @property
     def allowed_batch_sizes(self) -> tuple[int, ...]:
-        """The sizes that a batch is filled up to, the last `max_batch_size`.
+        """The sizes that the server pads batches to; the last is `max_batch_size`.
 
-        Two for each power of two, so that less than a third of a batch is
-        filling.
+        There are two for each power of two, so that less than a third of a batch is
+        padding.
         """
         sizes = {self.max_batch_size}
         power = 1
@@ -87,7 +87,7 @@ class BatchingSettings:
 
 
 def check_model_name(model_name: str) -> None:
-    """Refuse a name that has no place in a REST address.
+    """Refuse a name that cannot be part of a URL.
 
     Raises:
         UserError: if it is not of letters, digits and `_`, `-`, `.`.
@@ -103,8 +103,8 @@ def models_config(model_name: str, base_path: str) -> str:
     """The text of `models.config`: one model, its newest version.
 
     Args:
-        model_name: What clients ask for.
-        base_path: The servable's directory as the server sees it.
+        model_name: The name in the requests of clients.
+        base_path: The servable's directory on the server's file system.
     """
     check_model_name(model_name)
     return f"""\
@@ -186,7 +186,7 @@ def check_models_config(text: str) -> Any:
 
 
 def check_batching_config(text: str) -> Any:
-    """Parse `batching.config` and check what the server or the masks demand.
+    """Parse `batching.config`, and check its sizes and that it does not pad.
 
     Returns:
         The `BatchingParameters`.
@@ -244,12 +244,12 @@ def _parse(text: str, proto: type[Any], name: str) -> Any:
 
 
 def container_path(model_name: str) -> str:
-    """Where the container sees the servable."""
+    """The servable's path inside the container."""
     return f"/models/{model_name}"
 
 
 def health_command(model_name: str, port: int = REST_PORT) -> str:
-    """A bash command that succeeds where a version of the model is served.
+    """A bash command that succeeds if a version of the model is in service.
 
     The image has neither curl nor Python, but bash can open a socket.
     """

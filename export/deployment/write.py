@@ -1,4 +1,4 @@
-"""Everything that a deployment on the stock TensorFlow Serving needs, in a folder."""
+"""Writing the folder of files to serve a servable with TensorFlow Serving."""
 
 import functools
 import json
@@ -26,7 +26,7 @@ _CLIENTS = ("client_rest.py", "client_grpc.py")
 
 
 def newest_version(servable_dir: str | os.PathLike[str]) -> Path:
-    """The version of a servable that TensorFlow Serving loads.
+    """Find the version of a servable that TensorFlow Serving loads.
 
     Raises:
         UserError: if it has no version.
@@ -49,18 +49,18 @@ def write_deployment(
 ) -> Path:
     """Write the files to serve a servable with the stock TensorFlow Serving.
 
-    `models.config`, `batching.config`, `monitoring.config`,
-    `docker-compose.yml`, `client_rest.py`, `client_grpc.py` and `README.md`
-    with the commands. The three configurations are parsed with the server's
-    protos first; the folder appears whole or not at all.
+    They are `models.config`, `batching.config`, `monitoring.config`,
+    `docker-compose.yml`, `client_rest.py`, `client_grpc.py`, and `README.md` with the
+    commands. This function parses the three configurations with the server's protos
+    before it writes them. The folder appears whole or not at all.
 
     Args:
         servable_dir: A servable, with at least one version.
-        output_dir: Where to; its parent is made.
-        model_name: What clients ask for.
-        batching: How requests are batched; `None` is `BatchingSettings()`.
-        overwrite: Replace such a folder that is there. Anything else that is
-            there, but an empty directory, is never replaced.
+        output_dir: The folder to write; its parent is made.
+        model_name: The name in the requests of clients.
+        batching: How the server batches requests; `BatchingSettings()` by default.
+        overwrite: Replace an existing folder of deployment files. Other files and
+            directories, except an empty one, are never replaced.
 
     Returns:
         `output_dir` as a path.
@@ -124,7 +124,7 @@ def _verbatim(text: str, match: re.Match[str]) -> str:
 
 
 def _client(name: str, model_name: str, rows: list[dict[str, str]]) -> str:
-    """A client of this package, with the model's name and rows put in."""
+    """The text of a client, with the model's name and its rows filled in."""
     text = resources.files(__package__).joinpath(name).read_text("utf-8")
     # Strings of JSON are strings of Python.
     lines = [f"    {json.dumps(row, ensure_ascii=False)},\n" for row in rows]

@@ -214,14 +214,14 @@ def build_grpc_server(service: Service, metrics: Metrics) -> grpc.Server:
     """A gRPC server with both services, not yet listening."""
     options = service.options
     server = grpc.server(
-        # A thread for every request that may be pending, and a few to refuse more.
+        # A thread for each request that may be pending, and a few to refuse more.
         futures.ThreadPoolExecutor(
             max_workers=options.max_pending + 8, thread_name_prefix="grpc"
         ),
         options=[
             ("grpc.max_receive_message_length", options.max_request_bytes),
             ("grpc.max_send_message_length", -1),
-            # Otherwise a second server could listen on the same port unnoticed.
+            # Without this, a second server could listen on the same port unnoticed.
             ("grpc.so_reuseport", 0),
         ],
     )
@@ -243,7 +243,7 @@ def to_array(name: str, proto: TensorProto, max_bytes: int) -> np.ndarray:
     Args:
         name: The input's name, for the error.
         proto: The tensor; a single value may stand for a whole array of it.
-        max_bytes: What the array may take, as few bytes can ask for a large one.
+        max_bytes: Most bytes of the array: a small proto can stand for a large one.
 
     Returns:
         An array of the proto's shape; strings are `bytes` in an object array.

@@ -54,17 +54,17 @@ log = logging.getLogger(__name__)
 
 
 class LocalServer:
-    """Serves a directory of SavedModels as TensorFlow Serving would.
+    """Serves a directory of SavedModels as TensorFlow Serving does.
 
-    It is meant for laptops and tests; TensorFlow Serving is the production engine.
-    Use it as a context manager, or call `start` and `stop`:
+    For laptops and tests; in production, use TensorFlow Serving. Use it as a context
+    manager, or call `start` and `stop`:
 
     ```python
     with LocalServer(ServerOptions("servable", port=0, grpc_port=0)) as server:
         print(server.port, server.grpc_port)
     ```
 
-    It takes its ports at once and answers after `start`.
+    The constructor takes the ports; the server answers after `start`.
 
     Args:
         options: The settings.

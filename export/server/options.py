@@ -17,20 +17,20 @@ class ServerOptions:
     """Settings of a `LocalServer`.
 
     Args:
-        servable: Directory whose folders with an integer for a name are versions.
+        servable: Directory with a folder for each version, named by an integer.
         model_name: The model's name for clients; by default the directory's.
         host: The address to listen on. By default only this machine reaches it.
         port: Port of the REST API; 0 for any free one.
         grpc_port: Port of gRPC; 0 for any free one.
-        max_batch_rows: Rows that requests are merged up to.
+        max_batch_rows: Most rows of a batch of merged requests.
         batch_timeout_ms: Milliseconds that a request waits for others to join it.
         batch_threads: Batches that run at once.
-        max_rows: Rows of one request.
-        max_request_mb: Megabytes of one request.
-        max_pending: Requests waiting or running; more are answered UNAVAILABLE.
-        request_timeout: Seconds after which a request is answered
+        max_rows: Most rows of a request.
+        max_request_mb: Most megabytes of a request.
+        max_pending: Requests that may wait or run; the answer to more is UNAVAILABLE.
+        request_timeout: Seconds after which the answer to a request is
             DEADLINE_EXCEEDED; a gRPC client may ask for less.
-        poll_seconds: Seconds between looks for a new version.
+        poll_seconds: Seconds between two checks for a new version.
         grace_seconds: Seconds that requests may take to finish on shutdown.
 
     Raises:

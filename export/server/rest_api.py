@@ -68,8 +68,8 @@ class RestApi:
             Route("/healthz", self._health),
             Route("/metrics", self._metrics_page),
             Route("/monitoring/prometheus/metrics", self._metrics_page),
-            # One route for all methods: what fits none is TensorFlow Serving's
-            # "Malformed request", and not a 404 or 405.
+            # One route for all methods: the answer to any other request is TensorFlow
+            # Serving's "Malformed request", and not a 404 or 405.
             Route("/{path:path}", _AnyMethod(self._api)),
         ]
         return Starlette(routes=routes)
@@ -94,7 +94,7 @@ class RestApi:
         return Response(body, media_type="application/json")
 
     async def _answer(self, request: Request) -> bytes:
-        # As it was sent: a model's name may have a slash, as %2F.
+        # The raw path: a model's name may have a slash, as %2F.
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         pattern = {"POST": _POST, "GET": _GET}.get(request.method)
         if not path.lower().startswith("/v1/"):
@@ -134,7 +134,7 @@ class RestApi:
             )
 
     async def _read(self, request: Request, deadline: float) -> bytes:
-        """The body; a client that sends it too slowly must not stay for ever."""
+        """Read the body; a client that sends it too slowly runs into the deadline."""
         try:
             with anyio.fail_after(max(0.0, deadline - time.monotonic())):
                 return await read_body(request, self._service.options.max_request_bytes)
@@ -184,7 +184,7 @@ class _AnyMethod:
 def _headers(failure: ServingError) -> dict[str, str]:
     headers = {"content-type": "application/json"}
     if failure.http_status == 413:
-        # What is left of the body will not be read.
+        # The server does not read the rest of the body.
         headers["connection"] = "close"
     return headers
 

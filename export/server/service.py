@@ -1,4 +1,4 @@
-"""A request from its signature's name to its outputs, for both protocols."""
+"""Answering requests: the part that the gRPC and the REST API share."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ _METHOD_NAMES = tuple(
 
 
 class Service:
-    """What the gRPC and REST fronts share.
+    """Checks requests and runs them.
 
     Args:
         options: The server's settings.

@@ -1,4 +1,4 @@
-"""The version that is served, and the watch for a newer one."""
+"""The version in service, and the watch for a newer one."""
 
 import dataclasses
 import enum
@@ -91,17 +91,17 @@ class LoadedVersion:
 class Versions:
     """Keeps the highest version that loads in service.
 
-    A new integer directory is loaded and warmed up before it replaces the old
-    one, whose requests finish on it. One that does not load is refused until its
-    files change, and the version in service stays. When the version in service is
-    removed, the highest of the others takes its place; when there is no other, it
-    stays in memory.
+    It loads and warms up a new version before that version replaces the old one, which
+    finishes its own requests. It refuses a version that does not load until the files
+    change; the version in service then stays. When someone removes the version in
+    service, the highest of the others takes its place; without others, it stays in
+    memory.
 
     Args:
         directory: The servable.
         name: The model's name, for errors.
         load: Loads and warms up a version's directory.
-        observe: Told of every load: the version and whether it succeeded.
+        observe: Called for every load with the version and whether it succeeded.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Versions:
         self._current: LoadedVersion | None = None
         self._statuses: dict[int, VersionStatus] = {}
         self._retired: dict[int, weakref.ref[LoadedVersion]] = {}
-        self._refused: dict[int, object] = {}  # what its files were like
+        self._refused: dict[int, object] = {}  # version -> `_stamp` of its files
         self._warned = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -249,7 +249,7 @@ class Versions:
 
 
 def _stamp(directory: Path) -> object:
-    """What tells that files were added or changed, as while one is being copied."""
+    """A value that changes when files are added or changed, as during a copy."""
     stamp = []
     for root, _, files in os.walk(directory):
         for file in files:
