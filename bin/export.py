@@ -8,8 +8,8 @@ from adapters_tf.bin.program import SubJob, run_sub_jobs
 _USAGE = (
     "Writes SavedModels for TensorFlow Serving and for any TensorFlow program.\n"
     "  adapters-tf-export base --preset=demo --output_dir=B\n"
-    "  adapters-tf-export adapter --adapter=out/adapter --output_dir=A\n"
-    "  adapters-tf-export servable --base=B --adapters=mytask=A --output_dir=S"
+    "  adapters-tf-export servable --base=B --adapters=mytask=out/adapter "
+    "--output_dir=S"
 )
 
 JOBS = (
@@ -21,7 +21,7 @@ JOBS = (
     ),
     SubJob(
         "adapter",
-        "a trained task's adapter SavedModel",
+        "a trained task's adapter SavedModel, for TensorFlow programs",
         export_new.define_adapter,
         export_new.adapter,
     ),

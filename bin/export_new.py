@@ -35,10 +35,11 @@ def base(flags: Any) -> None:
         export_base(flags.preset, output, flags.seq_length)
         done(f"{output}: {disk_size(output)}, {CHECKED}")
     say_next(
-        "Then a task that was trained on it",
-        "adapters-tf-export adapter",
-        flag("adapter", "adapters-tf-run/adapter"),
-        flag("output_dir", "A"),
+        "Then a servable of a task that was trained on it, under a name of your choice",
+        "adapters-tf-export servable",
+        flag("base", output),
+        "--adapters=mytask=adapters-tf-run/adapter",
+        "--output_dir=S",
     )
 
 
@@ -48,7 +49,7 @@ def base(flags: Any) -> None:
 def define_adapter() -> Groups:
     """The flags of `adapter`."""
     g = Groups(
-        "Writes the adapter SavedModel of a trained task.\n"
+        "Writes the adapter SavedModel of a trained task, for TensorFlow programs.\n"
         "  adapters-tf-export adapter --adapter=out/adapter --output_dir=A"
     )
     g.group("Adapter")
@@ -62,7 +63,7 @@ def define_adapter() -> Groups:
 def adapter(flags: Any) -> None:
     """Write an adapter SavedModel."""
     require(flags, "adapter", "output_dir")
-    from adapters_tf.bin.export_text import CHECKED, disk_size, flag, say_next, timed
+    from adapters_tf.bin.export_text import CHECKED, disk_size, say_next, timed
     from adapters_tf.export import export_adapter
 
     output = flags.output_dir
@@ -70,10 +71,8 @@ def adapter(flags: Any) -> None:
         export_adapter(flags.adapter, output, flags.preset)
         done(f"{output}: {disk_size(output)}, {CHECKED}")
     say_next(
-        "Then a servable of it, under a name of your choice",
-        "adapters-tf-export servable --base=B",
-        flag("adapters", f"mytask={output}"),
-        "--output_dir=S",
+        "In any TensorFlow program",
+        f"task = tf.saved_model.load({output!r})",
     )
 
 
@@ -84,12 +83,14 @@ def define_servable() -> Groups:
     """The flags of `servable`."""
     g = Groups(
         "Writes a servable for TensorFlow Serving: a base and any number of tasks.\n"
-        "  adapters-tf-export servable --base=B --adapters=sst2=A1,stsb=A2 "
-        "--output_dir=S"
+        "  adapters-tf-export servable --base=B --output_dir=S \\\n"
+        "      --adapters=sst2=sst2/adapter,stsb=stsb/adapter"
     )
     g.group("Parts")
     g.string("base", None, "base SavedModel")
-    g.strings("adapters", None, "name=adapter SavedModel, with commas between")
+    g.strings(
+        "adapters", None, "name=adapter directory (or SavedModel), with commas between"
+    )
     g.boolean("task_signatures", True, "signatures for each task, beside mixed_text")
     g.group("Output")
     g.string("output_dir", None, "new directory")

@@ -19,11 +19,11 @@ def define_add() -> Groups:
     """The flags of `add`."""
     g = _define_change(
         "Writes a new version with one more task; the others do not change.\n"
-        "  adapters-tf-export add --servable=S --name=stsb --adapter=A"
+        "  adapters-tf-export add --servable=S --name=stsb --adapter=out/adapter"
     )
     g.group("Task")
     g.string("name", None, "its name, which is that of its signatures")
-    g.string("adapter", None, "adapter SavedModel")
+    g.string("adapter", None, "adapter directory (or adapter SavedModel)")
     g.boolean("replace", False, "replace the task of this name")
     return g
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters_tf.bin.data_flags import define_format_flags, file_format
 from adapters_tf.bin.program import Groups, require, run
-from adapters_tf.export.bulk.job import BulkJob, ServedTask, check_installed
+from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask, check_installed
 
 
 def define() -> Groups:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,20 @@ import tensorflow as tf
 from adapters_tf.adapters import form_of
 from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.data.preset_names import resolve_preset
-from adapters_tf.export.bank import ExportedTask, absent_adapters
+from adapters_tf.errors import AdapterFileError
+from adapters_tf.export.bank import BankLayout, ExportedTask, absent_adapters
 from adapters_tf.export.base_functions import hub_outputs
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.saving import FORMAT_VERSION, constant_function
 from adapters_tf.export.self_check import Case, check_in_new_process
-from adapters_tf.models.adapter import Adapter
+from adapters_tf.export.task_tensors import NORM
+from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.presets import preprocess_texts
-from adapters_tf.models.trainable_set import layer_norm_variables
 from adapters_tf.tasks.build import load_model
 from adapters_tf.tasks.kinds import kind_named
 
@@ -59,40 +61,81 @@ def export_adapter(
         check_in_new_process(directory, _cases(model))
 
 
-def encoder_tensors(adapter: Adapter, model: AdapterModel) -> dict[str, np.ndarray]:
+def task_shapes(adapter: Adapter, layout: BankLayout) -> dict[str, tuple[int, ...]]:
+    """Path -> shape of each tensor that a task of this form has.
+
+    Args:
+        adapter: The task; its tensors are not looked at.
+        layout: That of its base.
+
+    Raises:
+        AdapterFileError: if it has adapters in blocks that the base does not have.
+    """
+    shapes = kind_named(adapter.kind).head_shapes(adapter.head, layout.hidden_dim)
+    blocks = layout.block_paths
+    own_norms: Collection[int] = ()
+    if adapter.tuning.method == "layer_norm":
+        own_norms = range(len(blocks))
+    if adapter.adapter is not None:
+        try:
+            config = adapter.adapter.for_blocks(len(blocks))
+        except ValueError as error:
+            raise AdapterFileError(f"The adapter is not usable: {error}") from error
+        of_block = config.variable_shapes(layout.hidden_dim)
+        for index, block in enumerate(blocks):
+            if config.adapts(index):
+                shapes |= {f"{block}/{path}": shape for path, shape in of_block.items()}
+        if adapter.tuning.method == "adapters":
+            own_norms = config.own_layer_norms(len(blocks))
+    for path in layout.norm_paths:
+        # The LayerNorm of the embeddings goes with the first block.
+        index = next((i for i, b in enumerate(blocks) if path.startswith(f"{b}/")), 0)
+        if index in own_norms:
+            size = layout.norm_sizes.get(path, layout.hidden_dim)
+            shapes |= {f"{path}/{name}": (size,) for name in NORM}
+    return shapes
+
+
+def encoder_tensors(adapter: Adapter, layout: BankLayout) -> dict[str, np.ndarray]:
     """The task's tensors for `encode` that an optimizer may change, by path.
 
     Args:
         adapter: The adapter.
-        model: A model of its base.
+        layout: That of its base.
 
     Returns:
         Those of `BaseFunctions.adapter_specs` that are no constants.
     """
-    backbone = model.backbone
     form = form_of(adapter.adapter)
     tensors: dict[str, np.ndarray] = {}
-    for path in form.paths([block.path for block in backbone.encoder_blocks]):
-        tensors |= form.site_values(adapter.tensors, path, backbone.hidden_dim)
-    inside_adapters = {v.path for v in backbone.adapter_variables()}
-    for variable in layer_norm_variables(backbone):
-        if variable.path not in inside_adapters:
+    for path in form.paths(layout.block_paths):
+        tensors |= form.site_values(adapter.tensors, path, layout.hidden_dim)
+    for path in layout.norm_paths:
+        for name in NORM:
             empty = np.zeros(0, np.float32)
-            tensors[variable.path] = adapter.tensors.get(variable.path, empty)
+            tensors[f"{path}/{name}"] = adapter.tensors.get(f"{path}/{name}", empty)
     return tensors
 
 
-def exported_task(adapter: Adapter, model: AdapterModel) -> ExportedTask:
-    """The task in memory, as it is read back from its adapter SavedModel.
+def task_of_adapter(adapter: Adapter, layout: BankLayout) -> ExportedTask:
+    """Put a task together from its adapter directory, as a servable holds it.
+
+    It equals the task that is read from the adapter SavedModel.
 
     Args:
-        adapter: The adapter.
-        model: A model of its base and form; its head may be another task's.
+        adapter: The adapter, of a form that can be exported.
+        layout: That of its base.
+
+    Raises:
+        AdapterFileError: if its tensors are not exactly those of a task of its form on
+            this base.
     """
-    heads = {v.path for v in model.head_variables()}
-    encoder = encoder_tensors(adapter, model) | _constants(adapter)
-    head = {path: adapter.tensors[path] for path in heads}
-    return ExportedTask(exported_config(adapter), encoder, head)
+    check_tensors(adapter.tensors, task_shapes(adapter, layout))
+    config = json.loads(json.dumps(exported_config(adapter)))
+    encoder = encoder_tensors(adapter, layout) | _constants(adapter)
+    shapes = kind_named(adapter.kind).head_shapes(adapter.head, layout.hidden_dim)
+    head = {path: adapter.tensors[path] for path in shapes}
+    return ExportedTask(config, encoder, head)
 
 
 def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -> None:
@@ -103,7 +146,8 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
         model: Its model, whose backbone says where adapters could be.
         directory: Where to.
     """
-    tensors = encoder_tensors(adapter, model)
+    layout = BankLayout.of_backbone(model.backbone)
+    tensors = encoder_tensors(adapter, layout)
     encoder = {name: tf.Variable(value) for name, value in tensors.items()}
     head = {
         v.path: tf.Variable(adapter.tensors[v.path]) for v in model.head_variables()
@@ -111,9 +155,8 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
     root = tf.train.Checkpoint()
     root.variables = [*encoder.values(), *head.values()]
     # An optimizer gets neither what is empty nor what was not trained.
-    blocks = [block.path for block in model.backbone.encoder_blocks]
-    d = model.backbone.hidden_dim
-    absent = absent_adapters(exported_config(adapter), tensors, blocks, d)
+    d = layout.hidden_dim
+    absent = absent_adapters(exported_config(adapter), tensors, layout.block_paths, d)
     root.trainable_variables = [
         *(v for k, v in encoder.items() if 0 not in v.shape and k not in absent),
         *head.values(),
@@ -168,7 +211,8 @@ def _cases(model: AdapterModel) -> list[Case]:
         # Padding's logits are pushed to -1e9, give or take what float32 holds.
         logits[arrays["input_mask"] == 0] = np.nan
     head = {v.path for v in model.head_variables()}
-    trained = encoder_tensors(model.get_adapter(), model)
+    layout = BankLayout.of_backbone(model.backbone)
+    trained = encoder_tensors(model.get_adapter(), layout)
     weights = {
         name: value
         for name, value in trained.items()

@@ -12,6 +12,8 @@ from adapters_tf.adapters.base import TaskForm
 from adapters_tf.adapters.joined import join, spans, split, stack
 from adapters_tf.errors import UserError
 from adapters_tf.export.task_tensors import NORM
+from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.trainable_set import layer_norm_variables
 from adapters_tf.tasks.text_kind import BIAS, KERNEL
 
 
@@ -74,6 +76,24 @@ class BankLayout:
             config["hidden_dim"],
             config.get("layer_norm_sizes", {}),
             tuple(config.get("forms", ())),
+        )
+
+    @classmethod
+    def of_backbone(cls, backbone: AdapterBackbone) -> "BankLayout":
+        """The layout for a Keras backbone, with adapters or without."""
+        inside_adapters = {v.path for v in backbone.adapter_variables()}
+        d = backbone.hidden_dim
+        sizes = {
+            v.path.rsplit("/", 1)[0]: v.shape[0]
+            for v in layer_norm_variables(backbone)
+            if v.path not in inside_adapters
+        }
+        return cls(
+            [block.path for block in backbone.encoder_blocks],
+            list(sizes),
+            d,
+            {path: size for path, size in sizes.items() if size != d},
+            tuple(form.name for form in full_forms()),
         )
 
     def forms_for(self, tasks: list[ExportedTask]) -> tuple[TaskForm, ...]:

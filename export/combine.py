@@ -88,9 +88,23 @@ def check_fits(base: Any, adapter: Any, name: str = "the adapter") -> None:
     Raises:
         AdapterFileError: naming both fingerprints.
     """
-    own, other = (
-        f().numpy().decode() for f in (base.fingerprint, adapter.base_fingerprint)
+    check_same_base(
+        *(f().numpy().decode() for f in (base.fingerprint, adapter.base_fingerprint)),
+        name,
     )
+
+
+def check_same_base(own: str, other: str | None, name: str) -> None:
+    """Refuse an adapter of another base, by the two fingerprints.
+
+    Args:
+        own: The base's fingerprint.
+        other: That of the base that the adapter was trained on.
+        name: What to call the adapter in the error.
+
+    Raises:
+        AdapterFileError: naming both fingerprints.
+    """
     if own != other:
         raise AdapterFileError(
             f"An adapter works only on the base it was trained on. {name} was trained "

@@ -1,12 +1,22 @@
-"""What a servable holds."""
+"""What a servable's directory holds, read without loading a SavedModel."""
 
 import dataclasses
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from adapters_tf.errors import UserError
 from adapters_tf.export.bank_file import BankFile
-from adapters_tf.export.versions import BASE_DIR, read_about, versions_of
+
+FORMAT_VERSION = 1
+# What a version says of itself and its tasks.
+SERVABLE_FILE = Path("assets.extra", "servable.json")
+# Beside the versions. It is no integer, so TensorFlow Serving does not look at it.
+BASE_DIR = "base"
+# A version as this package names it. TensorFlow Serving also takes 007 for version 7.
+_VERSION = re.compile(r"[1-9][0-9]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,9 +28,9 @@ class TaskSummary:
         kind: As `Adapter.kind`.
         labels: The class names; empty without classes.
         bottleneck_dim: Units of its largest bottleneck, 0 without adapters.
-        metrics: Metric -> value on the dev rows of its training; the first is
-            the one that counts. Empty where it was saved without.
-        parameters: Numbers that it adds to the base, of 4 bytes each.
+        metrics: Metric -> value on the dev rows of its training, the task's main
+            metric first. Empty if the adapter was saved without metrics.
+        parameters: Number of parameters that it adds to the base, of 4 bytes each.
     """
 
     name: str
@@ -33,7 +43,7 @@ class TaskSummary:
 
 @dataclasses.dataclass(frozen=True)
 class ServableSummary:
-    """What a servable holds, by its newest version.
+    """What a servable holds; its tasks are those of the newest version.
 
     Attributes:
         versions: Its versions, ascending.
@@ -42,9 +52,8 @@ class ServableSummary:
         tasks: The newest version's tasks.
         task_signatures: Whether they have signatures of their own.
         base_bytes: Size of the base's files.
-        version_bytes: Version -> size of those of its files that are not the
-            base's too.
-        total_bytes: Size of all files; one with several names counts once.
+        version_bytes: Version -> size of its files without those of the base.
+        total_bytes: Size of all files; a file with several names counts once.
     """
 
     versions: tuple[int, ...]
@@ -55,6 +64,89 @@ class ServableSummary:
     base_bytes: int
     version_bytes: dict[int, int]
     total_bytes: int
+
+
+def versions_of(servable: Path) -> list[int]:
+    """List the versions of a servable, ascending.
+
+    Raises:
+        UserError: if the directory is no servable.
+    """
+    if not (servable / BASE_DIR / "saved_model.pb").is_file():
+        raise UserError(
+            f"A servable is a directory with {BASE_DIR}/ and its versions, written by "
+            f"adapters-tf-export servable. Received: {str(servable)!r}"
+        )
+    versions = [
+        int(entry.name)
+        for entry in servable.iterdir()
+        if _VERSION.fullmatch(entry.name) and (entry / "saved_model.pb").is_file()
+    ]
+    if not versions:
+        raise UserError(f"The servable {str(servable)!r} has no version.")
+    return sorted(versions)
+
+
+def read_servable_json(version_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read `servable.json`, which describes a version and its tasks.
+
+    Raises:
+        UserError: if it is missing, corrupt or of another format.
+    """
+    path = Path(version_dir) / SERVABLE_FILE
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        version = about["format_version"]
+        if version == FORMAT_VERSION:
+            about["tasks"] = _in_order(about["tasks"])
+            str(about["base_shard_sha256"])
+            bool(about["task_signatures"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is missing or corrupt: {error!r}") from error
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"The servable's format version must be {FORMAT_VERSION}. Received: "
+            f"{version} in {path}. A newer adapters-tf may read it."
+        )
+    return about
+
+
+def _in_order(tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The tasks in the order of the bank, whatever the order of the file's keys."""
+    tasks = dict(sorted(tasks.items(), key=lambda item: item[1]["index"]))
+    if [entry["index"] for entry in tasks.values()] != list(range(len(tasks))):
+        raise ValueError("the tasks are not numbered from 0")
+    return tasks
+
+
+def read_newest(servable: str | os.PathLike[str]) -> dict[str, Any]:
+    """`read_servable_json` of the newest version of a servable.
+
+    Raises:
+        UserError: as `versions_of` and `read_servable_json`.
+    """
+    path = Path(servable)
+    return read_servable_json(path / str(versions_of(path)[-1]))
+
+
+def find_versions(directory: Path) -> dict[int, Path]:
+    """The versions of a servable: its folders with an integer for a name.
+
+    Args:
+        directory: The servable.
+
+    Returns:
+        Paths by version number; empty where there is none, or no directory.
+    """
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except OSError:
+        return {}
+    return {
+        int(entry.name): Path(entry.path)
+        for entry in entries
+        if entry.name.isascii() and entry.name.isdigit() and entry.is_dir()
+    }
 
 
 def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
@@ -70,7 +162,7 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
     path = Path(servable)
     versions = versions_of(path)
     newest = path / str(versions[-1])
-    about = read_about(newest)
+    about = read_servable_json(newest)
     parameters, bottlenecks = _sizes(BankFile(newest))
     tasks = []
     for i, (name, entry) in enumerate(about["tasks"].items()):
@@ -105,7 +197,11 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
 
 
 def size_by_file(directory: Path) -> dict[Any, int]:
-    """Bytes of each file below a directory, once for all of its names."""
+    """Sizes in bytes of the files below a directory; one entry for all names of a file.
+
+    Returns:
+        `(device, inode)` -> size.
+    """
     sizes = {}
     for path in directory.rglob("*"):
         if path.is_file():

@@ -1,4 +1,4 @@
-"""Directories that appear whole or not at all."""
+"""Writing directories whole or not at all, and giving files a second name."""
 
 import contextlib
 import hashlib
@@ -15,10 +15,13 @@ from adapters_tf.errors import UserError
 
 @contextlib.contextmanager
 def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary directory that gets its name when the block has ended well.
+    """Make a temporary directory, and give it its final name at the end of the block.
+
+    If the block raises, nothing is left behind.
 
     Args:
-        path: The final name, which must not be in use; its parent is made.
+        path: The final name. It must not exist, or be an empty directory; its parent is
+            made.
 
     Raises:
         UserError: if the name is in use, or the files cannot be written.

@@ -6,16 +6,14 @@ from typing import Any
 import keras_hub
 import numpy as np
 import tensorflow as tf
-import tensorflow_text as tf_text
 
 from adapters_tf.export.answer_spans import best_spans
 from adapters_tf.export.base_functions import INPUTS
-from adapters_tf.export.byte_pair import without_growing_table
-from adapters_tf.export.question_windows import mixed_windows
-from adapters_tf.export.record_separator import SEPARATOR
+from adapters_tf.export.packing import pack_rows, pack_segments
+from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case, check_in_new_process
-from adapters_tf.export.text_tokens import tokenize
+from adapters_tf.export.text_tokens import tokenize, without_growing_table
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.special_tokens import special_tokens
 
@@ -29,7 +27,7 @@ _LOGITS = tf.TensorSpec([None, None], tf.float32)
 
 
 class PreprocessorFunctions:
-    """What a preprocessor computes, as functions of tensors.
+    """The functions of a preprocessor SavedModel.
 
     Args:
         preprocessor: From `load_preprocessor`.
@@ -58,42 +56,11 @@ class PreprocessorFunctions:
             seq_length: Length to cut and pad to; the preprocessor's by default.
         """
         length = self._seq_length if seq_length is None else seq_length
-        special, num_special = self._special, self._special.count(len(segments))
-        if len(segments) == 2:
-            # TF.Text's trimmer crashes the process where they differ.
-            counts = [segment.nrows() for segment in segments]
-            message = "The two segments must have the same number of rows."
-            with tf.control_dependencies(
-                [tf.debugging.assert_equal(*counts, message=message)]
-            ):
-                segments = [
-                    segments[0].with_flat_values(tf.identity(segments[0].flat_values)),
-                    segments[1],
-                ]
-        segments = tf_text.RoundRobinTrimmer(length - num_special).trim(segments)
-        if len(segments) == 2 and len(special.separators) == 2:
-            # The first of them; the second is that at the end of each segment.
-            first = tf.fill([segments[0].nrows(), 1], special.separators[0])
-            segments = [tf.concat([segments[0], first], axis=1), segments[1]]
-        token_ids, type_ids = tf_text.combine_segments(
-            segments,
-            start_of_sequence_id=special.start,
-            end_of_segment_id=special.end,
-        )
-        token_ids, mask = tf_text.pad_model_inputs(
-            token_ids, length, pad_value=special.pad
-        )
-        type_ids, _ = tf_text.pad_model_inputs(type_ids, length)
-        packed = {
-            "input_word_ids": token_ids,
-            "input_mask": mask,
-            "input_type_ids": type_ids,
-        }
-        return {name: tf.cast(value, tf.int32) for name, value in packed.items()}
+        return pack_segments(self._special, segments, length)
 
     def windows(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """See `mixed_windows`, whose arguments and results are named here."""
-        windows = mixed_windows(self.tokenizer, **rows)
+        """See `pack_rows`, whose arguments and results are named here."""
+        windows = pack_rows(self.tokenizer, **rows)
         places = {"starts": windows.starts, "ends": windows.ends}
         return {**windows.inputs, "rows": windows.rows, **places}
 
@@ -104,25 +71,24 @@ class PreprocessorFunctions:
 
 
 def save_preprocessor(preprocessor: Any, directory: Path) -> None:
-    """Write and check the SavedModel of a preprocessor.
+    """Write the SavedModel of a preprocessor, and check it.
 
     It has TF Hub's interface for text preprocessing: `__call__(texts)`,
-    `tokenize(texts)` and `bert_pack_inputs([tokens, ...], seq_length=)` of one or
-    two segments; and `windows`, `all_windows` and `answers`, which servables are
-    made of.
+    `tokenize(texts)` and `bert_pack_inputs([tokens, ...], seq_length=)` of one or two
+    segments. Servables use its `windows`, `all_windows` and `answers`.
 
     Args:
         preprocessor: From `load_preprocessor`; its `sequence_length` is the
             length that `__call__` and `bert_pack_inputs` pack to by default.
-        directory: Where to.
+        directory: The directory to write.
 
     Raises:
-        UserError: if the written one gives other tokens than `preprocessor`.
+        UserError: if the SavedModel gives other tokens than `preprocessor`.
     """
     functions = PreprocessorFunctions(preprocessor)
     root = tf.train.Checkpoint()
     if not isinstance(functions.tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
-        # Holds the tables or the model that the functions look up in.
+        # It holds the tables or the model that the functions look up in.
         root.tokenizer = functions.tokenizer
     root.tokenize = tf.function(functions.tokenize, input_signature=[_STRINGS])
     root.bert_pack_inputs = tf.function(functions.pack)
@@ -144,7 +110,7 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
         "seq_lengths": _ROWS,
     }
     root.windows = tf.function(functions.windows, input_signature=[row_specs])
-    # On its own, as it costs more: for servables that have such tasks.
+    # A function of its own, because it costs more; for servables with such tasks.
     more_specs = row_specs | {"is_words": _FLAGS, "is_list": _FLAGS}
     root.all_windows = tf.function(functions.windows, input_signature=[more_specs])
     window_specs = {

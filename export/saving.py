@@ -1,17 +1,36 @@
-"""How SavedModels are written: the base's weights in a shard of their own."""
+"""Writing SavedModels: the base's weights in a shard of their own, copied signatures.
 
+Tracing a signature for each of hundreds of tasks takes minutes and gigabytes: every
+graph that calls a function infers the shapes in that function's whole body again, and
+keeps them. These graphs differ only in the task's index. So TensorFlow traces one
+signature of each form, and `copy_signatures` copies it for the other tasks in
+`saved_model.pb`.
+"""
+
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.framework import function_pb2, node_def_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-# Of the functions and configs of base and adapter SavedModels.
+# The format of the functions and configs of base and adapter SavedModels.
 FORMAT_VERSION = 1
 # Attributes that hold a base's variables, in a base and in a servable.
 BASE_ATTRIBUTES = ("variables", "trainable_variables", "base_variables")
-# The base's shard, the first of two: the same bytes wherever the base is.
+# The base's shard, the first of two. Its bytes are the same in a base and in servables.
 BASE_SHARD = "variables/variables.data-00000-of-00002"
+MODEL_FILE = "saved_model.pb"
+# A fingerprint of `saved_model.pb`; no reader needs or compares it.
+_FINGERPRINT_FILE = "fingerprint.pb"
+# The name, in the traced function, of the scalar int32 constant that differs.
+INDEX = "task_index"
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+# Infer shapes only inside the called function. Otherwise each start of a server would
+# infer them again for every signature.
+_NO_INFERENCE = "_disable_call_shape_inference"
 
 
 class _BaseInFirstShard(tf.train.experimental.ShardingCallback):
@@ -51,3 +70,159 @@ def constant_function(value: Any) -> Any:
     """A traced function without arguments that returns `value`."""
     constant = tf.constant(value)
     return tf.function(lambda: tf.identity(constant), input_signature=[])
+
+
+# === Copied signatures ===
+
+
+@dataclasses.dataclass(frozen=True)
+class SignatureCopy:
+    """A signature to add.
+
+    Attributes:
+        name: Its name.
+        template: The traced signature that it is a copy of.
+        index: Its value of the constant `INDEX`.
+    """
+
+    name: str
+    template: str
+    index: int
+
+
+def copy_signatures(directory: Path, copies: Sequence[SignatureCopy]) -> None:
+    """Add signatures to a SavedModel on disk.
+
+    Servers find them in the graph and its signature map, and so does
+    `tf.saved_model.load`.
+
+    Args:
+        directory: The SavedModel. The template of each copy is the signature of a
+            `tf.function` that takes its arguments in the order of their names and
+            has one constant named `INDEX`.
+        copies: What to add.
+
+    Raises:
+        ValueError: if a template is of another form.
+    """
+    path = directory / MODEL_FILE
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    (meta_graph,) = model.meta_graphs
+    _Copier(meta_graph).add(copies)
+    _stop_inference(meta_graph)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    (directory / _FINGERPRINT_FILE).unlink(missing_ok=True)
+
+
+class _Copier:
+    def __init__(self, meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
+        self._meta_graph = meta_graph
+        self._graph = meta_graph.graph_def
+        self._objects = meta_graph.object_graph_def
+        self._nodes = {node.name: node for node in self._graph.node}
+        self._functions = {f.signature.name: f for f in self._graph.library.function}
+        root = self._objects.nodes[0]
+        (place,) = (c.node_id for c in root.children if c.local_name == "signatures")
+        self._signature_map = self._objects.nodes[place]
+        # Before anything is added: growing a list may move what is in it.
+        self._places = {c.local_name: c.node_id for c in self._signature_map.children}
+
+    def add(self, copies: Sequence[SignatureCopy]) -> None:
+        for copy in copies:
+            call = self._call_of(copy.template)
+            wrapper = call.attr["f"].func.name
+            inner = self._inner(copy.template, wrapper)
+            function = self._add_function(inner, copy)
+            self._add_to_graph(call, function, copy)
+            self._add_to_objects(wrapper, function, copy)
+
+    def _call_of(self, template: str) -> node_def_pb2.NodeDef:
+        outputs = self._meta_graph.signature_def[template].outputs.values()
+        names = {info.name.partition(":")[0] for info in outputs}
+        calls = [self._nodes[name] for name in names]
+        if len(calls) != 1 or calls[0].op not in _CALLS:
+            raise ValueError(f"The outputs of {template!r} must be those of one call.")
+        return calls[0]
+
+    def _inner(self, template: str, wrapper: str) -> function_pb2.FunctionDef:
+        """The traced function, which TensorFlow has put into a wrapper."""
+        outer = self._functions[wrapper]
+        (name,) = (n.attr["f"].func.name for n in outer.node_def if n.op in _CALLS)
+        inner = self._functions[name]
+        found = [node for node in inner.node_def if node.name == INDEX]
+        arguments, wrapped = (
+            [arg.name for arg in f.signature.input_arg] for f in (inner, outer)
+        )
+        count = len(self._meta_graph.signature_def[template].inputs)
+        if len(found) != 1 or arguments[:count] != wrapped[:count]:
+            raise ValueError(
+                f"{template!r} must take its arguments in the order of their names and "
+                f"have one constant named {INDEX!r}."
+            )
+        return inner
+
+    def _add_function(
+        self, inner: function_pb2.FunctionDef, copy: SignatureCopy
+    ) -> str:
+        function = self._graph.library.function.add()
+        function.CopyFrom(inner)
+        function.signature.name += f"_{copy.index}"
+        for node in function.node_def:
+            if node.name == INDEX:
+                node.attr["value"].tensor.int_val[:] = [copy.index]
+        _drop_hints(function)
+        return function.signature.name
+
+    def _add_to_graph(
+        self, call: node_def_pb2.NodeDef, function: str, copy: SignatureCopy
+    ) -> None:
+        signature = self._meta_graph.signature_def[copy.name]
+        signature.CopyFrom(self._meta_graph.signature_def[copy.template])
+        renamed = {call.name: f"{copy.name}/call"}
+        for name, info in signature.inputs.items():
+            node, _, output = info.name.partition(":")
+            renamed[node] = f"{copy.name}/{name}"
+            placeholder = self._graph.node.add()
+            placeholder.CopyFrom(self._nodes[node])
+            placeholder.name = renamed[node]
+            info.name = f"{renamed[node]}:{output}"
+        for info in signature.outputs.values():
+            info.name = f"{renamed[call.name]}:{info.name.partition(':')[2]}"
+        copied = self._graph.node.add()
+        copied.CopyFrom(call)
+        copied.name = renamed[call.name]
+        copied.input[:] = [renamed.get(name, name) for name in call.input]
+        copied.attr["f"].func.name = function
+
+    def _add_to_objects(self, wrapper: str, function: str, copy: SignatureCopy) -> None:
+        known = self._objects.concrete_functions
+        known[function].CopyFrom(known[wrapper])
+        place = len(self._objects.nodes)
+        node = self._objects.nodes.add()
+        node.CopyFrom(self._objects.nodes[self._places[copy.template]])
+        node.bare_concrete_function.concrete_function_name = function
+        self._signature_map.children.add(node_id=place, local_name=copy.name)
+
+
+def _drop_hints(function: function_pb2.FunctionDef) -> None:
+    """Remove the shapes and names that only inference and error messages read.
+
+    They are most of a function's bytes, and a session copies all functions many times,
+    for each signature that is called.
+    """
+    function.arg_attr.clear()
+    function.attr.pop("_input_shapes", None)
+    for argument in function.signature.input_arg:
+        argument.ClearField("handle_data")
+    for node in function.node_def:
+        node.attr.pop("_output_shapes", None)
+
+
+def _stop_inference(meta_graph: Any) -> None:
+    graph = meta_graph.graph_def
+    users = {node.attr["f"].func.name for node in graph.node if node.op in _CALLS}
+    bodies = [f.node_def for f in graph.library.function if f.signature.name in users]
+    for nodes in [graph.node, *bodies]:
+        for node in nodes:
+            if node.op in _CALLS:
+                node.attr[_NO_INFERENCE].b = True

@@ -1,8 +1,8 @@
-"""A SavedModel compared, in a new process, with what it was made from.
+"""Comparing a SavedModel, in a new process, with what it was made from.
 
-`python -m adapters_tf.export.self_check SAVED_MODEL CASES` loads the SavedModel
-with only tensorflow and tensorflow_text, calls it, and exits with 1 and a text
-where an output differs.
+`python -m adapters_tf.export.self_check SAVED_MODEL CASES` loads the SavedModel with
+only tensorflow and tensorflow_text and calls it. If an output differs, it prints which
+one and exits with 1.
 """
 
 import dataclasses
@@ -31,9 +31,9 @@ class Case:
             `"signatures/NAME"`.
         inputs: The only argument: an array, or arrays by name; `None` for no
             argument.
-        expected: Arrays by output name; `{"": array}` for a single output.
-            Floats may differ by 1e-5 (relative to values above 1) and are not
-            compared where NaN is expected; all else must be equal.
+        expected: Arrays by output name; `{"": array}` for a single output. Floats may
+            differ by 1e-5 (relative to values above 1) and are not compared where NaN
+            is expected; all other values must be equal.
     """
 
     function: str
@@ -129,7 +129,7 @@ def main(directory: str, path: str) -> int:
 
 
 def _run_signatures(directory: str) -> Any:
-    from adapters_tf.export.deployment.session import ServingSession
+    from adapters_tf.export.session import ServingSession
 
     return ServingSession(directory).run
 

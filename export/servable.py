@@ -1,4 +1,4 @@
-"""Writing one version of a servable."""
+"""Writing one version of a servable: its SavedModel and `servable.json`."""
 
 import json
 from pathlib import Path
@@ -10,22 +10,22 @@ from adapters_tf.errors import UserError
 from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.combine import load_exported
-from adapters_tf.export.deployment.op_check import unsupported_ops
+from adapters_tf.export.describe import FORMAT_VERSION, SERVABLE_FILE
 from adapters_tf.export.directories import link_or_copy, sha256_of
 from adapters_tf.export.mixed_rows import MixedRows
+from adapters_tf.export.op_check import unsupported_ops
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
-from adapters_tf.export.saving import BASE_SHARD, save_with_base_shard
-from adapters_tf.export.servable_functions import ServableFunctions
-from adapters_tf.export.signature_copies import (
+from adapters_tf.export.saving import (
+    BASE_SHARD,
     INDEX,
     SignatureCopy,
     copy_signatures,
+    save_with_base_shard,
 )
+from adapters_tf.export.servable_functions import ServableFunctions
 from adapters_tf.export.task_table import TaskTable, takes_pair
 
-FORMAT_VERSION = 1
-SERVABLE_FILE = Path("assets.extra", "servable.json")
-# Signatures that are of no single task.
+# The signatures for rows of any task.
 MIXED, DEFAULT = "mixed_text", "serving_default"
 
 
@@ -57,7 +57,7 @@ def save_version(
     directory: Path,
     task_signatures: bool = True,
 ) -> None:
-    """Write the SavedModel and what is in `servable.json`, unchecked.
+    """Write the SavedModel and `servable.json` of a version, unchecked.
 
     The shard of the base's weights is the base's own file under a second name.
 

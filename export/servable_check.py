@@ -9,7 +9,7 @@ import tensorflow as tf
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.mixed_rows import BLANKS, OF_CLASSES
-from adapters_tf.export.record_separator import SEPARATOR
+from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.self_check import Case
 from adapters_tf.export.servable import MIXED, LoadedBase

@@ -1,7 +1,7 @@
-"""Tokens of texts, and where in the text each is from, inside a TF graph.
+"""Tokenizing in a TF graph: the tokens of texts, and where in the text each is from.
 
-Only ops of TensorFlow and TF.Text are used, those that the stock TensorFlow
-Serving binary has: keras-hub's tokenizer turns into such ops in a graph.
+The graph has only ops of TensorFlow and TF.Text, which the stock TensorFlow Serving
+binary runs: keras-hub's tokenizers turn into such ops.
 """
 
 import functools
@@ -9,6 +9,7 @@ import re
 import sys
 from typing import Any, NamedTuple
 
+import keras_hub
 import tensorflow as tf
 import tensorflow_text as tf_text
 
@@ -139,3 +140,60 @@ def token_ids(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
 @tf.function(reduce_retracing=True)
 def _in_graph(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
     return tokenizer(text)
+
+
+# === Byte-level BPE ===
+
+
+class _OneCall(tf.Module):
+    """A replacement for keras-hub's cache of words that keeps nothing between calls.
+
+    keras-hub's tokenizer keeps every merged word in a mutable table. On a server that
+    table would grow with each new word, for as long as the server runs. In one call,
+    keras-hub looks the words up, merges and inserts those that it did not find, and
+    looks the same words up again. This class holds the inserted words between these two
+    lookups only. `tests/export/test_encoders.py` fails if keras-hub changes that order.
+    """
+
+    def __init__(self, unsplittable_tokens: list[str]) -> None:
+        super().__init__()
+        self._table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(unsplittable_tokens), tf.constant(unsplittable_tokens)
+            ),
+            default_value="",
+        )
+        self._merged: Any = None
+
+    def lookup(self, words: Any) -> Any:
+        """`[N]` strings: each word's tokens, joined by spaces, "" if not known."""
+        found = self._table.lookup(words)
+        if self._merged is None:
+            return found
+        merged, self._merged = self._merged, None
+        return tf.tensor_scatter_nd_update(found, tf.where(found == ""), merged)
+
+    def insert(self, words: Any, merged: Any) -> None:
+        """Remember the tokens of all words that `lookup` did not find, in order."""
+        del words
+        self._merged = merged
+
+
+def without_growing_table(tokenizer: Any) -> Any:
+    """Return the tokenizer, or a copy whose graph holds no state.
+
+    Args:
+        tokenizer: A keras-hub tokenizer.
+
+    Returns:
+        For byte-level BPE a copy with the same tokens; any other as it is.
+    """
+    if not isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer):
+        return tokenizer
+    copy = type(tokenizer)(
+        vocabulary=dict(tokenizer.vocabulary),
+        merges=list(tokenizer.merges),
+        add_prefix_space=tokenizer.add_prefix_space,
+    )
+    copy.cache = _OneCall(list(copy.unsplittable_tokens))
+    return copy

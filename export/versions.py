@@ -1,60 +1,61 @@
-"""A servable's versions: creating, adding, removing, rolling back, listing."""
+"""Changing a servable: create it, add and remove tasks, roll back a version."""
 
-import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
 from adapters_tf.export.bank import ExportedTask, split_bank
 from adapters_tf.export.bank_file import BankFile
-from adapters_tf.export.combine import (
-    check_fits,
-    check_is_saved_model,
-    load_exported,
+from adapters_tf.export.combine import check_is_saved_model
+from adapters_tf.export.describe import (
+    BASE_DIR,
+    SERVABLE_FILE,
+    read_newest,
+    read_servable_json,
+    versions_of,
 )
 from adapters_tf.export.directories import link_tree, new_directory, sha256_of
+from adapters_tf.export.read_task import check_is_task, read_task
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.self_check import check_in_new_process
 from adapters_tf.export.servable import (
     DEFAULT,
-    FORMAT_VERSION,
     MIXED,
-    SERVABLE_FILE,
     LoadedBase,
     save_version,
 )
 from adapters_tf.export.servable_check import servable_cases
-from adapters_tf.export.warm import check_can_write_warmup, write_version_warmup
+from adapters_tf.export.warmup import check_can_write_warmup, write_version_warmup
 
-# Beside the versions; no integer, so TensorFlow Serving does not look at it.
-BASE_DIR = "base"
-# As this package writes them: 007 would be version 7 to TensorFlow Serving.
-_VERSION = re.compile(r"[1-9][0-9]*")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def create_servable(
     base_dir: str | os.PathLike[str],
-    adapters: dict[str, str],
+    adapters: Mapping[str, str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],
     task_signatures: bool = True,
 ) -> None:
     """Write a servable with a first version.
 
     Args:
-        base_dir: A base SavedModel; its files are linked, or copied.
-        adapters: Task name -> adapter SavedModel.
+        base_dir: A base SavedModel. Its files are linked, or copied where the file
+            system has no links.
+        adapters: Task name -> its adapter directory, such as a run's `adapter/`, or its
+            adapter SavedModel.
         output_dir: A new directory.
-        task_signatures: Give each task signatures of its own (`NAME` and
-            `NAME_text`) beside `mixed_text`, now and in later versions. Their
-            graphs take memory and their first calls time, for each task: with
-            hundreds of tasks that are only called by `mixed_text`, leave them out.
+        task_signatures: Whether each task has signatures of its own (`NAME` and
+            `NAME_text`) beside `mixed_text`, now and in later versions. For each task,
+            their graphs take memory and their first calls take time. Leave them out if
+            clients call hundreds of tasks by `mixed_text` only.
 
     Raises:
-        UserError: if a name is not usable, an adapter is missing or of another
-            base, or the directory exists or cannot be written.
+        UserError: if a name is not usable, an adapter is missing, has a form that
+            exports do not have or is for another base, the directory exists or cannot
+            be written, or the written servable does not answer as base and adapter do.
     """
     for name in adapters:
         check_name(name, [n for n in adapters if n != name])
@@ -63,7 +64,7 @@ def create_servable(
     check_can_write_warmup()
     check_is_saved_model(base_dir, "base")
     for path in adapters.values():
-        check_is_saved_model(path, "adapter")
+        check_is_task(path)
     with new_directory(output_dir) as directory:
         base = LoadedBase(Path(base_dir))
         tasks = {name: read_task(base, path) for name, path in adapters.items()}
@@ -73,24 +74,27 @@ def create_servable(
 
 
 def add_task(
-    servable: str | os.PathLike[str], name: str, adapter_dir: str, replace: bool = False
+    servable: str | os.PathLike[str],
+    name: str,
+    adapter_dir: str | os.PathLike[str],
+    replace: bool = False,
 ) -> int:
-    """Write a new version with one more task, or with one replaced.
+    """Write a new version with one more task, or with one task replaced.
 
-    The other tasks' outputs do not change in one bit.
+    The tensors of the other tasks stay the same to the bit.
 
     Args:
         servable: The servable.
         name: The task's name.
-        adapter_dir: Its adapter SavedModel.
+        adapter_dir: Its adapter directory, or its adapter SavedModel.
         replace: Replace the task of this name.
 
     Returns:
         The new version.
 
     Raises:
-        UserError: as `create_servable`, or if the name is in use and `replace`
-            is false, or the other way round.
+        UserError: as `create_servable`; also if the name is in use and `replace` is
+            false, or the name is not in use and `replace` is true.
     """
     names = list(read_newest(servable)["tasks"])
     if (name in names) != replace:
@@ -103,7 +107,7 @@ def add_task(
             f"The task {name!r} {state}; {hint}. The servable has: {', '.join(names)}"
         )
     check_name(name, [n for n in names if n != name])
-    check_is_saved_model(adapter_dir, "adapter")
+    check_is_task(adapter_dir)
     base, tasks = _open(servable)
     tasks[name] = read_task(base, adapter_dir)
     return _append(Path(servable), base, tasks, [name])
@@ -141,15 +145,14 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
         The new version, with the files of the earlier one.
 
     Raises:
-        UserError: if that version is not there, or does not compute what its
-            tasks do.
+        UserError: if that version is not there, or does not answer as its tasks do.
     """
     path = Path(servable)
     versions = versions_of(path)
     to = to if to is not None else versions[-2] if len(versions) > 1 else None
     if to not in versions:
         raise UserError(
-            "A servable is rolled back to a version that it has. Received: "
+            "A servable can be rolled back to a version that it has. Received: "
             f"{to if to is not None else 'one version only'}; it has: {versions}"
         )
     base, tasks = _open(path, to)
@@ -159,74 +162,15 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
     return versions[-1] + 1
 
 
-def versions_of(servable: Path) -> list[int]:
-    """The versions of a servable, ascending.
-
-    Raises:
-        UserError: if the directory is no servable.
-    """
-    if not (servable / BASE_DIR / "saved_model.pb").is_file():
-        raise UserError(
-            f"A servable is a directory with {BASE_DIR}/ and its versions, written by "
-            f"adapters-tf-export servable. Received: {str(servable)!r}"
-        )
-    versions = [
-        int(entry.name)
-        for entry in servable.iterdir()
-        if _VERSION.fullmatch(entry.name) and (entry / "saved_model.pb").is_file()
-    ]
-    if not versions:
-        raise UserError(f"The servable {str(servable)!r} has no version.")
-    return sorted(versions)
-
-
-def read_about(version_dir: Path) -> dict[str, Any]:
-    """What `servable.json` says of a version.
-
-    Raises:
-        UserError: if it is missing, corrupt or of another format.
-    """
-    path = version_dir / SERVABLE_FILE
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        version = about["format_version"]
-        if version == FORMAT_VERSION:
-            about["tasks"] = _in_order(about["tasks"])
-            str(about["base_shard_sha256"])
-            bool(about["task_signatures"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is missing or corrupt: {error!r}") from error
-    if version != FORMAT_VERSION:
-        raise UserError(
-            f"The servable's format version must be {FORMAT_VERSION}. Received: "
-            f"{version} in {path}. A newer adapters-tf may read it."
-        )
-    return about
-
-
-def _in_order(tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The tasks as the bank has them, whatever has sorted the file's keys."""
-    tasks = dict(sorted(tasks.items(), key=lambda item: item[1]["index"]))
-    if [entry["index"] for entry in tasks.values()] != list(range(len(tasks))):
-        raise ValueError("the tasks are not numbered from 0")
-    return tasks
-
-
-def read_newest(servable: str | os.PathLike[str]) -> dict[str, Any]:
-    """`read_about` of the newest version of a servable.
-
-    Raises:
-        UserError: as `versions_of` and `read_about`.
-    """
-    path = Path(servable)
-    return read_about(path / str(versions_of(path)[-1]))
-
-
 def check_name(name: str, others: list[str]) -> None:
-    """Refuse a name whose signatures are not usable or another's.
+    """Refuse a task name that cannot name signatures, or whose signatures exist.
+
+    Args:
+        name: The task's name.
+        others: The names of the servable's other tasks.
 
     Raises:
-        UserError: saying why.
+        UserError: if the name is not usable; it says why.
     """
     if not _NAME.fullmatch(name):
         raise UserError(
@@ -241,18 +185,6 @@ def check_name(name: str, others: list[str]) -> None:
         )
 
 
-def read_task(base: LoadedBase, adapter_dir: str | os.PathLike[str]) -> ExportedTask:
-    """The task of an adapter SavedModel for this base.
-
-    Raises:
-        UserError: if it is no adapter SavedModel, or for another base.
-    """
-    adapter = load_exported(adapter_dir, "adapter")
-    check_fits(base.model, adapter, f"The one in {os.fspath(adapter_dir)!r}")
-    config = json.loads(adapter.config().numpy())
-    return ExportedTask.from_saved_model(config, adapter)
-
-
 def _open(
     servable: str | os.PathLike[str], version: int | None = None
 ) -> tuple[LoadedBase, dict[str, ExportedTask]]:
@@ -260,7 +192,7 @@ def _open(
     check_can_write_warmup()
     path = Path(servable)
     directory = path / str(version or versions_of(path)[-1])
-    about = read_about(directory)
+    about = read_servable_json(directory)
     _check_base(path, about)
     base = LoadedBase(path / BASE_DIR)
     bank = BankFile(directory).read_all()

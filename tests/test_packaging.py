@@ -137,7 +137,7 @@ def test_readme_states_the_commands():
     start = "python3 -m venv .venv && .venv/bin/pip install -q "
     assert start + ". && .venv/bin/adapters-tf-train" in lines
     assert lines.count("<!-- test command -->") == 1
-    # No extra can name it: see export/deployment/serving_api.py.
+    # No extra can name it: see export/serving_protos.py.
     protos = 'install -q --no-deps "tensorflow-serving-api>=2.21,<2.22"'
     tests = ".venv/bin/pytest -n 2 --dist=loadfile"
     assert start + f'".[test]" && .venv/bin/pip {protos} && {tests}' in lines

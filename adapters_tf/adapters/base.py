@@ -101,6 +101,23 @@ class AdapterMethod(abc.ABC):
     def num_parameters(self, hidden_dim: int) -> int:
         """How many parameters the layers of one block have."""
 
+    def variable_shapes(self, hidden_dim: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the layers' variables, by their path inside of a block.
+
+        For methods whose sites are sub-layers: those at projections also depend on
+        the number of heads.
+
+        Args:
+            hidden_dim: Hidden size `d`.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+        hidden = (None, None, hidden_dim)
+        for site in self.sites():
+            name = f"{site}_{self.suffix}"
+            layer = self.make_layer(site, hidden, hidden, name=name, dtype="float32")
+            shapes |= {v.path: tuple(v.shape) for v in layer.weights}
+        return shapes
+
     def check_block(self, normalize_first: bool) -> None:  # noqa: B027
         """Refuse a block that the method cannot adapt.
 

@@ -297,6 +297,26 @@ class Kind(abc.ABC):
             self.features(config, outputs), tensors, outputs["input_mask"]
         )
 
+    @abc.abstractmethod
+    def num_outputs(self, config: Mapping[str, Any]) -> int:
+        """The width of the head.
+
+        Args:
+            config: As `Adapter.head`.
+        """
+
+    def head_shapes(
+        self, config: Mapping[str, Any], hidden_dim: int
+    ) -> dict[str, tuple[int, ...]]:
+        """Variable path -> shape of the head's tensors: one linear layer's.
+
+        Args:
+            config: As `Adapter.head`.
+            hidden_dim: Hidden size `d` of the base.
+        """
+        outputs = self.num_outputs(config)
+        return {"logits/kernel": (hidden_dim, outputs), "logits/bias": (outputs,)}
+
     def features(self, config: Mapping[str, Any], outputs: Tensors) -> Any:
         """What the head reads: every token's vector, if no other `config` is known.
 

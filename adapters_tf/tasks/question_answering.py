@@ -320,6 +320,9 @@ class QuestionAnswering(Kind):
         """Empty answers."""
         return dict.fromkeys(dev.ids, "")
 
+    def num_outputs(self, config: Mapping[str, Any]) -> int:
+        return 2
+
     def logits(self, features: Any, tensors: Tensors, mask: Any) -> Any:
         """Start and end logits `[batch, length, 2]`, -1e9 for padding."""
         import tensorflow as tf

@@ -102,6 +102,18 @@ class TextKind(Kind):
 
     # === SavedModels ===
 
+    def num_outputs(self, config: Mapping[str, Any]) -> int:
+        return config.get("num_classes", 1)
+
+    def head_shapes(
+        self, config: Mapping[str, Any], hidden_dim: int
+    ) -> dict[str, tuple[int, ...]]:
+        shapes = super().head_shapes(config, hidden_dim)
+        if config.get("hidden_layer"):
+            shapes[HIDDEN_KERNEL] = (hidden_dim, hidden_dim)
+            shapes[HIDDEN_BIAS] = (hidden_dim,)
+        return shapes
+
     def features(self, config: Mapping[str, Any], outputs: Tensors) -> Any:
         return head_features(config["head_input"], outputs)
 

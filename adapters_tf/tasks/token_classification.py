@@ -331,6 +331,9 @@ class TokenClassification(Kind):
         """No entity."""
         return [[OUTSIDE] * len(words) for words in dev.words]
 
+    def num_outputs(self, config: Mapping[str, Any]) -> int:
+        return config["num_classes"]
+
     def logits(self, features: Any, tensors: Tensors, mask: Any) -> Any:
         """Logits `[batch, length, classes]` of every token."""
         return linear_layers(features, tensors)

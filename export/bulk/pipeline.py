@@ -1,33 +1,39 @@
-"""Files of rows to files of predictions, on any runner of Apache Beam."""
+"""An Apache Beam pipeline from files of rows to files of predictions."""
 
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+import tensorflow as tf
+from apache_beam.ml.inference.base import (
+    KeyedModelHandler,
+    ModelHandler,
+    PredictionResult,
+    RunInference,
+)
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from adapters_tf.data.files import FileFormat
 from adapters_tf.data.row_stream import RowStream, WholeRows
-from adapters_tf.export.bulk.job import BulkJob, ServedTask
-from adapters_tf.export.bulk.model_handler import TaskHandler
-from adapters_tf.export.bulk.rows import Row, check_separator, rows_of
+from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask
 from adapters_tf.export.directories import new_directory
+from adapters_tf.export.rows import Row, check_separator, rows_of, signature_inputs
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.file_task import stream_file_examples
+from adapters_tf.tasks.kinds import kind_named
 
 # Beam's default first tries a runner that it downloads from the network.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-# Where a row is: the file, the file of predictions, the place in that.
+# The place of a row: its file, its file of predictions, and its place in the latter.
 _Place = tuple[int, int, int]
 
 
 class ReadRows(beam.DoFn):
-    """`(number, path)` of a file to its rows, each with its place.
+    """Reads the rows of a file, given as `(number, path)`, each with its place.
 
     Args:
         task: The task.
@@ -44,7 +50,7 @@ class ReadRows(beam.DoFn):
             yield (number, *divmod(i, self._size)), row
 
     def num_rows(self, path: str) -> int:
-        """How many rows a file has, after a check of all of them."""
+        """Check all rows of a file and count them."""
         rows = self._open(path)
         if len(self._task.text_columns) > 2:
             check_separator(self._rows(rows), path)
@@ -58,12 +64,55 @@ class ReadRows(beam.DoFn):
             yield from rows_of(window)
 
 
-class WriteRows(beam.DoFn):
-    """The predictions of consecutive rows to a file, whole or not at all.
+class TaskHandler(ModelHandler[Row, PredictionResult, Any]):
+    """Runs a task's signature on batches of `Row`.
+
+    The inference of a row is the record that `adapters-tf-predict` writes for it.
 
     Args:
-        directory: Where the file shall be. A bundle that a runner tries again writes
-            the same bytes.
+        served: The task.
+        batch_size: Most rows of a batch.
+    """
+
+    def __init__(self, served: ServedTask, batch_size: int) -> None:
+        super().__init__(max_batch_size=batch_size)
+        self._served = served
+
+    def load_model(self) -> Any:
+        import tensorflow_text  # noqa: F401  Its ops tokenise.
+
+        return tf.saved_model.load(self._served.version_dir)
+
+    def run_inference(
+        self,
+        batch: Sequence[Row],
+        model: Any,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[PredictionResult]:
+        function = model.signatures[self._served.signature]
+        inputs = {k: tf.constant(v) for k, v in signature_inputs(batch).items()}
+        outputs = {k: v.numpy() for k, v in function(**inputs).items()}
+        task = self._served.task
+        kind = kind_named(task.kind)
+        found = []
+        for i, row in enumerate(batch):
+            own = {name: values[i] for name, values in outputs.items()}
+            record = kind.served_record(task, own, row.texts, row.row_id)
+            found.append(PredictionResult(row, record))
+        return found
+
+    def get_metrics_namespace(self) -> str:
+        """The namespace of RunInference's metrics."""
+        return "adapters_tf"
+
+
+class WriteRows(beam.DoFn):
+    """Writes the predictions of consecutive rows to a file, whole or not at all.
+
+    When a runner tries a bundle again, it writes the same bytes.
+
+    Args:
+        directory: The directory of the file.
     """
 
     def __init__(self, directory: str) -> None:
@@ -92,9 +141,9 @@ def _by_part(element: tuple[_Place, Any]) -> tuple[tuple[int, int], tuple[int, A
 def predict_in_bulk(job: BulkJob) -> int:
     """Predict all rows of the files.
 
-    Writes `part-FFFFF-PPPPPPPP.jsonl`, by the number of the input file and of the
-    part of it: in the order of their names they hold the rows in the order of the
-    files. The directory gets its name when all of them are there.
+    Writes `part-FFFFF-PPPPPPPP.jsonl`: F is the number of the input file, P the part of
+    that file. In the order of their names, these files hold the predictions in the
+    order of the rows. The directory gets its name when all files are complete.
 
     Args:
         job: What to predict.
@@ -109,11 +158,11 @@ def predict_in_bulk(job: BulkJob) -> int:
     format = job.format or FileFormat(served.task.text_columns)
     files = [(i, os.path.abspath(path)) for i, path in enumerate(job.files)]
     reader = ReadRows(served.task, format, job.rows_per_file)
-    # A fault on the last line is known before the first row is predicted.
+    # Find a fault on the last line before predicting the first row.
     total = sum(reader.num_rows(path) for _, path in files)
     handler: Any = KeyedModelHandler(TaskHandler(served, job.batch_size))
     with new_directory(job.output_dir) as directory:
-        # Of two, the last one counts.
+        # If the job names a runner too, the last one counts.
         options = [f"--runner={_LOCAL_RUNNER}", *job.beam_options]
         with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
             _ = (

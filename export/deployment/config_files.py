@@ -1,18 +1,41 @@
-"""The three text protos that `tensorflow_model_server` reads, checked."""
+"""The texts of a deployment's files: the server's settings, compose file and README.
+
+The three settings files are text protos that `tensorflow_model_server` reads. The
+`check_*` functions parse them with the server's own protos.
+"""
 
 import dataclasses
 import json
 import re
+import shlex
 from typing import Any
 
 from google.protobuf import text_format
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.deployment import config_protos
-from adapters_tf.export.deployment.serving_api import serving_proto
+from adapters_tf.export.serving_protos import (
+    BatchingParameters,
+    MonitoringConfig,
+    serving_proto,
+)
 
 DEFAULT_MODEL_NAME = "adapters"
 METRICS_PATH = "/monitoring/prometheus/metrics"
+# The minor version of this package's TensorFlow. A server knows every op of the
+# TensorFlow that it was built with; an older server may lack some.
+SERVING_IMAGE = "tensorflow/serving:2.20.0"
+GRPC_PORT = 8500
+REST_PORT = 8501
+POLL_SECONDS = 10
+# The entry point of the image adds --port, --rest_api_port, and a model name and path,
+# which --model_config_file overrides.
+SERVER_FLAGS = (
+    "--model_config_file=/config/models.config",
+    "--enable_batching",
+    "--batching_parameters_file=/config/batching.config",
+    "--monitoring_config_file=/config/monitoring.config",
+    f"--file_system_poll_wait_seconds={POLL_SECONDS}",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +43,12 @@ class BatchingSettings:
     """How TensorFlow Serving joins requests into batches.
 
     Attributes:
-        max_batch_size: Rows of a batch, and so of a request, at most.
-        batch_timeout_micros: How long a request waits for others.
-        max_enqueued_batches: Batches that may wait for a thread; further
-            requests are refused as unavailable.
-        num_batch_threads: Batches that run at the same time: the CPU cores of
-            the machine that serves, or one or two for each GPU.
+        max_batch_size: Most rows of a batch, and so of a request.
+        batch_timeout_micros: Microseconds that a request waits for others.
+        max_enqueued_batches: Batches that may wait for a thread; the server refuses
+            further requests as unavailable.
+        num_batch_threads: Batches that run at the same time: use the number of the
+            server's CPU cores, or one or two for each GPU.
 
     Raises:
         UserError: if one is out of its range.
@@ -48,10 +71,10 @@ class BatchingSettings:
 
     @property
     def allowed_batch_sizes(self) -> tuple[int, ...]:
-        """The sizes that a batch is filled up to, the last `max_batch_size`.
+        """The sizes that the server pads batches to; the last is `max_batch_size`.
 
-        Two for each power of two, so that less than a third of a batch is
-        filling.
+        There are two for each power of two, so that less than a third of a batch is
+        padding.
         """
         sizes = {self.max_batch_size}
         power = 1
@@ -64,7 +87,7 @@ class BatchingSettings:
 
 
 def check_model_name(model_name: str) -> None:
-    """Refuse a name that has no place in a REST address.
+    """Refuse a name that cannot be part of a URL.
 
     Raises:
         UserError: if it is not of letters, digits and `_`, `-`, `.`.
@@ -80,8 +103,8 @@ def models_config(model_name: str, base_path: str) -> str:
     """The text of `models.config`: one model, its newest version.
 
     Args:
-        model_name: What clients ask for.
-        base_path: The servable's directory as the server sees it.
+        model_name: The name in the requests of clients.
+        base_path: The servable's directory on the server's file system.
     """
     check_model_name(model_name)
     return f"""\
@@ -163,7 +186,7 @@ def check_models_config(text: str) -> Any:
 
 
 def check_batching_config(text: str) -> Any:
-    """Parse `batching.config` and check what the server or the masks demand.
+    """Parse `batching.config`, and check its sizes and that it does not pad.
 
     Returns:
         The `BatchingParameters`.
@@ -172,7 +195,7 @@ def check_batching_config(text: str) -> Any:
         UserError: if it does not parse, its sizes do not rise to
             `max_batch_size`, or it asks for padding.
     """
-    config = _parse(text, config_protos.BatchingParameters, "batching.config")
+    config = _parse(text, BatchingParameters, "batching.config")
     sizes = list(config.allowed_batch_sizes)
     if sizes and (
         sizes != sorted(set(sizes)) or sizes[-1] != config.max_batch_size.value
@@ -199,7 +222,7 @@ def check_monitoring_config(text: str) -> Any:
     Raises:
         UserError: if it does not parse.
     """
-    return _parse(text, config_protos.MonitoringConfig, "monitoring.config")
+    return _parse(text, MonitoringConfig, "monitoring.config")
 
 
 def _quoted(text: str) -> str:
@@ -215,3 +238,134 @@ def _parse(text: str, proto: type[Any], name: str) -> Any:
             f"{name} must be a text proto of {proto.DESCRIPTOR.full_name}. Received: "
             f"{error}"
         ) from error
+
+
+# === Docker ===
+
+
+def container_path(model_name: str) -> str:
+    """The servable's path inside the container."""
+    return f"/models/{model_name}"
+
+
+def health_command(model_name: str, port: int = REST_PORT) -> str:
+    """A bash command that succeeds if a version of the model is in service.
+
+    The image has neither curl nor Python, but bash can open a socket.
+    """
+    request = (
+        f"GET /v1/models/{model_name} HTTP/1.1\\r\\n"
+        "Host: localhost\\r\\nConnection: close\\r\\n\\r\\n"
+    )
+    return (
+        f"exec 3<>/dev/tcp/127.0.0.1/{port} && printf '{request}' >&3 && "
+        "grep -q '\"AVAILABLE\"' <&3"
+    )
+
+
+def docker_compose(model_name: str, servable_dir: str) -> str:
+    """The text of `docker-compose.yml`.
+
+    Args:
+        model_name: As in `models.config`.
+        servable_dir: The servable's absolute path on the host.
+    """
+    flags = "\n".join(f"      - {flag}" for flag in SERVER_FLAGS)
+    # A string of JSON is one of YAML; compose reads $$ as a dollar sign.
+    source = json.dumps(servable_dir).replace("$", "$$")
+    check = json.dumps(["CMD", "bash", "-c", health_command(model_name)])
+    return f"""\
+# The stock TensorFlow Serving image on the servable: docker compose up -d --wait
+services:
+  serving:
+    image: {SERVING_IMAGE}
+    # The image is built for x86-64 only.
+    platform: linux/amd64
+    restart: unless-stopped
+    ports:
+      # TensorFlow Serving lets everybody in who reaches it: leave 127.0.0.1
+      # out only behind something that does not.
+      - "127.0.0.1:{GRPC_PORT}:{GRPC_PORT}" # gRPC
+      - "127.0.0.1:{REST_PORT}:{REST_PORT}" # REST and metrics
+    volumes:
+      - type: bind
+        source: {source}
+        target: {container_path(model_name)}
+        read_only: true
+      - type: bind
+        source: .
+        target: /config
+        read_only: true
+    command:
+{flags}
+    healthcheck:
+      # The image has neither curl nor Python.
+      test: {check}
+      interval: 10s
+      timeout: 5s
+      retries: 3
+      # Loading ends with the warm-up requests of every signature.
+      start_period: 600s
+"""
+
+
+def commands_text(
+    model_name: str, servable_dir: str, rows: list[dict[str, str]]
+) -> str:
+    """The text of `README.md`.
+
+    Args:
+        model_name: As in `models.config`.
+        servable_dir: The servable's absolute path on the host.
+        rows: Rows of the mixed signature for the example with curl.
+    """
+    body = json.dumps({"signature_name": "mixed_text", "instances": rows[:1]})
+    mount = f"type=bind,source={servable_dir},target={container_path(model_name)}"
+    flags = " \\\n    ".join(SERVER_FLAGS)
+    url = f"http://localhost:{REST_PORT}"
+    return f"""\
+# Serving {model_name} with TensorFlow Serving
+
+Run these in this folder. The servable's path is written in `docker-compose.yml` and
+below; change it there when you move the servable.
+
+Start the server, wait until it serves, stop it:
+
+```bash
+docker compose up -d --wait
+docker compose down
+```
+
+The same without compose:
+
+```bash
+docker run -d --name {model_name} --platform linux/amd64 \\
+    -p 127.0.0.1:{GRPC_PORT}:{GRPC_PORT} -p 127.0.0.1:{REST_PORT}:{REST_PORT} \\
+    --mount {shlex.quote(mount + ",readonly")} \\
+    --mount "type=bind,source=$PWD,target=/config,readonly" \\
+    {SERVING_IMAGE} \\
+    {flags}
+```
+
+Which versions are served, which signatures they have, the metrics:
+
+```bash
+curl -s {url}/v1/models/{model_name}
+curl -s {url}/v1/models/{model_name}/metadata
+curl -s {url}{METRICS_PATH}
+```
+
+Ask it:
+
+```bash
+curl -s {url}/v1/models/{model_name}:predict -d {shlex.quote(body)}
+python client_rest.py
+python client_grpc.py
+```
+
+The gRPC client needs `pip install grpcio tensorflow-serving-api`.
+
+A version that is added to the servable is loaded within seconds, and the one before it
+unloaded. To go back to version N, put `specific {{ versions: N }}` for the policy in
+`models.config`, then `docker compose restart`.
+"""

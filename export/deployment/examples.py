@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.deployment.signatures import Signature
-from adapters_tf.export.record_separator import SEPARATOR
+from adapters_tf.export.rows import SEPARATOR
+from adapters_tf.export.session import Signature
 
 # A row is (text, text_pair); the pair is "" where a task has one text column.
 Row = tuple[str, str]

@@ -1,6 +1,5 @@
-"""Everything that a deployment on the stock TensorFlow Serving needs, in a folder."""
+"""Writing the folder of files to serve a servable with TensorFlow Serving."""
 
-import contextlib
 import functools
 import json
 import os
@@ -12,35 +11,33 @@ from typing import Any
 
 from adapters_tf.errors import UserError
 from adapters_tf.export.deployment import config_files
-from adapters_tf.export.deployment.commands import commands_text
-from adapters_tf.export.deployment.compose import container_path, docker_compose
 from adapters_tf.export.deployment.config_files import (
     DEFAULT_MODEL_NAME,
     BatchingSettings,
+    commands_text,
+    container_path,
+    docker_compose,
 )
 from adapters_tf.export.deployment.examples import default_examples
-from adapters_tf.export.deployment.signatures import read_servable_json
+from adapters_tf.export.describe import find_versions, read_servable_json
 
 MODELS_FILE = "models.config"
 _CLIENTS = ("client_rest.py", "client_grpc.py")
 
 
 def newest_version(servable_dir: str | os.PathLike[str]) -> Path:
-    """The version of a servable that TensorFlow Serving loads.
+    """Find the version of a servable that TensorFlow Serving loads.
 
     Raises:
         UserError: if it has no version.
     """
-    path = Path(servable_dir)
-    versions = []
-    with contextlib.suppress(OSError):
-        versions = [v for v in path.iterdir() if re.fullmatch(r"[0-9]+", v.name)]
+    versions = find_versions(Path(servable_dir))
     if not versions:
         raise UserError(
             "A servable is a directory with versions, <servable>/<integer>/. Received: "
-            f"{str(path)!r}, which has none. Write one with adapters-tf-export."
+            f"{str(servable_dir)!r}, which has none. Write one with adapters-tf-export."
         )
-    return max(versions, key=lambda version: int(version.name))
+    return versions[max(versions)]
 
 
 def write_deployment(
@@ -52,18 +49,18 @@ def write_deployment(
 ) -> Path:
     """Write the files to serve a servable with the stock TensorFlow Serving.
 
-    `models.config`, `batching.config`, `monitoring.config`,
-    `docker-compose.yml`, `client_rest.py`, `client_grpc.py` and `README.md`
-    with the commands. The three configurations are parsed with the server's
-    protos first; the folder appears whole or not at all.
+    They are `models.config`, `batching.config`, `monitoring.config`,
+    `docker-compose.yml`, `client_rest.py`, `client_grpc.py`, and `README.md` with the
+    commands. This function parses the three configurations with the server's protos
+    before it writes them. The folder appears whole or not at all.
 
     Args:
         servable_dir: A servable, with at least one version.
-        output_dir: Where to; its parent is made.
-        model_name: What clients ask for.
-        batching: How requests are batched; `None` is `BatchingSettings()`.
-        overwrite: Replace such a folder that is there. Anything else that is
-            there, but an empty directory, is never replaced.
+        output_dir: The folder to write; its parent is made.
+        model_name: The name in the requests of clients.
+        batching: How the server batches requests; `BatchingSettings()` by default.
+        overwrite: Replace an existing folder of deployment files. Other files and
+            directories, except an empty one, are never replaced.
 
     Returns:
         `output_dir` as a path.
@@ -127,7 +124,7 @@ def _verbatim(text: str, match: re.Match[str]) -> str:
 
 
 def _client(name: str, model_name: str, rows: list[dict[str, str]]) -> str:
-    """A client of this package, with the model's name and rows put in."""
+    """The text of a client, with the model's name and its rows filled in."""
     text = resources.files(__package__).joinpath(name).read_text("utf-8")
     # Strings of JSON are strings of Python.
     lines = [f"    {json.dumps(row, ensure_ascii=False)},\n" for row in rows]

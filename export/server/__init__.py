@@ -1,5 +1,5 @@
-"""A server for laptops and tests that speaks TensorFlow Serving's protocols.
+"""A server for laptops and tests with TensorFlow Serving's gRPC and REST APIs.
 
-`adapters_tf.export.server.local_server.LocalServer` is the entry; the program is
+Start with `adapters_tf.export.server.local_server.LocalServer`, or with the program
 `adapters-tf-serve`. In production, run TensorFlow Serving on the same directory.
 """

@@ -1,4 +1,4 @@
-"""Requests of one kind, run together."""
+"""Running requests to the same signature together, in batches."""
 
 import dataclasses
 import logging
@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from adapters_tf.export.server.status import (
+from adapters_tf.export.server.errors import (
     Code,
     ServingError,
     as_serving_error,
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """What a batch runs.
+    """A function that a batch of requests calls.
 
     Args:
-        key: Requests may share a batch where their calls' keys are equal.
-        run: Inputs and a time limit in seconds to outputs.
-        not_mergeable: Called when a run of several requests gave outputs that
-            cannot be told apart by rows, so that no more such batches come.
+        key: Requests may share a batch if the keys of their calls are equal.
+        run: Takes the inputs and a time limit in seconds, and returns the outputs.
+        not_mergeable: Called when the outputs of a batch do not have one row for each
+            input row. The caller then stops sending such requests as mergeable.
     """
 
     key: Hashable
@@ -49,19 +49,19 @@ class _Task:
 
 
 class Batcher:
-    """A queue in front of some threads that run batches.
+    """A queue, and threads that run its requests in batches.
 
-    Requests are merged only where all their inputs agree in every dimension but
-    the first. Nothing is ever padded: padding a mask with anything but zeros, as
-    TensorFlow Serving's `pad_variable_length_inputs` does, changes the answers.
+    It merges requests only if all their inputs agree in every dimension but the first.
+    It never pads: padding a mask with anything but zeros, as TensorFlow Serving's
+    `pad_variable_length_inputs` does, changes the answers.
 
     Args:
-        max_rows: Rows of a batch. A larger request runs on its own.
+        max_rows: Most rows of a batch. A larger request runs alone.
         timeout: Seconds that a request waits for others to join it.
-        max_queue: Requests that may wait; more are refused.
-        threads: Batches that run at once.
-        observe: Told of each batch: its rows, its requests, and the seconds that
-            its first request waited.
+        max_queue: Requests that may wait; the batcher refuses more.
+        threads: Batches that run at the same time.
+        observe: Called for each batch with its rows, its requests, and the seconds
+            that its first request waited.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Batcher:
         Args:
             call: What to run.
             inputs: Its inputs.
-            mergeable: Whether it may share a batch, which also takes inputs of
-                one and the same first dimension, above zero.
-            deadline: By `time.monotonic`; past it, the request is not begun.
+            mergeable: Whether it may share a batch. It does so only if all its inputs
+                have the same first dimension, above zero.
+            deadline: By `time.monotonic`; after it, the request does not start.
 
         Returns:
             A future of the outputs. Cancelling it takes it from the queue.
@@ -134,10 +134,10 @@ class Batcher:
         """Refuse new requests, run those that wait, and end the threads.
 
         Args:
-            seconds: How long to wait for that; what still waits then is cancelled.
+            seconds: How long to wait. It then cancels the requests that still wait.
 
         Returns:
-            Whether all were run.
+            Whether all requests ran.
         """
         end = time.monotonic() + seconds
         with self._changed:
@@ -157,7 +157,7 @@ class Batcher:
         return sum(task.rows for task in tasks) >= self._max_rows
 
     def _take(self) -> list[_Task] | None:
-        """Wait for the next batch; None once closed and empty."""
+        """Wait for the next batch; `None` when the batcher is closed and empty."""
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -198,7 +198,7 @@ class Batcher:
 
 
 def _begin(task: _Task) -> bool:
-    """Whether somebody still waits for it."""
+    """Whether a client still waits for the task."""
     if not task.future.set_running_or_notify_cancel():
         return False
     if task.deadline <= time.monotonic():
@@ -210,7 +210,7 @@ def _begin(task: _Task) -> bool:
 def _run(tasks: list[_Task]) -> None:
     """Run tasks together and answer each."""
     call = tasks[0].call
-    # As long as anybody waits.
+    # Run as long as one client waits.
     limit = max(task.deadline for task in tasks) - time.monotonic()
     try:
         if limit <= 0:
@@ -229,7 +229,7 @@ def _run(tasks: list[_Task]) -> None:
             for task in tasks:
                 task.future.set_exception(failure)
             return
-        # One client's rows must not fail the others' requests.
+        # The rows of one client must not fail the requests of others.
         answers = None
     if answers is None:
         if _all_succeed(tasks):
@@ -240,14 +240,14 @@ def _run(tasks: list[_Task]) -> None:
 
 
 def _all_succeed(tasks: list[_Task]) -> bool:
-    """Run each on its own; whether none of them failed."""
+    """Run each task alone; returns whether all succeeded."""
     for task in tasks:
         _run([task])
     return all(task.future.exception() is None for task in tasks)
 
 
 def _split(outputs: Arrays, rows: list[int]) -> list[Arrays] | None:
-    """Each request's rows; None where the outputs have no row for each input."""
+    """The rows of each request; `None` if an output lacks a row for each input row."""
     if any(not a.ndim or a.shape[0] != sum(rows) for a in outputs.values()):
         return None
     ends = np.cumsum(rows)

@@ -5,6 +5,8 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+import numpy as np
+import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -13,18 +15,30 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from adapters_tf.export.server.metrics import Metrics
-from adapters_tf.export.server.service import DEFAULT_SIGNATURE, Service
-from adapters_tf.export.server.status import (
-    Code,
-    ServingError,
+from adapters_tf.export.server.errors import (
     as_serving_error,
     invalid,
+    too_large,
 )
-from adapters_tf.export.server.tensor_protos import to_array, to_proto
-from adapters_tf.export.server.versions import Lease
+from adapters_tf.export.server.metrics import Metrics
+from adapters_tf.export.server.service import Service, check_method, find_signature
+from adapters_tf.export.server.versions import LoadedVersion
+from adapters_tf.export.session import DEFAULT_SIGNATURE
 
 SIGNATURE_DEF = "signature_def"
+TensorProto: Any = tf.make_tensor_proto(0).__class__
+
+# dtype -> the field of a TensorProto that TensorFlow Serving fills.
+_FIELDS = {
+    **dict.fromkeys(("int8", "uint8", "int16", "uint16", "int32"), "int_val"),
+    "float32": "float_val",
+    "float64": "double_val",
+    "int64": "int64_val",
+    "uint32": "uint32_val",
+    "uint64": "uint64_val",
+    "bool": "bool_val",
+    "string": "string_val",
+}
 
 
 def _answer(context: grpc.ServicerContext, method: Callable[[], Any]) -> Any:
@@ -76,15 +90,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def _predict(self, request: Any, deadline: float) -> Any:
         service = self._service
-        with service.lease(*_spec(request)) as lease:
+        with service.version(*_spec(request)) as version:
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-            signature = lease.model.signatures.get(name)
-            if signature is None:
-                raise ServingError(
-                    Code.FAILED_PRECONDITION,
-                    f'Serving signature key "{name}" not found.',
-                )
-            signature.check_method()
+            check_method(find_signature(version.session, name))
             # Before the values are read: a few bytes may ask for many rows.
             for proto in request.inputs.values():
                 if proto.tensor_shape.dim:
@@ -94,17 +102,29 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 for key, proto in request.inputs.items()
             }
             outputs = service.predict(
-                lease, signature, inputs, list(request.output_filter), deadline
+                version, name, inputs, list(request.output_filter), deadline
             )
             response = predict_pb2.PredictResponse()
-            _fill_spec(response.model_spec, request.model_spec.name, lease, name)
+            _fill_spec(response.model_spec, request.model_spec.name, version, name)
             for key, array in outputs.items():
                 response.outputs[key].CopyFrom(to_proto(array))
             return response
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The signatures of a version."""
-        return _answer(context, lambda: model_metadata(self._service, request))
+
+        def run() -> Any:
+            name, version, label = _spec(request)
+            if not request.metadata_field:
+                raise invalid(
+                    "GetModelMetadataRequest must specify at least one metadata_field"
+                )
+            for field in request.metadata_field:
+                if field != SIGNATURE_DEF:
+                    raise invalid(f"Metadata field {field} is not supported")
+            return model_metadata(self._service, name, version, label)
+
+        return _answer(context, run)
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Not implemented."""
@@ -131,7 +151,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The states of the versions."""
-        return _answer(context, lambda: model_status(self._service, request))
+
+        def run() -> Any:
+            name, version, _ = _spec(request)
+            return model_status(self._service, name, version)
+
+        return _answer(context, run)
 
     def HandleReloadConfigRequest(
         self, request: Any, context: grpc.ServicerContext
@@ -143,43 +168,38 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         )
 
 
-def _fill_spec(spec: Any, name: str, lease: Lease, signature: str = "") -> None:
+def _fill_spec(
+    spec: Any, name: str, version: LoadedVersion, signature: str = ""
+) -> None:
     spec.name = name
-    spec.version.value = lease.version
+    spec.version.value = version.number
     spec.signature_name = signature
 
 
-def model_metadata(service: Service, request: Any) -> Any:
-    """The GetModelMetadataResponse to a GetModelMetadataRequest.
-
-    Raises:
-        ServingError: It asks for anything but signatures, or for no model here.
-    """
-    name, version, label = _spec(request)
-    if not request.metadata_field:
-        raise invalid(
-            "GetModelMetadataRequest must specify at least one metadata_field"
-        )
-    for field in request.metadata_field:
-        if field != SIGNATURE_DEF:
-            raise invalid(f"Metadata field {field} is not supported")
-    with service.lease(name, version, label) as lease:
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for key, signature in lease.model.signatures.items():
-            signatures.signature_def[key].CopyFrom(signature.definition)
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        _fill_spec(response.model_spec, name, lease)
-        response.metadata[SIGNATURE_DEF].Pack(signatures)
-        return response
-
-
-def model_status(service: Service, request: Any) -> Any:
-    """The GetModelStatusResponse to a GetModelStatusRequest.
+def model_metadata(
+    service: Service, name: str, version: int | None, label: str | None
+) -> Any:
+    """The GetModelMetadataResponse of a version; arguments as `Service.version`.
 
     Raises:
         ServingError: There is no such model or version.
     """
-    name, version, _ = _spec(request)
+    with service.version(name, version, label) as loaded:
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for key, signature in loaded.session.entries.items():
+            signatures.signature_def[key].CopyFrom(signature.definition)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        _fill_spec(response.model_spec, name, loaded)
+        response.metadata[SIGNATURE_DEF].Pack(signatures)
+        return response
+
+
+def model_status(service: Service, name: str, version: int | None) -> Any:
+    """The GetModelStatusResponse of one version, or of all.
+
+    Raises:
+        ServingError: There is no such model or version.
+    """
     response = get_model_status_pb2.GetModelStatusResponse()
     for known in service.statuses(name, version):
         status = response.model_version_status.add(
@@ -194,14 +214,14 @@ def build_grpc_server(service: Service, metrics: Metrics) -> grpc.Server:
     """A gRPC server with both services, not yet listening."""
     options = service.options
     server = grpc.server(
-        # A thread for every request that may be pending, and a few to refuse more.
+        # A thread for each request that may be pending, and a few to refuse more.
         futures.ThreadPoolExecutor(
             max_workers=options.max_pending + 8, thread_name_prefix="grpc"
         ),
         options=[
             ("grpc.max_receive_message_length", options.max_request_bytes),
             ("grpc.max_send_message_length", -1),
-            # Otherwise a second server could listen on the same port unnoticed.
+            # Without this, a second server could listen on the same port unnoticed.
             ("grpc.so_reuseport", 0),
         ],
     )
@@ -212,3 +232,59 @@ def build_grpc_server(service: Service, metrics: Metrics) -> grpc.Server:
         ModelService(service), server
     )
     return server
+
+
+# === Tensors ===
+
+
+def to_array(name: str, proto: TensorProto, max_bytes: int) -> np.ndarray:
+    """The array that a request's TensorProto stands for.
+
+    Args:
+        name: The input's name, for the error.
+        proto: The tensor; a single value may stand for a whole array of it.
+        max_bytes: Most bytes of the array: a small proto can stand for a large one.
+
+    Returns:
+        An array of the proto's shape; strings are `bytes` in an object array.
+
+    Raises:
+        ServingError: It is malformed, or larger than `max_bytes`.
+    """
+    sizes = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
+        raise invalid(f"tensor parsing error: {name}. Its shape must be known.")
+    try:
+        dtype = tf.as_dtype(proto.dtype)
+        # A Python product: NumPy's would overflow. A string takes a pointer.
+        count = 1
+        for size in sizes:
+            count *= size
+        if count * max(dtype.size or 8, 1) > max_bytes:
+            raise too_large(
+                f"An input may take at most {max_bytes} bytes. Received: {name} of "
+                f"shape {sizes}."
+            )
+        return tf.make_ndarray(proto)
+    except (TypeError, ValueError, IndexError) as error:
+        raise invalid(f"tensor parsing error: {name}. {error}") from error
+
+
+def to_proto(array: np.ndarray) -> TensorProto:
+    """The TensorProto of an output, its values in the field of their type.
+
+    TensorFlow Serving fills `float_val` and its kin by default, and clients read
+    those; `tf.make_tensor_proto` would fill `tensor_content`.
+
+    Args:
+        array: Any shape; strings as `bytes` in an object array.
+    """
+    dtype = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
+    field = _FIELDS.get(dtype.name)
+    if field is None:
+        return tf.make_tensor_proto(array)
+    proto = TensorProto(dtype=dtype.as_datatype_enum)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    getattr(proto, field).extend(array.ravel().tolist())
+    return proto

@@ -1,45 +1,70 @@
 """The local server: both protocols over the versions of a servable."""
 
+import errno
 import logging
+import socket
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.server.options import ServerOptions
-from adapters_tf.export.server.requirements import check_installed
+from adapters_tf.export.server.options import ServerOptions, check_installed
 
 # Before the imports below fail with an error that names no remedy.
 check_installed()
 
-from adapters_tf.export.server.batcher import Batcher  # noqa: E402
-from adapters_tf.export.server.fronts import GrpcFront, HttpFront  # noqa: E402
-from adapters_tf.export.server.grpc_service import build_grpc_server  # noqa: E402
-from adapters_tf.export.server.metrics import Metrics  # noqa: E402
-from adapters_tf.export.server.rest_app import RestApi  # noqa: E402
-from adapters_tf.export.server.saved_model import SavedModel  # noqa: E402
-from adapters_tf.export.server.service import Service  # noqa: E402
-from adapters_tf.export.server.versions import (  # noqa: E402
-    Versions,
-    find_versions,
-)
-from adapters_tf.export.server.warmup import replay  # noqa: E402
+import grpc  # noqa: E402
+import uvicorn  # noqa: E402
+from starlette.applications import Starlette  # noqa: E402
 
+from adapters_tf.export.describe import find_versions  # noqa: E402
+from adapters_tf.export.server.batcher import Batcher  # noqa: E402
+from adapters_tf.export.server.errors import (  # noqa: E402
+    Code,
+    ServingError,
+    as_serving_error,
+)
+from adapters_tf.export.server.grpc_service import (  # noqa: E402
+    build_grpc_server,
+    to_array,
+)
+from adapters_tf.export.server.metrics import Metrics  # noqa: E402
+from adapters_tf.export.server.rest_api import RestApi  # noqa: E402
+from adapters_tf.export.server.service import (  # noqa: E402
+    Service,
+    complete_inputs,
+    find_signature,
+    select_outputs,
+)
+from adapters_tf.export.server.versions import Versions  # noqa: E402
+from adapters_tf.export.session import (  # noqa: E402
+    DEFAULT_SIGNATURE,
+    ServingSession,
+)
+from adapters_tf.export.warmup import (  # noqa: E402
+    MAX_RECORDS,
+    WARMUP_FILE,
+    warmup_requests,
+)
+
+# Bytes of one input of a warm-up request.
+_MAX_WARMUP_BYTES = 1 << 30
 log = logging.getLogger(__name__)
 
 
 class LocalServer:
-    """Serves a directory of SavedModels as TensorFlow Serving would.
+    """Serves a directory of SavedModels as TensorFlow Serving does.
 
-    It is meant for laptops and tests; TensorFlow Serving is the production engine.
-    Use it as a context manager, or call `start` and `stop`:
+    For laptops and tests; in production, use TensorFlow Serving. Use it as a context
+    manager, or call `start` and `stop`:
 
     ```python
     with LocalServer(ServerOptions("servable", port=0, grpc_port=0)) as server:
         print(server.port, server.grpc_port)
     ```
 
-    It takes its ports at once and answers after `start`.
+    The constructor takes the ports; the server answers after `start`.
 
     Args:
         options: The settings.
@@ -67,18 +92,16 @@ class LocalServer:
             metrics.batch,
         )
         service = Service(options, self._versions, self._batcher)
-        self._http = HttpFront(
+        self._http = HttpListener(
             RestApi(service, metrics).app(), options.host, options.port
         )
         self.port = self._http.port
         try:
-            self._grpc = GrpcFront(
-                build_grpc_server(service, metrics), options.host, options.grpc_port
-            )
+            self._grpc = build_grpc_server(service, metrics)
+            self.grpc_port = _listen_grpc(self._grpc, options.host, options.grpc_port)
         except UserError:
             self._http.refuse(0)
             raise
-        self.grpc_port = self._grpc.port
 
     @property
     def version(self) -> int | None:
@@ -124,9 +147,9 @@ class LocalServer:
         def left() -> float:
             return max(0.0, end - time.monotonic())
 
-        self._grpc.refuse(grace)
+        grpc_stopped = self._grpc.stop(grace)
         self._http.refuse(grace)
-        done = self._grpc.join(left())
+        done = grpc_stopped.wait(left())
         # uvicorn looks for its end ten times a second.
         done &= self._http.join(left() + 0.5)
         done &= self._batcher.close(left() + 0.5)
@@ -146,16 +169,51 @@ class LocalServer:
         self.stop()
 
 
-def _load(directory: Path) -> SavedModel:
-    """Load and warm up a version."""
-    model = SavedModel(directory)
+def _load(directory: Path) -> ServingSession:
+    """Load a version and run its warm-up requests."""
+    session = ServingSession(directory)
     try:
-        count = replay(model, directory)
+        count = _warm_up(session, directory / WARMUP_FILE)
     except BaseException:
-        model.release()
+        session.close()
         raise
     log.info("%s loaded; %d warm-up requests", directory, count)
-    return model
+    return session
+
+
+def _warm_up(session: ServingSession, path: Path) -> int:
+    """Run the warm-up requests of a file, if it is there; returns their number.
+
+    Raises:
+        ServingError: A request failed, or there are more than TensorFlow Serving takes.
+        tf.errors.OpError: The file is damaged, or holds requests of another kind.
+    """
+    count = 0
+    if not path.is_file():
+        return count
+    for request in warmup_requests(path):
+        count += 1
+        if count > MAX_RECORDS:
+            raise ServingError(
+                Code.INVALID_ARGUMENT,
+                f"Number of warm-up records exceeds the maximum ({MAX_RECORDS}).",
+            )
+        try:
+            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            signature = find_signature(session, name)
+            inputs = {
+                key: to_array(key, proto, _MAX_WARMUP_BYTES)
+                for key, proto in request.inputs.items()
+            }
+            inputs = complete_inputs(name, signature, inputs)
+            outputs = select_outputs(signature, list(request.output_filter))
+            session.compute(signature, inputs, outputs)
+        except Exception as error:
+            failure = as_serving_error(error)
+            raise ServingError(
+                failure.code, f"Warm-up request {count} failed: {failure.message}"
+            ) from error
+    return count
 
 
 def _check_directory(servable: Path) -> None:
@@ -174,4 +232,111 @@ def _check_directory(servable: Path) -> None:
     raise UserError(
         "servable must have versions, folders with an integer for a name. "
         f"{str(servable)!r} has none. {advice}"
+    )
+
+
+# === Listening ===
+
+
+def _listen_grpc(server: grpc.Server, host: str, port: int) -> int:
+    """Give a gRPC server its port, and return it; port 0 is any free one.
+
+    Raises:
+        UserError: It cannot listen there.
+    """
+    address = f"[{host}]" if ":" in host else host
+    try:
+        return server.add_insecure_port(f"{address}:{port}")
+    except RuntimeError as error:
+        raise _cannot_listen("grpc_port", host, port, "") from error
+
+
+class HttpListener:
+    """An HTTP server on a port, in a thread of its own.
+
+    Args:
+        app: The application.
+        host: Address to listen on.
+        port: Port, or 0 for a free one.
+
+    Attributes:
+        port: The port that it has.
+
+    Raises:
+        UserError: It cannot listen there.
+    """
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        self._socket = _bind(host, port)
+        self._host = host
+        self.port = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            loop="asyncio",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            log_level="warning",
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run,
+            args=([self._socket],),
+            name="http",
+            daemon=True,
+        )
+
+    def start(self) -> None:
+        """Begin to answer; returns once it does."""
+        try:
+            self._socket.listen(2048)
+        except OSError as error:
+            raise _cannot_listen("port", self._host, self.port, error) from error
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("The HTTP server ended while it started.")
+            time.sleep(0.005)
+
+    def refuse(self, grace: float) -> None:
+        """Refuse new connections; the pending requests have `grace` seconds."""
+        # It is only given to asyncio, which takes fractions.
+        self._server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]
+        self._server.should_exit = True
+        if not self._thread.is_alive():
+            self._socket.close()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the pending requests; whether they are all done."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _cannot_listen("port", host, port, error) from error
+    try:
+        # A restarted server need not wait for old connections to time out.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise _cannot_listen("port", host, port, error) from error
+    return bound
+
+
+def _cannot_listen(flag: str, host: str, port: int, error: object) -> UserError:
+    if isinstance(error, OSError) and error.errno != errno.EADDRINUSE:
+        return UserError(f"{host}, {flag} {port} cannot be listened on: {error}")
+    return UserError(
+        f"{flag} must be free. Received: {port}, which another program on {host} uses. "
+        f"Give another --{flag}, or 0 for any free one."
     )

@@ -1,4 +1,4 @@
-"""Prometheus metrics of one server."""
+"""The Prometheus metrics of a server."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import prometheus_client
 from prometheus_client.core import Metric
 
-from adapters_tf.export.server.status import Code, as_serving_error
+from adapters_tf.export.server.errors import Code, as_serving_error
 
 _MICROSECONDS = tuple(10 * 1.8**i for i in range(30))
 
@@ -16,8 +16,8 @@ _MICROSECONDS = tuple(10 * 1.8**i for i in range(30))
 class _RequestCount:
     """TensorFlow Serving's counter of requests.
 
-    A Counter of prometheus_client would add `_total` to its name, and dashboards
-    made for TensorFlow Serving would find nothing.
+    A `Counter` of prometheus_client would add `_total` to the name, which dashboards
+    for TensorFlow Serving do not look for.
     """
 
     NAME = ":tensorflow:serving:request_count"
@@ -126,5 +126,5 @@ class Metrics:
             self._version.set(version)
 
     def page(self) -> bytes:
-        """All of them in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return prometheus_client.generate_latest(self._registry)

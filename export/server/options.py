@@ -1,11 +1,15 @@
-"""The settings of the local server."""
+"""The settings of the local server, and the packages that it needs."""
 
 import dataclasses
+import importlib.util
 import math
 import os
 import re
 
 from adapters_tf.errors import UserError, check_counts
+from adapters_tf.export.serving_protos import serving_proto
+
+EXTRA = ("grpc", "prometheus_client", "starlette", "uvicorn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,20 +17,20 @@ class ServerOptions:
     """Settings of a `LocalServer`.
 
     Args:
-        servable: Directory whose folders with an integer for a name are versions.
+        servable: Directory with a folder for each version, named by an integer.
         model_name: The model's name for clients; by default the directory's.
         host: The address to listen on. By default only this machine reaches it.
         port: Port of the REST API; 0 for any free one.
         grpc_port: Port of gRPC; 0 for any free one.
-        max_batch_rows: Rows that requests are merged up to.
+        max_batch_rows: Most rows of a batch of merged requests.
         batch_timeout_ms: Milliseconds that a request waits for others to join it.
         batch_threads: Batches that run at once.
-        max_rows: Rows of one request.
-        max_request_mb: Megabytes of one request.
-        max_pending: Requests waiting or running; more are answered UNAVAILABLE.
-        request_timeout: Seconds after which a request is answered
+        max_rows: Most rows of a request.
+        max_request_mb: Most megabytes of a request.
+        max_pending: Requests that may wait or run; the answer to more is UNAVAILABLE.
+        request_timeout: Seconds after which the answer to a request is
             DEADLINE_EXCEEDED; a gRPC client may ask for less.
-        poll_seconds: Seconds between looks for a new version.
+        poll_seconds: Seconds between two checks for a new version.
         grace_seconds: Seconds that requests may take to finish on shutdown.
 
     Raises:
@@ -88,3 +92,20 @@ class ServerOptions:
     def max_request_bytes(self) -> int:
         """Bytes of one request."""
         return int(self.max_request_mb * 1024 * 1024)
+
+
+def check_installed() -> None:
+    """Check that the packages of the server are installed.
+
+    Raises:
+        UserError: if one is missing or cannot be imported; it names the command that
+            installs it.
+    """
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"The local server needs {', '.join(missing)}, which is not installed. "
+            'Run: pip install "adapters-tf[serve]"'
+        )
+    serving_proto("apis.prediction_service_pb2_grpc")
+    serving_proto("apis.model_service_pb2_grpc")

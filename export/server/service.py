@@ -1,23 +1,26 @@
-"""A request from its signature's name to its outputs, for both protocols."""
+"""Answering requests: the part that the gRPC and the REST API share."""
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import tensorflow as tf
 
 from adapters_tf.export.server.batcher import Batcher, Call
+from adapters_tf.export.server.errors import Code, ServingError, invalid, timed_out
 from adapters_tf.export.server.options import ServerOptions
-from adapters_tf.export.server.signature import Signature
-from adapters_tf.export.server.status import Code, ServingError, invalid, timed_out
-from adapters_tf.export.server.versions import Lease, Versions, VersionStatus
+from adapters_tf.export.server.versions import LoadedVersion, Versions, VersionStatus
+from adapters_tf.export.session import ServingSession, Signature, TensorInfo
 
-DEFAULT_SIGNATURE = "serving_default"
+_METHOD_NAMES = tuple(
+    f"tensorflow/serving/{kind}" for kind in ("predict", "classify", "regress")
+)
 
 
 class Service:
-    """What the gRPC and REST fronts share.
+    """Checks requests and runs them.
 
     Args:
         options: The server's settings.
@@ -64,8 +67,10 @@ class Service:
         limit = self.options.request_timeout
         return time.monotonic() + (limit if seconds is None else min(limit, seconds))
 
-    def lease(self, name: str, version: int | None, label: str | None) -> Lease:
-        """The version that a request is for.
+    def version(
+        self, name: str, version: int | None, label: str | None
+    ) -> LoadedVersion:
+        """Acquire the version that a request is for; the caller releases it.
 
         Args:
             name: The model's name.
@@ -73,8 +78,8 @@ class Service:
             label: A version's label, or None.
 
         Raises:
-            ServingError: There is no such model or version. Labels are given by a
-                config file of TensorFlow Serving, so that here none is known.
+            ServingError: There is no such model or version. A config file of
+                TensorFlow Serving defines labels, so this server knows none.
         """
         if not name:
             raise invalid("ModelSpec has no name specified.")
@@ -117,8 +122,8 @@ class Service:
 
     def predict(
         self,
-        lease: Lease,
-        signature: Signature,
+        version: LoadedVersion,
+        name: str,
         inputs: Mapping[str, np.ndarray],
         output_filter: Sequence[str],
         deadline: float,
@@ -126,9 +131,9 @@ class Service:
         """Run a request.
 
         Args:
-            lease: The version to run it on.
-            signature: One of that version's.
-            inputs: Its inputs, not yet checked.
+            version: The version to run it on.
+            name: The name of one of its signatures.
+            inputs: The request's inputs, not yet checked.
             output_filter: The outputs wanted; empty for all.
             deadline: By `time.monotonic`.
 
@@ -139,29 +144,131 @@ class Service:
             ServingError: It could not be answered.
             tf.errors.OpError: What the model raised.
         """
-        complete = signature.complete(inputs)
-        outputs = signature.select(output_filter)
+        session = version.session
+        signature = session.entries[name]
+        complete = complete_inputs(name, signature, inputs)
+        outputs = select_outputs(signature, output_filter)
         self.check_rows(max((len(a) for a in complete.values() if a.ndim), default=0))
-        model = lease.model
-
-        def not_mergeable() -> None:
-            signature.mergeable = False
-
         call = Call(
-            key=(lease.version, id(model), signature.name, outputs),
-            run=lambda arrays, limit: model.run(signature, arrays, outputs, limit),
-            not_mergeable=not_mergeable,
+            key=(id(version), name, outputs),
+            run=lambda arrays, limit: session.compute(
+                signature, arrays, outputs, limit
+            ),
+            not_mergeable=lambda: version.unmergeable.add(name),
         )
+        mergeable = name not in version.unmergeable and _has_rows(signature)
         # The run may outlast this request, which gives up at its deadline.
-        shared = lease.share()
+        version.acquire()
         try:
-            future = self._batcher.submit(call, complete, signature.mergeable, deadline)
+            future = self._batcher.submit(call, complete, mergeable, deadline)
         except BaseException:
-            shared.release()
+            version.release()
             raise
-        future.add_done_callback(lambda _: shared.release())
+        future.add_done_callback(lambda _: version.release())
         try:
             return future.result(timeout=max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             future.cancel()
             raise timed_out() from None
+
+
+# === Checks of a request against its signature ===
+
+
+def find_signature(session: ServingSession, name: str) -> Signature:
+    """Find an entry of the signature map by name.
+
+    Raises:
+        ServingError: There is none of this name.
+    """
+    if name not in session.entries:
+        raise ServingError(
+            Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
+        )
+    return session.entries[name]
+
+
+def check_method(signature: Signature) -> None:
+    """Refuse an entry that is no prediction, such as the initialiser.
+
+    Raises:
+        ServingError: Its method name is not that of a prediction.
+    """
+    if signature.definition.method_name not in _METHOD_NAMES:
+        raise ServingError(
+            Code.INTERNAL,
+            "Expected prediction signature method_name to be one of "
+            f"{{{', '.join(_METHOD_NAMES)}}}. Was: {signature.definition.method_name}",
+        )
+
+
+def complete_inputs(
+    signature_name: str, signature: Signature, inputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Check a request's inputs and add the defaults of those it leaves out.
+
+    Returns:
+        An array for each declared input.
+
+    Raises:
+        ServingError: A name, a dtype or a shape is not as declared.
+    """
+    defaults = signature.definition.defaults
+    names, expected = set(inputs), set(signature.inputs)
+    required = expected - set(defaults)
+    if not required <= names <= expected:
+        raise invalid(
+            f"input size does not match signature: {len(names)}!={len(expected)} "
+            f"len({{{_join(names)}}}) != len({{{_join(expected)}}}). Sent extra: "
+            f"{{{_join(names - expected)}}}. Missing but required: "
+            f"{{{_join(required - names)}}}."
+        )
+    complete = {}
+    for name, info in signature.inputs.items():
+        array = inputs[name] if name in inputs else tf.make_ndarray(defaults[name])
+        dtype = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
+        if dtype != info.dtype or not info.shape.is_compatible_with(array.shape):
+            raise invalid(
+                f"Input {name} of signature {signature_name} must be "
+                f"{_describe(info)}. Received: {dtype.name} {list(array.shape)}."
+            )
+        complete[name] = array
+    return complete
+
+
+def select_outputs(
+    signature: Signature, output_filter: Sequence[str]
+) -> tuple[str, ...]:
+    """The names of the outputs that a request wants; all without a filter.
+
+    Raises:
+        ServingError: A name is unknown, or comes twice.
+    """
+    for i, name in enumerate(output_filter):
+        if name not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {name} Outputs "
+                f"expected to be in the set {{{_join(signature.outputs)}}}."
+            )
+        if name in output_filter[:i]:
+            raise invalid(f"duplicate output tensor alias: {name}")
+    return tuple(output_filter) or tuple(signature.outputs)
+
+
+def _has_rows(signature: Signature) -> bool:
+    """Whether every input and output has a first dimension of any size."""
+    infos = *signature.inputs.values(), *signature.outputs.values()
+    return bool(signature.inputs) and all(
+        info.shape.rank and info.shape[0] is None for info in infos
+    )
+
+
+def _describe(info: TensorInfo) -> str:
+    if info.shape.rank is None:
+        return f"{info.dtype.name} of any shape"
+    sizes = ["any" if size is None else str(size) for size in info.shape]
+    return f"{info.dtype.name} [{', '.join(sizes)}]"
+
+
+def _join(names: Iterable[str]) -> str:
+    return ",".join(sorted(names))

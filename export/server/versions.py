@@ -1,4 +1,4 @@
-"""The version that is served, and the watch for a newer one."""
+"""The version in service, and the watch for a newer one."""
 
 import dataclasses
 import enum
@@ -10,8 +10,9 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from adapters_tf.export.server.saved_model import SavedModel
-from adapters_tf.export.server.status import Code, ServingError, as_serving_error
+from adapters_tf.export.describe import find_versions
+from adapters_tf.export.server.errors import Code, ServingError, as_serving_error
+from adapters_tf.export.session import ServingSession
 
 log = logging.getLogger(__name__)
 
@@ -36,28 +37,51 @@ class VersionStatus:
     message: str = ""
 
 
-class Lease:
-    """The right to run one version until `release`; a context manager.
+class LoadedVersion:
+    """A version in memory, until its last user releases it.
+
+    As a context manager it releases one use at the end of the block.
 
     Args:
-        version: Its number.
-        model: Already acquired for this lease.
+        number: The version's number.
+        session: Its session. This object closes it.
+
+    Attributes:
+        number: As given.
+        session: As given.
+        unmergeable: Names of the signatures that gave outputs which cannot be told
+            apart by rows; their requests run alone.
     """
 
-    def __init__(self, version: int, model: SavedModel) -> None:
-        self.version = version
-        self.model = model
+    def __init__(self, number: int, session: ServingSession) -> None:
+        self.number = number
+        self.session = session
+        self.unmergeable: set[str] = set()
+        self._lock = threading.Lock()
+        self._uses = 1  # the owner's
 
-    def share(self) -> "Lease":
-        """A second lease of the same version, to be released on its own."""
-        self.model.acquire()
-        return Lease(self.version, self.model)
+    def acquire(self) -> "LoadedVersion":
+        """Add a use; returns this object."""
+        with self._lock:
+            if not self._uses:
+                raise RuntimeError("This version is closed.")
+            self._uses += 1
+        return self
 
     def release(self) -> None:
-        """Give it back."""
-        self.model.release()
+        """End a use; the last one closes the session."""
+        with self._lock:
+            self._uses -= 1
+            last = not self._uses
+        if last:
+            self.session.close()
 
-    def __enter__(self) -> "Lease":
+    @property
+    def closed(self) -> bool:
+        """Whether every user has released it."""
+        return not self._uses
+
+    def __enter__(self) -> "LoadedVersion":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,24 +91,24 @@ class Lease:
 class Versions:
     """Keeps the highest version that loads in service.
 
-    A new integer directory is loaded and warmed up before it replaces the old
-    one, whose requests finish on it. One that does not load is refused until its
-    files change, and the version in service stays. When the version in service is
-    removed, the highest of the others takes its place; when there is no other, it
-    stays in memory.
+    It loads and warms up a new version before that version replaces the old one, which
+    finishes its own requests. It refuses a version that does not load until the files
+    change; the version in service then stays. When someone removes the version in
+    service, the highest of the others takes its place; without others, it stays in
+    memory.
 
     Args:
         directory: The servable.
         name: The model's name, for errors.
         load: Loads and warms up a version's directory.
-        observe: Told of every load: the version and whether it succeeded.
+        observe: Called for every load with the version and whether it succeeded.
     """
 
     def __init__(
         self,
         directory: Path,
         name: str,
-        load: Callable[[Path], SavedModel],
+        load: Callable[[Path], ServingSession],
         observe: Callable[[int, bool], None] = lambda *_: None,
     ) -> None:
         self._directory = directory
@@ -92,10 +116,10 @@ class Versions:
         self._load = load
         self._observe = observe
         self._lock = threading.Lock()
-        self._current: Lease | None = None
+        self._current: LoadedVersion | None = None
         self._statuses: dict[int, VersionStatus] = {}
-        self._retired: dict[int, weakref.ref[SavedModel]] = {}
-        self._refused: dict[int, object] = {}  # what its files were like
+        self._retired: dict[int, weakref.ref[LoadedVersion]] = {}
+        self._refused: dict[int, object] = {}  # version -> `_stamp` of its files
         self._warned = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -103,20 +127,20 @@ class Versions:
     @property
     def current(self) -> int | None:
         """The number of the version in service."""
-        lease = self._current
-        return None if lease is None else lease.version
+        current = self._current
+        return None if current is None else current.number
 
     def statuses(self) -> list[VersionStatus]:
         """Every version seen so far, the highest first."""
         with self._lock:
-            for version, model in list(self._retired.items()):
-                if (retired := model()) is None or retired.closed:
+            for version, reference in list(self._retired.items()):
+                if (retired := reference()) is None or retired.closed:
                     del self._retired[version]
                     self._statuses[version] = VersionStatus(version, State.END)
             return sorted(self._statuses.values(), key=lambda s: -s.version)
 
-    def acquire(self, version: int | None = None) -> Lease:
-        """A lease of the version in service.
+    def acquire(self, version: int | None = None) -> LoadedVersion:
+        """Add a use of the version in service, which the caller releases.
 
         Args:
             version: Refuse any other version than this.
@@ -126,8 +150,8 @@ class Versions:
         """
         with self._lock:
             current = self._current
-            if current is not None and version in (None, current.version):
-                return current.share()
+            if current is not None and version in (None, current.number):
+                return current.acquire()
         wanted = "Latest" if version is None else "Specific"
         arguments = self._name if version is None else f"{self._name}, {version}"
         raise ServingError(
@@ -195,7 +219,7 @@ class Versions:
         self._set(version, State.LOADING)
         start = time.monotonic()
         try:
-            model = self._load(directory)
+            loaded = LoadedVersion(version, self._load(directory))
         except Exception as error:
             failure = as_serving_error(error)
             self._set(version, State.END, failure)
@@ -205,48 +229,27 @@ class Versions:
             return False
         with self._lock:
             if self._stop.is_set():
-                model.release()
+                loaded.release()
                 return True
             available = VersionStatus(version, State.AVAILABLE)
             self._statuses[version] = available
-            old, self._current = self._current, Lease(version, model)
+            old, self._current = self._current, loaded
         self._observe(version, True)
         log.info("version %d in service (%.1f s)", version, time.monotonic() - start)
         if old is not None:
             self._retire(old)
         return True
 
-    def _retire(self, lease: Lease) -> None:
+    def _retire(self, old: LoadedVersion) -> None:
         """End the owner's use; the last request on it closes the session."""
         with self._lock:
-            version = lease.version
-            self._retired[version] = weakref.ref(lease.model)
-            self._statuses[version] = VersionStatus(version, State.UNLOADING)
-        lease.release()
-
-
-def find_versions(directory: Path) -> dict[int, Path]:
-    """The versions of a servable: its folders with an integer for a name.
-
-    Args:
-        directory: The servable.
-
-    Returns:
-        Paths by version number; empty where there is none, or no directory.
-    """
-    try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-    except OSError:
-        return {}
-    return {
-        int(entry.name): Path(entry.path)
-        for entry in entries
-        if entry.name.isascii() and entry.name.isdigit() and entry.is_dir()
-    }
+            self._retired[old.number] = weakref.ref(old)
+            self._statuses[old.number] = VersionStatus(old.number, State.UNLOADING)
+        old.release()
 
 
 def _stamp(directory: Path) -> object:
-    """What tells that files were added or changed, as while one is being copied."""
+    """A value that changes when files are added or changed, as during a copy."""
     stamp = []
     for root, _, files in os.walk(directory):
         for file in files:

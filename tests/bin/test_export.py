@@ -12,8 +12,10 @@ import pytest
 
 import adapters_tf
 from adapters_tf.bin import export, export_text
-from adapters_tf.export import deployment, describe_servable, versions
-from adapters_tf.export.deployment.serving_api import INSTALL_COMMAND
+from adapters_tf.export import describe_servable, versions
+from adapters_tf.export.describe import versions_of
+from adapters_tf.export.serving_protos import INSTALL_COMMAND
+from adapters_tf.export.session import ServingSession
 from adapters_tf.models.adapter_file import load_adapter
 
 TEXTS = [
@@ -49,22 +51,20 @@ def save_task(folder, preset, task, bottleneck_dim, **head):
 
 
 class Exported:
-    """What a user has after the first three jobs."""
+    """What a user has: tasks, a base, a servable of one task, and its SavedModel."""
 
     def __init__(self, folder, preset, call, without_self_checks):
         self.base, self.servable = f"{folder}/B", f"{folder}/S"
-        self.mood, self.like = f"{folder}/mood", f"{folder}/like"
+        self.mood = f"{folder}/mood"
         self.model, self.mood_adapter = save_task(
             folder / "a", preset, MOOD, 4, num_classes=2
         )
         _, self.like_adapter = save_task(folder / "b", preset, LIKE, 3)
         base = [f"--preset={preset}", f"--output_dir={self.base}", "--seq_length=16"]
         mood = [f"--adapter={self.mood_adapter}", f"--output_dir={self.mood}"]
-        like = [f"--adapter={self.like_adapter}", f"--output_dir={self.like}"]
         with without_self_checks():
             assert call(export, "base", *base) == 0
             assert call(export, "adapter", *mood) == 0
-            assert call(export, "adapter", *like) == 0
         flags = [f"--base={self.base}", f"--adapters=mood={self.mood}"]
         assert call(export, "servable", *flags, f"--output_dir={self.servable}") == 0
 
@@ -104,7 +104,7 @@ def no_long_work(monkeypatch):
 
 
 def test_the_servable_predicts_as_the_model_does(exported):
-    with deployment.ServingSession(f"{exported.servable}/1") as session:
+    with ServingSession(f"{exported.servable}/1") as session:
         assert set(session.signatures) == {
             "mood",
             "mood_text",
@@ -125,7 +125,11 @@ def test_versions_and_the_table_of_them(
     exported, servable, without_self_checks, call, capfd
 ):
     capfd.readouterr()
-    flags = [f"--servable={servable}", "--name=like", f"--adapter={exported.like}"]
+    flags = [
+        f"--servable={servable}",
+        "--name=like",
+        f"--adapter={exported.like_adapter}",
+    ]
     with without_self_checks():
         assert call(export, "add", *flags) == 0
     # Of TensorFlow's own notes nothing is seen.
@@ -211,11 +215,17 @@ def test_bad_input_is_refused_at_once(
         ("servable", base, f"--adapters=mixed={e.mood}", new): "is taken",
         ("servable", base, "--adapters=mood=/nowhere", new): "no saved_model.pb",
         ("servable", "--base=/nowhere", adapters, new): "no saved_model.pb",
-        ("servable", base, f"{adapters},like={e.like_adapter}", new): (
-            "adapters-tf-export adapter"
+        ("servable", base, f"{adapters},like={e.servable}", new): (
+            "no adapter_config.json"
         ),
         ("add", s, "--name=mood", f"--adapter={e.mood}"): "with --replace",
-        ("add", s, "--name=like", f"--adapter={e.like}", "--replace"): "is not there",
+        (
+            "add",
+            s,
+            "--name=like",
+            f"--adapter={e.like_adapter}",
+            "--replace",
+        ): "is not there",
         ("add", s, "--name=like", "--adapter=/nowhere"): "no saved_model.pb",
         ("add", s, "--name=like"): "--adapter is needed",
         ("remove", s, "--name=like"): "no task 'like' to remove",
@@ -235,19 +245,14 @@ def test_bad_input_is_refused_at_once(
         assert error.count("error: ") == 1 and message in error, (args, error)
         assert "Traceback" not in error
     assert {path.name for path in tmp_path.iterdir()} == {"S"}
-    assert versions.versions_of(Path(servable)) == [1]
+    assert versions_of(Path(servable)) == [1]
 
 
 def test_an_adapter_of_another_base_is_refused(
-    exported, other_preset, without_self_checks, tmp_path, call, capsys
+    exported, other_preset, tmp_path, call, capsys
 ):
     _, adapter = save_task(tmp_path / "other", other_preset, LIKE, 3)
-    output = tmp_path / "A"
-    flags = [f"--adapter={adapter}", f"--output_dir={output}"]
-    with without_self_checks():
-        assert call(export, "adapter", *flags) == 0
-    capsys.readouterr()
-    adapters = f"--adapters=mood={exported.mood},like={output}"
+    adapters = f"--adapters=mood={exported.mood_adapter},like={adapter}"
     flags = [f"--base={exported.base}", adapters, f"--output_dir={tmp_path / 'S'}"]
     assert call(export, "servable", *flags) == 2
     assert "works only on the base it was trained on" in capsys.readouterr().err

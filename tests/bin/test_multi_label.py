@@ -92,7 +92,7 @@ def test_train_evaluate_predict_export(call, tiny_preset, tmp_path):
         f"--output_dir={servable}",
     )
     assert status == 0
-    from adapters_tf.export.deployment.session import ServingSession
+    from adapters_tf.export.session import ServingSession
 
     text = np.array([b"the film was good sad ."])
     with ServingSession(servable / "1") as session:

@@ -134,16 +134,24 @@ def inputs(demo, tmp_path_factory, without_self_checks):
         for task in ("cola", "sst2"):
             flags = (f"--task={task}", "--data_dir=DATA", f"--output_dir={task}")
             run(train, *common, *flags)
-        for name in ("s0", "s1", "s2", "a", "b", "c", "adapters-tf-run"):
+        for name in (
+            "s0",
+            "s1",
+            "s2",
+            "a",
+            "b",
+            "c",
+            "adapters-tf-run",
+            "stsb",
+            "again",
+        ):
             shutil.copytree("out/adapter", f"{name}/adapter")
         flags = ("--adapter=out/adapter", "--file=dev.csv", "--output=a.json")
         run(ablate, "layers", *flags)
         run(export, "base", f"--preset={demo}", "--output_dir=B")
         run(export, "adapter", "--adapter=out/adapter", "--output_dir=A")
-        flags = ("--base=B", "--adapters=tweets=A,sst2=A", "--output_dir=S")
-        run(export, "servable", *flags)
-    for name in ("A2", "A3"):
-        shutil.copytree(root / "A", root / name)
+        adapters = "--adapters=tweets=out/adapter,sst2=out/adapter"
+        run(export, "servable", "--base=B", adapters, "--output_dir=S")
     return root
 
 

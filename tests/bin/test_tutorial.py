@@ -35,7 +35,7 @@ def test_tutorial(
     monkeypatch.chdir(tmp_path)
     shutil.copy(sentiment_csv, "train.csv")
     *jobs, serve, curl = shell_commands()
-    assert [serve[0], curl[0]] == ["adapters-tf-serve", "curl"] and len(jobs) == 10
+    assert [serve[0], curl[0]] == ["adapters-tf-serve", "curl"] and len(jobs) == 8
     with without_self_checks():
         for program, *flags in jobs:
             (script,) = entry_points(group="console_scripts", name=program)

@@ -22,6 +22,7 @@ from adapters_tf.export import self_check
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.base import export_base, save_base
 from adapters_tf.export.base_functions import INPUTS
+from adapters_tf.export.packing import pack_rows
 from adapters_tf.export.versions import create_servable
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.presets import load_backbone
@@ -98,6 +99,31 @@ def text_preprocessor(text_tokenizer):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pack_texts():
+    """Function: an encoder's inputs of texts or of pairs, by `pack_rows`."""
+
+    def pack(tokenizer, text, text_pair, seq_lengths, has_pair=None):
+        if has_pair is None:
+            has_pair = tf.fill(tf.shape(text), text_pair is not None)
+        text_pair = text if text_pair is None else text_pair
+        none = tf.zeros(tf.shape(text), tf.bool)
+        return pack_rows(tokenizer, text, text_pair, has_pair, none, seq_lengths).inputs
+
+    return pack
+
+
+@pytest.fixture(scope="session")
+def question_windows():
+    """Function: the windows of rows that all are questions, by `pack_rows`."""
+
+    def windows(tokenizer, question, context, seq_lengths):
+        every = tf.ones(tf.shape(question), tf.bool)
+        return pack_rows(tokenizer, question, context, every, every, seq_lengths)
+
+    return windows
 
 
 @pytest.fixture
@@ -331,7 +357,7 @@ SERVED = ("topics", "entails", "likeness", "questions", "norms", "fixed")
 def servable(base_dir, saved_tasks, tmp_path_factory):
     """A servable with one version of `SERVED`, checked as every export."""
     path = tmp_path_factory.mktemp("servable") / "servable"
-    tasks = {name: saved_tasks[name].directory for name in SERVED}
+    tasks = {name: saved_tasks[name].adapter_dir for name in SERVED}
     with _check_here():
         create_servable(base_dir, tasks, path)
     return path

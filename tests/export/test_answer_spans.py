@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from adapters_tf.data.examples import QuestionExamples
 from adapters_tf.export.answer_spans import best_spans
-from adapters_tf.export.question_windows import question_windows
 from adapters_tf.models.question_windows import MAX_ANSWER_TOKENS
 from adapters_tf.tasks.kinds import kind_named
 
@@ -25,7 +24,7 @@ def spans(*arguments):
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_answers_are_those_of_training(
-    text_tokenizer, text_preprocessor, random_texts, ties
+    text_tokenizer, text_preprocessor, random_texts, ties, question_windows
 ):
     n, length = 120, 40
     questions, contexts = random_texts(n, seed=1), random_texts(n, seed=2)
@@ -134,7 +133,7 @@ def test_infinite_and_undefined_logits_do_not_fail():
     assert one(inf, [[0.0] * 7]) == [("a", 0, 1, np.inf)]
 
 
-def test_context_that_is_not_utf8_gives_valid_text(text_tokenizer):
+def test_context_that_is_not_utf8_gives_valid_text(text_tokenizer, question_windows):
     context = column([b"\xffa caf\xe9 b"])
     windows = question_windows(text_tokenizer, column(["what?"]), context, 32)
     shape = windows.starts.shape
@@ -151,7 +150,7 @@ def test_context_that_is_not_utf8_gives_valid_text(text_tokenizer):
     assert got == [("\ufffda caf\ufffd", 0, 7, 1.0)]
 
 
-def test_empty_batch(text_tokenizer):
+def test_empty_batch(text_tokenizer, question_windows):
     none = tf.constant([], tf.string)
     windows = question_windows(text_tokenizer, none, none, 16)
     logits = tf.zeros(tf.shape(windows.starts))
@@ -159,7 +158,9 @@ def test_empty_batch(text_tokenizer):
 
 
 @pytest.mark.parametrize("text_tokenizer", ["uncased"], indirect=True)
-def test_saved_model_in_a_session_of_a_new_process(text_tokenizer, run_session):
+def test_saved_model_in_a_session_of_a_new_process(
+    text_tokenizer, run_session, question_windows
+):
     """Questions and contexts as strings in, answers out; token ids for logits."""
     strings = tf.TensorSpec([None], tf.string)
 

@@ -16,7 +16,7 @@ import tensorflow_hub as hub
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
 from adapters_tf.export.base import export_base
-from adapters_tf.export.deployment.session import ServingSession
+from adapters_tf.export.session import ServingSession
 from adapters_tf.models.fingerprint import base_fingerprint
 from adapters_tf.models.presets import (
     load_backbone,

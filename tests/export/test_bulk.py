@@ -11,9 +11,9 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import predict, predict_beam
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.export import versions
-from adapters_tf.export.bulk import job as bulk_job
-from adapters_tf.export.bulk.job import BulkJob, ServedTask
-from adapters_tf.export.bulk.rows import Row, check_separator, signature_inputs
+from adapters_tf.export.bulk import bulk_job
+from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask
+from adapters_tf.export.rows import Row, check_separator, signature_inputs
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.kinds import kind_named
 
@@ -298,7 +298,9 @@ def test_refused(bulk_servable, tmp_path, monkeypatch):
         BulkJob("s", "topics", (str(path),), "out", batch_size=0)
     for task, came in (({}, "no task"), ({"kind": "new"}, "the kind 'new'")):
         about = {"tasks": {"t": {"config": {"task": task}}}, "task_signatures": True}
-        monkeypatch.setattr(bulk_job, "read_about", lambda path, about=about: about)
+        monkeypatch.setattr(
+            bulk_job, "read_servable_json", lambda path, about=about: about
+        )
         with pytest.raises(UserError, match=f"Received: 't', saved with {came}"):
             ServedTask.of(str(bulk_servable), "t")
 

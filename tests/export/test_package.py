@@ -42,7 +42,7 @@ def test_unknown_names_are_errors():
             ["tensorflow", "keras", "adapters_tf.models"],
         ),
         (
-            "adapters_tf.export.deployment.session",
+            "adapters_tf.export.session",
             ["keras_hub", "adapters_tf.models", "adapters_tf.layers"],
         ),
     ],

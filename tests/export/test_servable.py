@@ -8,9 +8,9 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
-from adapters_tf.export.deployment.op_check import unsupported_ops
-from adapters_tf.export.deployment.replay import replay_warmup
-from adapters_tf.export.deployment.session import ServingSession
+from adapters_tf.export.op_check import unsupported_ops
+from adapters_tf.export.session import ServingSession
+from adapters_tf.export.warmup import replay_warmup
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.question_windows import question_windows
 

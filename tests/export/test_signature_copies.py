@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.export.deployment.session import ServingSession
-from adapters_tf.export.signature_copies import INDEX, SignatureCopy, copy_signatures
+from adapters_tf.export.saving import INDEX, SignatureCopy, copy_signatures
+from adapters_tf.export.session import ServingSession
 
 TABLE = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]], np.float32)
 VECTOR = tf.TensorSpec([None], tf.float32)

@@ -10,18 +10,17 @@ import tensorflow as tf
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
 from adapters_tf.export import versions
-from adapters_tf.export.deployment.session import ServingSession
-from adapters_tf.export.deployment.warmup import read_warmup
+from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.export.directories import link_tree
 from adapters_tf.export.saving import BASE_SHARD
+from adapters_tf.export.session import ServingSession
 from adapters_tf.export.versions import (
     add_task,
     create_servable,
-    read_about,
     remove_task,
     roll_back,
-    versions_of,
 )
+from adapters_tf.export.warmup import read_warmup
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +117,9 @@ def runs(history):
 
 def test_versions_and_their_tasks(history):
     assert versions_of(history) == [1, 2, 3, 4, 5]
-    tasks = {v: list(read_about(history / str(v))["tasks"]) for v in range(1, 6)}
+    tasks = {
+        v: list(read_servable_json(history / str(v))["tasks"]) for v in range(1, 6)
+    }
     assert tasks[1] == tasks[5] == list(TASKS)
     assert tasks[2] == tasks[3] == [*TASKS, "many"]
     assert tasks[4] == [name for name in tasks[3] if name != "questions"]
@@ -208,8 +209,8 @@ def test_mixed_only_has_one_signature_in_all_versions(mixed_only, history):
             assert set(session.signatures) == {"mixed_text", "serving_default"}
         # Requests of three sizes for both.
         assert len(list(read_warmup(directory))) == 6
-        whole = read_about(history / str(version))
-        assert read_about(directory) == whole | {"task_signatures": False}
+        whole = read_servable_json(history / str(version))
+        assert read_servable_json(directory) == whole | {"task_signatures": False}
 
 
 def test_mixed_only_answers_the_same(mixed_only, runs):

@@ -13,17 +13,17 @@ from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export import self_check
 from adapters_tf.export import servable as servable_module
 from adapters_tf.export.adapter import save_adapter_model
+from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.export.directories import link_tree
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.versions import (
     add_task,
     check_name,
     create_servable,
-    read_about,
     remove_task,
     roll_back,
-    versions_of,
 )
+from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.tasks.build import build_model
 
 pytestmark = pytest.mark.slow
@@ -194,7 +194,7 @@ def test_servable_json_in_another_order(copy):
     """Tools that format JSON sort its keys; each task keeps its own tensors."""
     about = json.loads((copy / "1/assets.extra/servable.json").read_text())
     rewrite(copy / "1", json.dumps(about, sort_keys=True))
-    assert list(read_about(copy / "1")["tasks"]) == list(TASKS)
+    assert list(read_servable_json(copy / "1")["tasks"]) == list(TASKS)
 
 
 # === What is refused ===
@@ -294,7 +294,7 @@ def test_what_a_servable_cannot_be_made_of(base_dir, servable, many, tmp_path):
         create_servable(base_dir, tasks, servable)
     with pytest.raises(UserError, match="exported base is a .*nothing', which has"):
         create_servable(tmp_path / "nothing", tasks, new)
-    with pytest.raises(UserError, match="exported adapter is a .*nothing', which has"):
+    with pytest.raises(UserError, match="an adapter directory, .*nothing', which has"):
         create_servable(base_dir, {"many": str(tmp_path / "nothing")}, new)
     with pytest.raises(UserError, match="is a SavedModel, but no exported base"):
         create_servable(many.directory, tasks, new)
@@ -303,12 +303,16 @@ def test_what_a_servable_cannot_be_made_of(base_dir, servable, many, tmp_path):
     assert listing(tmp_path) == []
 
 
-def test_adapter_of_another_base(copy, other_preset, tmp_path):
+@pytest.mark.parametrize("save", [save_adapter, save_adapter_model])
+def test_adapter_of_another_base(copy, other_preset, tmp_path, save):
     model = build_model(
         "regression", other_preset, AdapterConfig(2), seq_length=16, head={}
     )
     adapter = model.get_adapter(task={"labels": [], "text_columns": ["text"]})
-    save_adapter_model(adapter, model, tmp_path / "adapter")
+    if save is save_adapter:
+        save(adapter, tmp_path / "adapter")
+    else:
+        save(adapter, model, tmp_path / "adapter")
     rule = "The one in '.*adapter' was trained on sha256:.*; this base is sha256:"
     with pytest.raises(AdapterFileError, match=rule):
         add_task(copy, "other", tmp_path / "adapter")

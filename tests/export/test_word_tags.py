@@ -18,11 +18,10 @@ from adapters_tf.export import create_servable
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.combine import load_exported
-from adapters_tf.export.deployment.op_check import unsupported_ops
-from adapters_tf.export.deployment.session import ServingSession
-from adapters_tf.export.question_windows import mixed_windows
+from adapters_tf.export.op_check import unsupported_ops
+from adapters_tf.export.packing import fair_shares, pack_rows
 from adapters_tf.export.servable import LoadedBase, save_version
-from adapters_tf.export.text_lists import fair_shares
+from adapters_tf.export.session import ServingSession
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.word_tokens import word_features
 from adapters_tf.tasks.word_tags import tagged_words
@@ -214,7 +213,7 @@ def test_three_texts_are_packed_as_in_training(tasks, length):
     tokenizer = tasks["roles"].model.preprocessor.tokenizer
     pairs = [*map("\x1e".join, zip(SECOND, THIRD, strict=True))]
     yes = tf.constant([True] * len(TEXTS))
-    windows = mixed_windows(
+    windows = pack_rows(
         tokenizer,
         tf.constant(strings(TEXTS)),
         tf.constant(strings(pairs)),
@@ -250,7 +249,7 @@ def test_fair_shares_are_those_of_the_packer():
 def test_words_are_cut_as_in_training(tasks):
     preprocessor = tasks["names"].model.preprocessor
     flags = tf.constant([True] * len(TEXTS))
-    windows = mixed_windows(
+    windows = pack_rows(
         preprocessor.tokenizer,
         tf.constant(strings(TEXTS)),
         tf.constant(strings(["not read"] * len(TEXTS))),

@@ -13,8 +13,8 @@ from adapters_tf.benchmark.serving.requests import mixed_inputs
 from adapters_tf.benchmark.texts import SENTENCES
 from adapters_tf.benchmark.timing import interleave
 from adapters_tf.export.base import export_base
-from adapters_tf.export.deployment.session import ServingSession
 from adapters_tf.export.servable import MIXED, LoadedBase, save_version
+from adapters_tf.export.session import ServingSession
 
 ROWS = 16
 

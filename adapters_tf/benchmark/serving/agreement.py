@@ -13,8 +13,8 @@ from adapters_tf.benchmark.serving.requests import (
     text_inputs,
     token_inputs,
 )
-from adapters_tf.export.deployment.session import ServingSession
 from adapters_tf.export.servable import MIXED
+from adapters_tf.export.session import ServingSession
 
 Outputs = dict[str, np.ndarray]
 _BATCH = 50

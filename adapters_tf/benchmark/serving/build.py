@@ -11,12 +11,13 @@ from adapters_tf.benchmark.serving.token_paths import save_token_paths
 from adapters_tf.benchmark.timing import timed
 from adapters_tf.export.adapter import export_adapter
 from adapters_tf.export.bank import ExportedTask
+from adapters_tf.export.describe import BASE_DIR
 from adapters_tf.export.directories import link_tree
 from adapters_tf.export.self_check import check_in_new_process
 from adapters_tf.export.servable import LoadedBase, save_version
 from adapters_tf.export.servable_check import servable_cases
-from adapters_tf.export.versions import BASE_DIR, add_task
-from adapters_tf.export.warm import write_version_warmup
+from adapters_tf.export.versions import add_task
+from adapters_tf.export.warmup import write_version_warmup
 from adapters_tf.tasks.build import build_model
 
 

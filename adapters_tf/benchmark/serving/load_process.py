@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from adapters_tf.benchmark.process_memory import resident_bytes
-from adapters_tf.export.deployment.session import ServingSession
+from adapters_tf.export.session import ServingSession
 
 
 def main(path: str, directories: list[str]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.export.adapter import exported_task
-from adapters_tf.export.bank import ExportedTask
+from adapters_tf.export.adapter import task_of_adapter
+from adapters_tf.export.bank import BankLayout, ExportedTask
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.tasks.build import build_model
@@ -79,7 +79,9 @@ class RandomTasks:
 
     def exported(self, index: int) -> ExportedTask:
         """The task as a servable holds it."""
-        return exported_task(self.adapter(index), self._model)
+        return task_of_adapter(
+            self.adapter(index), BankLayout.of_backbone(self._model.backbone)
+        )
 
     def save(self, index: int, directory: Path) -> None:
         """Write the task as an adapter directory."""

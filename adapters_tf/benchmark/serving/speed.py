@@ -15,8 +15,8 @@ from adapters_tf.benchmark.serving.requests import (
 )
 from adapters_tf.benchmark.serving.token_paths import ONE, PLAIN, PLAIN_TEXT, ROWS
 from adapters_tf.benchmark.timing import Timing, interleave
-from adapters_tf.export.deployment.session import ServingSession
 from adapters_tf.export.servable import MIXED
+from adapters_tf.export.session import ServingSession
 
 # What is compared, and by what it is divided.
 RATIOS = {

@@ -23,7 +23,9 @@ VOCABULARY_SIZE = 32
 SERVABLE = {
     "format_version": 1,
     "base_fingerprint": "sha256:" + "0" * 64,
+    "base_shard_sha256": "0" * 64,
     "seq_length": SEQ_LENGTH,
+    "task_signatures": True,
     "tasks": {
         "sentiment": {
             "kind": "classification",
@@ -47,6 +49,8 @@ SERVABLE = {
         },
     },
 }
+for index, entry in enumerate(SERVABLE["tasks"].values()):
+    entry["index"] = index
 TEXT = tf.TensorSpec([None], tf.string)
 TOKENS = tf.TensorSpec([None, None], tf.int32)
 TOKEN_INPUTS = {
@@ -248,7 +252,7 @@ def stand_in(saved_servable):
     pytest.importorskip("tensorflow_serving.apis.predict_pb2")
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-    from adapters_tf.export.deployment import ServingSession
+    from adapters_tf.export.session import ServingSession
 
     session = ServingSession(saved_servable / "1")
 

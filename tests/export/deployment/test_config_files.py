@@ -3,7 +3,8 @@
 import pytest
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.deployment import BatchingSettings, config_files
+from adapters_tf.export.deployment import config_files
+from adapters_tf.export.deployment.config_files import BatchingSettings
 
 
 def test_models_config_names_the_model_and_its_newest_version():

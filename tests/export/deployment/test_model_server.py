@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from adapters_tf.export import deployment
 from adapters_tf.export.deployment.examples import make_inputs
-from adapters_tf.export.deployment.signatures import read_servable_json
-from adapters_tf.export.deployment.warmup import predict_request
+from adapters_tf.export.describe import read_servable_json
+from adapters_tf.export.warmup import predict_request
 
 
 def by_grpc(server, name, inputs):

@@ -6,8 +6,9 @@ import sys
 import pytest
 import tensorflow as tf
 
-from adapters_tf.export.deployment import op_check, unsupported_ops
-from adapters_tf.export.deployment.signatures import read_meta_graph
+from adapters_tf.export import op_check
+from adapters_tf.export.op_check import unsupported_ops
+from adapters_tf.export.session import read_meta_graph
 
 NUMBERS = tf.TensorSpec([None], tf.float32)
 

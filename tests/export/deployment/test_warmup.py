@@ -5,26 +5,33 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
-from adapters_tf.export import deployment
-from adapters_tf.export.deployment import warmup as warmup_module
-from adapters_tf.export.deployment.examples import make_inputs
-from adapters_tf.export.deployment.signatures import (
+from adapters_tf.export import warmup as warmup_module
+from adapters_tf.export.deployment.examples import default_examples, make_inputs
+from adapters_tf.export.describe import read_servable_json
+from adapters_tf.export.session import (
+    ServingSession,
     Signature,
     TensorInfo,
-    read_servable_json,
+    read_signatures,
 )
-from adapters_tf.export.deployment.warmup import predict_request, read_warmup
+from adapters_tf.export.warmup import (
+    predict_request,
+    read_warmup,
+    replay_warmup,
+    warmup_records,
+    write_warmup,
+)
 
 
 def plan(servable, **options):
     version = servable / "1"
-    examples = deployment.default_examples(read_servable_json(version))
-    signatures = deployment.read_signatures(version)
-    return deployment.warmup_records(signatures, examples, "toy", **options)
+    examples = default_examples(read_servable_json(version))
+    signatures = read_signatures(version)
+    return warmup_records(signatures, examples, "toy", **options)
 
 
 def test_signatures_are_read(saved_servable):
-    signatures = deployment.read_signatures(saved_servable / "1")
+    signatures = read_signatures(saved_servable / "1")
     assert list(signatures) == [
         *("entails", "entails_text", "likeness", "likeness_text", "mixed_text"),
         *("questions", "questions_text", "sentiment", "sentiment_text"),
@@ -41,7 +48,7 @@ def test_signatures_are_read(saved_servable):
 def test_every_signature_has_requests_of_several_shapes(servable):
     warmup = plan(servable)
     assert warmup.left_out == ()
-    deployment.write_warmup(servable / "1", warmup.records)
+    write_warmup(servable / "1", warmup.records)
     shapes, values = {}, {}
     for request in read_warmup(servable / "1"):
         assert request.model_spec.name == "toy"
@@ -50,7 +57,7 @@ def test_every_signature_has_requests_of_several_shapes(servable):
         shapes.setdefault(name, []).append({v.shape for v in inputs.values()})
         for key, value in inputs.items():
             values.setdefault((name, key), []).extend(value.tolist())
-    assert set(shapes) == set(deployment.read_signatures(servable / "1"))
+    assert set(shapes) == set(read_signatures(servable / "1"))
     for name, found in shapes.items():
         if name.endswith("_text") or name == "serving_default":
             assert found == [{(2,)}, {(1,)}, {(8,)}]
@@ -64,8 +71,8 @@ def test_every_signature_has_requests_of_several_shapes(servable):
 
 def test_tokens_are_words_and_then_padding(saved_servable):
     version = saved_servable / "1"
-    examples = deployment.default_examples(read_servable_json(version))
-    signature = deployment.read_signatures(version)["entails"]
+    examples = default_examples(read_servable_json(version))
+    signature = read_signatures(version)["entails"]
     inputs = make_inputs("entails", signature, examples, rows=3, length=6)
     words, mask, types = (
         inputs[f"input_{name}"] for name in ("word_ids", "mask", "type_ids")
@@ -81,8 +88,8 @@ def test_tokens_are_words_and_then_padding(saved_servable):
 
 
 def test_a_fixed_length_is_kept(saved_servable):
-    examples = deployment.default_examples(read_servable_json(saved_servable / "1"))
-    mask = TensorInfo("mask:0", tf.int64, (None, 12))
+    examples = default_examples(read_servable_json(saved_servable / "1"))
+    mask = TensorInfo("mask:0", tf.int64, tf.TensorShape([None, 12]))
     inputs = make_inputs("x", Signature({"input_mask": mask}, {}), examples, 2, 4)
     assert inputs["input_mask"].shape == (2, 12)
     assert inputs["input_mask"].dtype == np.int64
@@ -92,8 +99,8 @@ def test_own_rows_are_used(saved_servable):
     version = saved_servable / "1"
     servable = read_servable_json(version)
     own = {"likeness": [("eins", "zwei"), ("drei", "vier")]}
-    examples = deployment.default_examples(servable, own)
-    signatures = deployment.read_signatures(version)
+    examples = default_examples(servable, own)
+    signatures = read_signatures(version)
     inputs = make_inputs("likeness_text", signatures["likeness_text"], examples, 3, 4)
     assert inputs["text"].tolist() == [b"eins", b"drei", b"eins"]
     assert inputs["text_pair"].tolist() == [b"zwei", b"vier", b"zwei"]
@@ -101,14 +108,14 @@ def test_own_rows_are_used(saved_servable):
     assert mixed["task"].tolist() == [name.encode() for name in servable["tasks"]]
     assert mixed["text"][2] in (b"eins", b"drei")
     with pytest.raises(UserError, match="'nobody'"):
-        deployment.default_examples(servable, {"nobody": [("a", "")]})
+        default_examples(servable, {"nobody": [("a", "")]})
     with pytest.raises(UserError, match="at least one row"):
-        deployment.default_examples(servable, {"likeness": []})
+        default_examples(servable, {"likeness": []})
 
 
 def test_the_most_important_signatures_come_first(servable):
     warmup = plan(servable, limit=5)
-    deployment.write_warmup(servable / "1", warmup.records)
+    write_warmup(servable / "1", warmup.records)
     names = [r.model_spec.signature_name for r in read_warmup(servable / "1")]
     assert names == [
         *("mixed_text", "serving_default"),
@@ -120,15 +127,15 @@ def test_the_most_important_signatures_come_first(servable):
 
 
 def test_very_many_tasks_stay_within_the_limit():
-    text = TensorInfo("t:0", tf.string, (None,))
-    tokens = TensorInfo("t:0", tf.int32, (None, None))
+    text = TensorInfo("t:0", tf.string, tf.TensorShape([None]))
+    tokens = TensorInfo("t:0", tf.int32, tf.TensorShape([None, None]))
     tasks = {f"t{i}": {"kind": "regression", "text_columns": ["x"]} for i in range(600)}
     signatures = {"mixed_text": Signature({"text": text}, {})}
     for name in tasks:
         signatures[name] = Signature({"input_mask": tokens}, {})
         signatures[f"{name}_text"] = Signature({"text": text}, {})
-    examples = deployment.default_examples({"tasks": tasks, "seq_length": 8})
-    warmup = deployment.warmup_records(signatures, examples)
+    examples = default_examples({"tasks": tasks, "seq_length": 8})
+    warmup = warmup_records(signatures, examples)
     assert len(warmup.records) == 1000 == len(set(warmup.records))
     assert warmup.left_out == tuple(f"t{i}" for i in range(399, 600))
 
@@ -140,25 +147,25 @@ def test_limit(servable, limit):
 
 
 def test_an_unknown_input_is_named(saved_servable):
-    examples = deployment.default_examples(read_servable_json(saved_servable / "1"))
-    signature = Signature({"image": TensorInfo("i:0", tf.float32, (None, 3))}, {})
+    examples = default_examples(read_servable_json(saved_servable / "1"))
+    image = TensorInfo("i:0", tf.float32, tf.TensorShape([None, 3]))
     with pytest.raises(UserError, match="'image'"):
-        deployment.warmup_records({"x": signature}, examples)
+        warmup_records({"x": Signature({"image": image}, {})}, examples)
 
 
 def test_replay_runs_every_record(servable):
     warmup = plan(servable)
-    deployment.write_warmup(servable / "1", warmup.records)
-    seconds = deployment.replay_warmup(servable / "1")
-    assert set(seconds) == set(deployment.read_signatures(servable / "1"))
+    write_warmup(servable / "1", warmup.records)
+    seconds = replay_warmup(servable / "1")
+    assert set(seconds) == set(read_signatures(servable / "1"))
     assert all(len(times) == 3 and min(times) > 0 for times in seconds.values())
 
 
 def test_session_agrees_with_saved_model_load(saved_servable):
     version = saved_servable / "1"
-    examples = deployment.default_examples(read_servable_json(version))
+    examples = default_examples(read_servable_json(version))
     loaded = tf.saved_model.load(str(version))
-    with deployment.ServingSession(version) as session:
+    with ServingSession(version) as session:
         for name, signature in session.signatures.items():
             inputs = make_inputs(name, signature, examples, 5, 9)
             outputs = session.run(name, inputs)
@@ -200,9 +207,9 @@ TEXT = np.array([b"good"], object)
 )
 def test_replay_refuses_a_record_that_does_not_run(servable, record, reason):
     good = log("sentiment_text", {"text": TEXT})
-    deployment.write_warmup(servable / "1", [good, log(*record)])
+    write_warmup(servable / "1", [good, log(*record)])
     with pytest.raises(UserError, match=reason):
-        deployment.replay_warmup(servable / "1")
+        replay_warmup(servable / "1")
 
 
 class Outputs(tf.Module):
@@ -225,14 +232,14 @@ class Outputs(tf.Module):
 def test_replay_refuses_outputs_that_cannot_be_served(tmp_path, name):
     module = Outputs()
     tf.saved_model.save(module, str(tmp_path), {name: getattr(module, name)})
-    deployment.write_warmup(tmp_path, [log(name, {"text": TEXT})])
+    write_warmup(tmp_path, [log(name, {"text": TEXT})])
     with pytest.raises(UserError, match="finite" if name == "infinite" else "'n' of"):
-        deployment.replay_warmup(tmp_path)
+        replay_warmup(tmp_path)
 
 
 def test_write_warmup_replaces_the_file_whole(servable, monkeypatch):
     record = log("sentiment_text", {"text": TEXT})
-    path = deployment.write_warmup(servable / "1", [record])
+    path = write_warmup(servable / "1", [record])
     before = path.read_bytes()
 
     def full(*_):
@@ -241,41 +248,41 @@ def test_write_warmup_replaces_the_file_whole(servable, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(warmup_module.os, "replace", full)
         with pytest.raises(UserError, match="No space left"):
-            deployment.write_warmup(servable / "1", [record, record])
+            write_warmup(servable / "1", [record, record])
     assert path.read_bytes() == before
     names = sorted(file.name for file in path.parent.iterdir())
     assert names == ["servable.json", "tf_serving_warmup_requests"]
     with pytest.raises(UserError, match="at most 1000 records"):
-        deployment.write_warmup(servable / "1", [record] * 1001)
+        write_warmup(servable / "1", [record] * 1001)
 
 
 def test_read_warmup_errors(servable):
     version = servable / "1"
     with pytest.raises(UserError, match="which is missing"):
-        deployment.replay_warmup(version)
-    path = deployment.write_warmup(version, [log("sentiment_text", {"text": TEXT})])
+        replay_warmup(version)
+    path = write_warmup(version, [log("sentiment_text", {"text": TEXT})])
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(UserError, match="TFRecord of PredictionLog"):
-        deployment.replay_warmup(version)
-    deployment.write_warmup(version, [b"\xff\xff"])
+        replay_warmup(version)
+    write_warmup(version, [b"\xff\xff"])
     with pytest.raises(UserError, match="TFRecord of PredictionLog"):
-        deployment.replay_warmup(version)
-    deployment.write_warmup(version, [b""])
-    with pytest.raises(UserError, match="no predict_log"):
-        deployment.replay_warmup(version)
-    deployment.write_warmup(version, [])
+        replay_warmup(version)
+    write_warmup(version, [b""])
+    with pytest.raises(UserError, match="must be a predict_log"):
+        replay_warmup(version)
+    write_warmup(version, [])
     with pytest.raises(UserError, match="1 to 1000 records"):
-        deployment.replay_warmup(version)
+        replay_warmup(version)
 
 
 def test_a_directory_that_is_no_version(tmp_path):
     with pytest.raises(UserError, match="holds a saved_model.pb"):
-        deployment.read_signatures(tmp_path)
+        read_signatures(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"\xff")
     with pytest.raises(UserError, match="holds a saved_model.pb"):
-        deployment.read_signatures(tmp_path)
+        read_signatures(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"")
     with pytest.raises(UserError, match="tagged"):
-        deployment.read_signatures(tmp_path)
+        read_signatures(tmp_path)
     with pytest.raises(UserError, match="servable.json"):
         read_servable_json(tmp_path)

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.deployment import compose, write_deployment
+from adapters_tf.export.deployment import config_files
 from adapters_tf.export.deployment import write as write_module
+from adapters_tf.export.deployment.write import write_deployment
 
 NAMES = {
     "README.md",
@@ -199,5 +200,5 @@ def test_the_newest_version_is_the_largest_number(servable):
 def test_the_image_has_the_minor_version_of_our_tensorflow():
     import tensorflow as tf
 
-    tag = compose.SERVING_IMAGE.partition(":")[2]
+    tag = config_files.SERVING_IMAGE.partition(":")[2]
     assert tag.split(".")[:2] == tf.__version__.split(".")[:2]

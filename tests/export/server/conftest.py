@@ -16,9 +16,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from adapters_tf.export.server.grpc_service import TensorProto
 from adapters_tf.export.server.local_server import LocalServer
 from adapters_tf.export.server.options import ServerOptions
-from adapters_tf.export.server.tensor_protos import TensorProto
 
 
 def strings(name):

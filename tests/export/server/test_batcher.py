@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adapters_tf.export.server.batcher import Batcher, Call
-from adapters_tf.export.server.status import Code, ServingError
+from adapters_tf.export.server.errors import Code, ServingError
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import grpc
 import pytest
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.server import requirements
+from adapters_tf.export import serving_protos
+from adapters_tf.export.server import options as options_module
 from adapters_tf.export.server.local_server import LocalServer
 from adapters_tf.export.server.options import ServerOptions
 
@@ -121,18 +122,18 @@ def test_host_that_is_not_this_machine(servable):
 
 
 def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setattr(requirements, "EXTRA", ("grpc", "no_such_package"))
+    monkeypatch.setattr(options_module, "EXTRA", ("grpc", "no_such_package"))
     with pytest.raises(UserError, match=r"no_such_package.*adapters-tf\[serve\]"):
-        requirements.check_installed()
+        options_module.check_installed()
 
 
 def test_missing_protos_are_named(monkeypatch):
     def fail(name):
         raise ImportError(f"no {name}")
 
-    monkeypatch.setattr(requirements.importlib, "import_module", fail)
+    monkeypatch.setattr(serving_protos.importlib, "import_module", fail)
     with pytest.raises(UserError, match='--no-deps "tensorflow-serving-api>=2.21'):
-        requirements.check_installed()
+        options_module.check_installed()
 
 
 @pytest.mark.parametrize(

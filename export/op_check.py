@@ -1,4 +1,4 @@
-"""Whether the stock TensorFlow Serving has every op that a version runs."""
+"""Checking that the stock TensorFlow Serving has every op that a version runs."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -6,10 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from adapters_tf.export.deployment.signatures import (
-    INIT_SIGNATURE,
-    read_meta_graph,
-)
+from adapters_tf.export.session import INIT_SIGNATURE, read_meta_graph
 
 # What tensorflow_model_server links besides TensorFlow's own ops: the server's
 # BUILD file lists "@org_tensorflow_text//tensorflow_text:ops_lib" under
@@ -43,8 +40,8 @@ PYTHON_OPS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 def stock_server_ops() -> frozenset[str]:
     """The ops of TensorFlow and TF.Text that the stock server can run.
 
-    `tf.raw_ops` is fixed when TensorFlow is built, so ops of libraries that
-    this process has loaded do not count.
+    The build of TensorFlow fixes `tf.raw_ops`, so it does not contain the ops of
+    libraries that this process has loaded.
     """
     core = {name for name in dir(tf.raw_ops) if not name.startswith("_")}
     return frozenset(core | TF_TEXT_OPS) - PYTHON_OPS
@@ -53,19 +50,19 @@ def stock_server_ops() -> frozenset[str]:
 def unsupported_ops(
     version_dir: str | os.PathLike[str],
 ) -> dict[str, tuple[str, ...]]:
-    """The ops that a version runs and the stock TensorFlow Serving lacks.
+    """Find the ops that a version runs and the stock TensorFlow Serving lacks.
 
-    Looks at every node that a signature's outputs, the initialization or the
-    restoring of variables depend on, and at all nodes of every function that
-    one of these calls, directly or through an attribute, however deep.
+    The check covers every node that a signature's outputs, the initialization or the
+    restoring of variables depend on, and all nodes of every function that they call,
+    directly or through an attribute, however deep.
 
     Args:
         version_dir: A version of a servable, or any other SavedModel.
 
     Returns:
-        Op -> what needs it, as `"signature NAME"`, `"initialization"` or
-        `"restore"`; empty where the server has them all. Functions called by a
-        name that the SavedModel lacks count as ops.
+        Op -> its users: `"signature NAME"`, `"initialization"` or `"restore"`. Empty if
+        the server has all ops. A call of a function that the SavedModel lacks counts as
+        an op.
 
     Raises:
         UserError: if there is no SavedModel tagged `serve`.
@@ -84,7 +81,7 @@ def unsupported_ops(
 
 
 def _roots(meta_graph: Any) -> Iterator[tuple[str, list[str]]]:
-    """(who, the tensors or ops it runs) for all that the server runs."""
+    """Yield `(user, its tensors or ops)` for everything that the server runs."""
     for name, signature in sorted(meta_graph.signature_def.items()):
         infos = [*signature.inputs.values(), *signature.outputs.values()]
         init = name == INIT_SIGNATURE

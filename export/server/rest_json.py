@@ -1,4 +1,4 @@
-"""The body of a REST Predict request, by TensorFlow Serving's rules."""
+"""The JSON of the REST API, by TensorFlow Serving's rules: requests and answers."""
 
 import base64
 import binascii
@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow_serving.apis import get_model_metadata_pb2
 
-from adapters_tf.export.server.signature import Port
-from adapters_tf.export.server.status import Code, ServingError, invalid
+from adapters_tf.export.server.errors import Code, ServingError, invalid
+from adapters_tf.export.session import TensorInfo
 
 _B64 = "b64"
+_BYTES_SUFFIX = "_bytes"
 _MAX_RANK = 32
+
+# === Requests ===
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
@@ -40,13 +45,13 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def read_inputs(
-    document: dict[str, Any], ports: dict[str, Port]
+    document: dict[str, Any], infos: dict[str, TensorInfo]
 ) -> tuple[dict[str, np.ndarray], bool]:
     """The input arrays of a request.
 
     Args:
         document: The request's object.
-        ports: The signature's inputs.
+        infos: The signature's inputs.
 
     Returns:
         Arrays by input name, and whether they came in rows (`instances`) and not
@@ -61,13 +66,13 @@ def read_inputs(
             "of 'inputs' or 'instances' keys to exist "
         )
     if "instances" in document:
-        return _rows(document["instances"], ports), True
+        return _rows(document["instances"], infos), True
     if "inputs" in document:
-        return _columns(document["inputs"], ports), False
+        return _columns(document["inputs"], infos), False
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _rows(instances: Any, ports: dict[str, Port]) -> dict[str, np.ndarray]:
+def _rows(instances: Any, infos: dict[str, TensorInfo]) -> dict[str, np.ndarray]:
     if not isinstance(instances, list):
         raise invalid(
             f"JSON Value: {_show(instances)} Excepting 'instances' to be an list/array"
@@ -75,7 +80,7 @@ def _rows(instances: Any, ports: dict[str, Port]) -> dict[str, np.ndarray]:
     if not instances:
         raise invalid("JSON Value: [] No values in 'instances' array")
     named = _is_object(instances[0])
-    if not named and len(ports) > 1:
+    if not named and len(infos) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple "
             "input tensors required as per tensorinfo_map"
@@ -84,18 +89,18 @@ def _rows(instances: Any, ports: dict[str, Port]) -> dict[str, np.ndarray]:
         if _is_object(row) != named:
             wanted, got = ("object", "list") if named else ("value/list", "object")
             raise invalid(f"Expecting {wanted} but got {got} at item {i} of input list")
-        if named and set(row) != set(ports):
+        if named and set(row) != set(infos):
             raise invalid(
                 f"Failed to process element: {i} of 'instances' list. JSON object: "
-                f"{_show(row)} keys must be equal to: {','.join(sorted(ports))}"
+                f"{_show(row)} keys must be equal to: {','.join(sorted(infos))}"
             )
     return {
-        name: _stack([row[name] if named else row for row in instances], name, port)
-        for name, port in ports.items()
+        name: _stack([row[name] if named else row for row in instances], name, info)
+        for name, info in infos.items()
     }
 
 
-def _stack(rows: list[Any], name: str, port: Port) -> np.ndarray:
+def _stack(rows: list[Any], name: str, info: TensorInfo) -> np.ndarray:
     """One input of all rows, which must have one shape."""
     shape = _shape(rows[0])
     values: list[Any] = []
@@ -109,25 +114,25 @@ def _stack(rows: list[Any], name: str, port: Port) -> np.ndarray:
                 f"Failed to process element: {i} key: {name} of 'instances' list. "
                 f"Error: {error.message}"
             ) from error
-    return _array(values, port.dtype, [len(rows), *shape])
+    return _array(values, info.dtype, [len(rows), *shape])
 
 
-def _columns(inputs: Any, ports: dict[str, Port]) -> dict[str, np.ndarray]:
+def _columns(inputs: Any, infos: dict[str, TensorInfo]) -> dict[str, np.ndarray]:
     if not _is_object(inputs):
-        if len(ports) > 1:
+        if len(infos) > 1:
             raise invalid(
                 "inputs is a plain value/list, but expecting an object as multiple "
                 "input tensors required as per tensorinfo_map"
             )
-        inputs = dict.fromkeys(ports, inputs)
+        inputs = dict.fromkeys(infos, inputs)
     arrays = {}
-    for name, port in ports.items():
+    for name, info in infos.items():
         if name not in inputs:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
         shape = _shape(inputs[name])
         values: list[Any] = []
         _flatten(inputs[name], shape, values)
-        arrays[name] = _array(values, port.dtype, shape)
+        arrays[name] = _array(values, info.dtype, shape)
     return arrays
 
 
@@ -251,3 +256,101 @@ def _show(value: Any) -> str:
     except RecursionError:
         return "(deeply nested)"
     return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+# === Answers ===
+
+
+def predictions_body(outputs: dict[str, np.ndarray], in_rows: bool) -> bytes:
+    """The answer to a Predict request.
+
+    With one output its values stand alone; several are named, in an object for
+    each row or in one object of columns. Strings are UTF-8, and {"b64": ...} for
+    an output whose name ends in `_bytes`.
+
+    Args:
+        outputs: The outputs by name; strings as `bytes` in an object array.
+        in_rows: Whether the request came in rows.
+
+    Raises:
+        ServingError: Rows are asked for, and an output has none.
+    """
+    if in_rows:
+        _check_rows(outputs)
+    columns = {name: _values(name, array) for name, array in outputs.items()}
+    if len(columns) == 1:
+        answer: Any = next(iter(columns.values()))
+    elif in_rows:
+        rows = zip(*columns.values(), strict=True)
+        answer = [dict(zip(columns, row, strict=True)) for row in rows]
+    else:
+        answer = columns
+    return _dump({"predictions" if in_rows else "outputs": answer})
+
+
+def error_body(message: str) -> bytes:
+    """The answer to a request that failed."""
+    return _dump({"error": message})
+
+
+def status_body(response: Any) -> bytes:
+    """The JSON of a GetModelStatusResponse."""
+    return _json(response).encode()
+
+
+def metadata_body(response: Any) -> bytes:
+    """The JSON of a GetModelMetadataResponse, whose `Any` is spelled out."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return (
+        f'{{\n"model_spec":{_json(response.model_spec)},\n'
+        f'"metadata": {{"signature_def": {_json(signatures)}}}\n}}\n'
+    ).encode()
+
+
+def _json(message: Any) -> str:
+    return json_format.MessageToJson(
+        message,
+        always_print_fields_with_no_presence=True,
+        preserving_proto_field_name=True,
+        indent=1,
+    )
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def _check_rows(outputs: dict[str, np.ndarray]) -> None:
+    rows = None
+    for name, array in outputs.items():
+        if not array.ndim:
+            raise invalid(f"Tensor name: {name} has no shape information ")
+        if rows is not None and array.shape[0] != rows:
+            raise invalid(
+                f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} "
+                f"expecting: {rows}"
+            )
+        rows = array.shape[0]
+
+
+def _values(name: str, array: np.ndarray) -> Any:
+    if array.dtype == object:
+        encode = _base64 if name.endswith(_BYTES_SUFFIX) else _utf8
+        encoded = np.empty(array.shape, object)
+        encoded.reshape(-1)[:] = [encode(value) for value in array.reshape(-1)]
+        return encoded.tolist()
+    if array.dtype == np.float32:
+        # The shortest digits that are this float32: 0.2 and not 0.20000000298.
+        return array.astype("U").astype(np.float64).tolist()
+    if array.dtype.kind not in "biuf":
+        raise invalid(f"Failed to write JSON value for tensor type: {array.dtype}")
+    return array.tolist()
+
+
+def _utf8(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _base64(value: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(value).decode()}

@@ -1,4 +1,4 @@
-"""What a bulk prediction is of, and its checks before a pipeline starts."""
+"""The settings of a bulk prediction, checked before a pipeline starts."""
 
 import dataclasses
 import importlib.util
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import UserError, check_counts
-from adapters_tf.export.versions import read_about, versions_of
+from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.kinds import kinds
 
@@ -15,11 +15,10 @@ from adapters_tf.tasks.kinds import kinds
 class BulkJob:
     """A bulk prediction.
 
-    Paths are those of the machines that the pipeline runs on: on several, of a file
-    system that all of them have.
+    All machines that run the pipeline must have the files at the same paths.
 
     Attributes:
-        servable: A servable, whose newest version is used.
+        servable: A servable; the pipeline uses its newest version.
         name: Name of one of its tasks.
         files: Files of rows: CSV, TSV, JSON lines; SQuAD JSON for questions; words of
             sentences as in CoNLL's files for tags.
@@ -55,7 +54,7 @@ class BulkJob:
 
 @dataclasses.dataclass(frozen=True)
 class ServedTask:
-    """A task as a servable has it.
+    """A task of a servable's version.
 
     Attributes:
         version_dir: The SavedModel.
@@ -69,14 +68,14 @@ class ServedTask:
 
     @classmethod
     def of(cls, servable: str, name: str) -> "ServedTask":
-        """The task of this name in the newest version.
+        """Find the task of this name in the newest version.
 
         Raises:
             UserError: if there is no such task, it has no signature of its own, or
                 its adapter was saved without a task of a known kind.
         """
         newest = Path(servable) / str(versions_of(Path(servable))[-1])
-        about = read_about(newest)
+        about = read_servable_json(newest)
         if name not in about["tasks"]:
             raise UserError(
                 f"The servable {servable!r} has the tasks {', '.join(about['tasks'])}. "
@@ -99,10 +98,10 @@ class ServedTask:
 
 
 def check_installed() -> None:
-    """Refuse to go on without Apache Beam.
+    """Check that Apache Beam is installed.
 
     Raises:
-        UserError: if it is not installed; names the command.
+        UserError: if not; it names the command that installs it.
     """
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError(

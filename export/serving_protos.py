@@ -1,17 +1,14 @@
-# Copyright 2016 Google LLC. Licensed under the Apache License, Version 2.0;
-# you may obtain a copy at http://www.apache.org/licenses/LICENSE-2.0. It is
-# distributed "AS IS", without warranties or conditions of any kind.
-# The messages are those of github.com/tensorflow/serving:
-#   tensorflow_serving/servables/tensorflow/session_bundle_config.proto, commit 03f8b6b
-#   tensorflow_serving/config/monitoring_config.proto, commit 021efbd
-# Changed: written as descriptors, and SessionBundleConfig left out.
-"""Two messages of TensorFlow Serving that `tensorflow-serving-api` lacks.
+"""TensorFlow Serving's protocol buffers.
 
-`BatchingParameters` and `MonitoringConfig` are what the server parses from
-`--batching_parameters_file` and `--monitoring_config_file`. The API package
-has neither, so their descriptors are built here; the tests compare them with
-the `.proto` texts, compiled.
+Most come with the package `tensorflow-serving-api`, which `serving_proto` imports when
+it is called. `BatchingParameters` and `MonitoringConfig`, which the server parses from
+`--batching_parameters_file` and `--monitoring_config_file`, are in no package: this
+module builds their descriptors, and the tests compare them with the compiled `.proto`
+texts.
 """
+
+import importlib
+from types import ModuleType
 
 from google.protobuf import (
     descriptor_pb2,
@@ -19,6 +16,43 @@ from google.protobuf import (
     message_factory,
     wrappers_pb2,
 )
+
+from adapters_tf.errors import UserError
+
+# Version 2.21 declares TensorFlow 2.21 but works with 2.20, and no older version
+# imports with the protobuf of TensorFlow 2.20. So no extra of this package can name it.
+INSTALL_COMMAND = 'pip install --no-deps "tensorflow-serving-api>=2.21,<2.22"'
+
+
+def serving_proto(module: str) -> ModuleType:
+    """Import a module of `tensorflow-serving-api`.
+
+    Args:
+        module: Its name in `tensorflow_serving`, such as `"apis.predict_pb2"`.
+
+    Raises:
+        UserError: if the package is not installed, or does not work with the installed
+            TensorFlow.
+    """
+    try:
+        return importlib.import_module(f"tensorflow_serving.{module}")
+    except Exception as error:  # other versions fail in ways of their own
+        raise UserError(
+            "TensorFlow Serving's protos come with the package tensorflow-serving-api."
+            f" Received: {type(error).__name__}: {error}. Install it with: "
+            f"{INSTALL_COMMAND}"
+        ) from error
+
+
+# === Two messages without a package ===
+
+# Copyright 2016 Google LLC. Licensed under the Apache License, Version 2.0;
+# you may obtain a copy at http://www.apache.org/licenses/LICENSE-2.0. It is
+# distributed "AS IS", without warranties or conditions of any kind.
+# The messages are those of github.com/tensorflow/serving:
+#   tensorflow_serving/servables/tensorflow/session_bundle_config.proto, commit 03f8b6b
+#   tensorflow_serving/config/monitoring_config.proto, commit 021efbd
+# Changed: written as descriptors, and SessionBundleConfig left out.
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _WRAPPERS = wrappers_pb2.DESCRIPTOR.name

@@ -1,4 +1,4 @@
-"""Status codes of a request: gRPC's, and TensorFlow Serving's HTTP ones for them."""
+"""Errors of a request: gRPC's codes, and TensorFlow Serving's HTTP status for each."""
 
 import enum
 
@@ -27,7 +27,7 @@ class Code(enum.IntEnum):
     UNAUTHENTICATED = 16
 
 
-# As in TensorFlow Serving's http_server.cc; whatever is not here is 500.
+# As in TensorFlow Serving's http_server.cc; any other code is 500.
 HTTP_STATUS = {
     Code.OK: 200,
     Code.CANCELLED: 499,
@@ -81,10 +81,9 @@ def timed_out() -> ServingError:
 
 
 def as_serving_error(error: BaseException) -> ServingError:
-    """The error that a client sees for whatever was raised.
+    """Turn any error into the one that the client sees.
 
-    TensorFlow's own errors keep their code; what is no error of a request is
-    `INTERNAL`.
+    TensorFlow's own errors keep their code; any other error is `INTERNAL`.
     """
     if isinstance(error, ServingError):
         return error

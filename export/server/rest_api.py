@@ -2,47 +2,51 @@
 
 import re
 import time
+import zlib
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import unquote
 
 import anyio
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from adapters_tf.export.server.grpc_service import (
-    SIGNATURE_DEF,
-    model_metadata,
-    model_status,
-)
-from adapters_tf.export.server.http_body import read_body
-from adapters_tf.export.server.json_request import parse_body, read_inputs
-from adapters_tf.export.server.json_response import (
-    error_body,
-    metadata_body,
-    predictions,
-    status_body,
-)
-from adapters_tf.export.server.metrics import Metrics
-from adapters_tf.export.server.service import DEFAULT_SIGNATURE, Service
-from adapters_tf.export.server.status import (
+from adapters_tf.export.server.errors import (
     Code,
     ServingError,
     as_serving_error,
     invalid,
     timed_out,
+    too_large,
 )
+from adapters_tf.export.server.grpc_service import (
+    model_metadata,
+    model_status,
+)
+from adapters_tf.export.server.metrics import Metrics
+from adapters_tf.export.server.rest_json import (
+    error_body,
+    metadata_body,
+    parse_body,
+    predictions_body,
+    read_inputs,
+    status_body,
+)
+from adapters_tf.export.server.service import Service, check_method
+from adapters_tf.export.session import DEFAULT_SIGNATURE
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)"
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"{_MODEL}{_VERSION}:(?P<method>classify|regress|predict)", re.I)
 _GET = re.compile(rf"{_MODEL}{_VERSION}(?P<metadata>/metadata)?", re.I)
 _MAX_VERSION = 2**63 - 1
+# When the answer to a body that is too large is known, the client still sends. Cut off
+# at once, it would see a broken connection and not the answer; so the server reads this
+# many more bytes and throws them away.
+_DISCARD_BYTES = 1 << 28
 
 
 class RestApi:
@@ -64,8 +68,8 @@ class RestApi:
             Route("/healthz", self._health),
             Route("/metrics", self._metrics_page),
             Route("/monitoring/prometheus/metrics", self._metrics_page),
-            # One route for all methods: what fits none is TensorFlow Serving's
-            # "Malformed request", and not a 404 or 405.
+            # One route for all methods: the answer to any other request is TensorFlow
+            # Serving's "Malformed request", and not a 404 or 405.
             Route("/{path:path}", _AnyMethod(self._api)),
         ]
         return Starlette(routes=routes)
@@ -90,7 +94,7 @@ class RestApi:
         return Response(body, media_type="application/json")
 
     async def _answer(self, request: Request) -> bytes:
-        # As it was sent: a model's name may have a slash, as %2F.
+        # The raw path: a model's name may have a slash, as %2F.
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         pattern = {"POST": _POST, "GET": _GET}.get(request.method)
         if not path.lower().startswith("/v1/"):
@@ -107,8 +111,15 @@ class RestApi:
             raise invalid(f"Failed to convert version: {version} to numeric.")
         label = parts["label"] and unquote(parts["label"])
         if request.method == "GET":
-            about = self._metadata if parts["metadata"] else self._status
-            return await self._in_thread(lambda: about(name, version, label))
+            if parts["metadata"]:
+                return await self._in_thread(
+                    lambda: metadata_body(
+                        model_metadata(self._service, name, version, label)
+                    )
+                )
+            return await self._in_thread(
+                lambda: status_body(model_status(self._service, name, version))
+            )
         method = parts["method"].lower()
         if method != "predict":
             raise ServingError(
@@ -123,7 +134,7 @@ class RestApi:
             )
 
     async def _read(self, request: Request, deadline: float) -> bytes:
-        """The body; a client that sends it too slowly must not stay for ever."""
+        """Read the body; a client that sends it too slowly runs into the deadline."""
         try:
             with anyio.fail_after(max(0.0, deadline - time.monotonic())):
                 return await read_body(request, self._service.options.max_request_bytes)
@@ -144,30 +155,19 @@ class RestApi:
         deadline: float,
     ) -> bytes:
         document = parse_body(body)
-        with self._service.lease(name, version, label) as lease:
+        with self._service.version(name, version, label) as loaded:
             key = document.get("signature_name") or DEFAULT_SIGNATURE
-            signature = lease.model.signatures.get(key)
+            signature = loaded.session.entries.get(key)
             if signature is None:
                 raise invalid(
                     f'Serving signature name: "{key}" not found in signature def'
                 )
             if not signature.inputs:
                 raise invalid(f"Failed to get input map for signature: {key}")
-            signature.check_method()
+            check_method(signature)
             inputs, in_rows = read_inputs(document, signature.inputs)
-            outputs = self._service.predict(lease, signature, inputs, (), deadline)
-        return predictions(outputs, in_rows)
-
-    def _status(self, name: str, version: int | None, label: str | None) -> bytes:
-        request = get_model_status_pb2.GetModelStatusRequest()
-        _fill(request.model_spec, name, version, label)
-        return status_body(model_status(self._service, request))
-
-    def _metadata(self, name: str, version: int | None, label: str | None) -> bytes:
-        request = get_model_metadata_pb2.GetModelMetadataRequest()
-        request.metadata_field.append(SIGNATURE_DEF)
-        _fill(request.model_spec, name, version, label)
-        return metadata_body(model_metadata(self._service, request))
+            outputs = self._service.predict(loaded, key, inputs, (), deadline)
+        return predictions_body(outputs, in_rows)
 
 
 class _AnyMethod:
@@ -181,17 +181,60 @@ class _AnyMethod:
         await response(scope, receive, send)
 
 
-def _fill(spec: Any, name: str, version: int | None, label: str | None) -> None:
-    spec.name = name
-    if version is not None:
-        spec.version.value = version
-    elif label:
-        spec.version_label = label
-
-
 def _headers(failure: ServingError) -> dict[str, str]:
     headers = {"content-type": "application/json"}
     if failure.http_status == 413:
-        # What is left of the body will not be read.
+        # The server does not read the rest of the body.
         headers["connection"] = "close"
     return headers
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Read a request's body; gzip is unpacked, as TensorFlow Serving does.
+
+    Args:
+        request: The request.
+        max_bytes: The most bytes, packed and unpacked.
+
+    Raises:
+        ServingError: It is larger, or no gzip though it says so, or the client
+            went away.
+    """
+    declared = request.headers.get("content-length", "")
+    over = declared.isascii() and declared.isdigit() and int(declared) > max_bytes
+    body = bytearray()
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            over = over or size > max_bytes
+            if not over:
+                body += chunk
+            elif size > max_bytes + _DISCARD_BYTES:
+                break
+    except ClientDisconnect:
+        raise ServingError(Code.CANCELLED, "The client went away.") from None
+    if over:
+        raise _over_limit(max_bytes)
+    if request.headers.get("content-encoding", "").lower() == "gzip":
+        return _unpack(bytes(body), max_bytes)
+    return bytes(body)
+
+
+def _unpack(body: bytes, max_bytes: int) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = unpacker.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise invalid(f"The body is not gzip: {error}") from error
+    if len(unpacked) > max_bytes:
+        raise _over_limit(max_bytes)
+    if not unpacker.eof:
+        raise invalid("The body is not gzip: it ends early.")
+    return unpacked
+
+
+def _over_limit(max_bytes: int) -> ServingError:
+    return too_large(
+        f"A request may have at most {max_bytes} bytes. Send its rows in several."
+    )

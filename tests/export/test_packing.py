@@ -1,8 +1,9 @@
-"""Windows made in a graph, against those that training reads."""
+"""Rows packed in a graph, against keras-hub's preprocessor and `question_features`."""
 
 import json
 import re
 import sys
+import unicodedata
 
 import keras_hub
 import numpy as np
@@ -10,10 +11,16 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.export.question_windows import mixed_windows, question_windows
-from adapters_tf.export.text_inputs import pack_texts
-from adapters_tf.export.text_tokens import tokenize
+from adapters_tf.export.packing import pack_rows
+from adapters_tf.export.text_tokens import clean_utf8, tokenize
+from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.tasks.kinds import kind_named
+
+HUB = {
+    "input_word_ids": "token_ids",
+    "input_mask": "padding_mask",
+    "input_type_ids": "segment_ids",
+}
 
 STRINGS = tf.TensorSpec([None], tf.string)
 NUMBERS = tf.TensorSpec([None], tf.int32)
@@ -93,7 +100,7 @@ def _one_token_each(text):
 
 @pytest.mark.parametrize("length", [8, 11, 32])
 def test_windows_are_those_of_training(
-    text_tokenizer, text_preprocessor, random_texts, length
+    text_tokenizer, text_preprocessor, random_texts, length, question_windows
 ):
     questions, contexts = random_texts(150, seed=1), random_texts(150, seed=2)
     contexts[:3] = [" ".join(random_texts(20, seed=3)), "", " \n"]
@@ -106,7 +113,9 @@ def test_windows_are_those_of_training(
     assert got == expected(text_preprocessor(length), questions, contexts)
 
 
-def test_long_windows_have_the_fixed_stride(text_tokenizer, text_preprocessor):
+def test_long_windows_have_the_fixed_stride(
+    text_tokenizer, text_preprocessor, question_windows
+):
     contexts = [" ".join(f"the {i} café" for i in range(400)), "the café"]
     questions = ["what is the café?"] * 2
     got = found(
@@ -118,7 +127,7 @@ def test_long_windows_have_the_fixed_stride(text_tokenizer, text_preprocessor):
     assert row == 0 and first == [s for s in got[0][3] if s >= 0][128]
 
 
-def test_one_window_by_hand():
+def test_one_window_by_hand(question_windows):
     words = "[PAD] [UNK] [CLS] [SEP] [MASK] who ? the queen caf ##é 中 文".split()
     tokenizer = keras_hub.models.BertTokenizer(words)
     windows = question_windows(
@@ -133,7 +142,9 @@ def test_one_window_by_hand():
     assert windows.ends.numpy().tolist() == [[-1] * 4 + [3, 9, 9, 16, 16, -1]]
 
 
-def test_windows_too_small_for_a_question_keep_a_token_of_the_context(text_tokenizer):
+def test_windows_too_small_for_a_question_keep_a_token_of_the_context(
+    text_tokenizer, question_windows
+):
     question, context = column(["what is the café?"] * 5), column(["a b"] * 5)
     windows = question_windows(text_tokenizer, question, context, [7, 6, 4, 2, 0])
     lengths = windows.inputs["input_mask"].numpy().sum(1)
@@ -144,7 +155,7 @@ def test_windows_too_small_for_a_question_keep_a_token_of_the_context(text_token
 
 
 def test_bytes_that_are_not_utf8_count_as_replacement_characters(
-    text_tokenizer, text_preprocessor
+    text_tokenizer, text_preprocessor, question_windows
 ):
     questions = [b"what \xff?", b"the \xc3", b"is"]
     contexts = [b"caf\xe9 the \xed\xa0\x80", b"\x80\x80 a\x00b \x00", b"\xf0\x9f\x98"]
@@ -163,12 +174,14 @@ def mixed_batch(random_texts, n, seed):
     return text, text_pair, has_pair, is_question, lengths
 
 
-def test_mixed_rows_are_as_if_alone(text_tokenizer, random_texts):
+def test_mixed_rows_are_as_if_alone(
+    text_tokenizer, random_texts, pack_texts, question_windows
+):
     text, text_pair, has_pair, is_question, lengths = mixed_batch(random_texts, 120, 5)
 
     @tf.function(input_signature=[STRINGS, STRINGS, FLAGS, FLAGS, NUMBERS])
     def mixed(*arguments):
-        return mixed_windows(text_tokenizer, *arguments)
+        return pack_rows(text_tokenizer, *arguments)
 
     windows = mixed(column(text), column(text_pair), has_pair, is_question, lengths)
     got = found(windows)
@@ -203,7 +216,7 @@ def test_rows_without_room_are_not_tokenised(text_tokenizer):
     tokenizer = Tokenizer()
     tf.config.run_functions_eagerly(True)
     try:
-        mixed_windows(
+        pack_rows(
             tokenizer,
             tf.constant(["no", "yes", "what?"]),
             tf.constant(["no", "no", "that"]),
@@ -216,12 +229,12 @@ def test_rows_without_room_are_not_tokenised(text_tokenizer):
     assert sorted(filter(None, seen)) == [b"?", b"that", b"what", b"yes"]
 
 
-def test_empty_batch(text_tokenizer):
+def test_empty_batch(text_tokenizer, question_windows):
     none = tf.constant([], tf.string)
     flags = tf.constant([], tf.bool)
     for windows in (
         question_windows(text_tokenizer, none, none, 16),
-        mixed_windows(text_tokenizer, none, none, flags, flags, 16),
+        pack_rows(text_tokenizer, none, none, flags, flags, 16),
     ):
         assert windows.rows.shape == (0,)
         assert windows.inputs["input_word_ids"].shape[0] == 0
@@ -246,16 +259,17 @@ def test_saved_model_in_a_session_of_a_new_process(
         ]
     )
     def mixed(text, text_pair, has_pair, is_question, seq_lengths):
-        windows = mixed_windows(
+        windows = pack_rows(
             text_tokenizer, text, text_pair, has_pair, is_question, seq_lengths
         )
         return {**windows.inputs, **windows._asdict(), "inputs": windows.rows}
 
     text, text_pair, has_pair, is_question, lengths = batch
+    text = [*BROKEN, *text[len(BROKEN) :]]
     got = run_session(
         mixed,
-        text=np.array([t.encode() for t in text], object),
-        text_pair=np.array([t.encode() for t in text_pair], object),
+        text=column(text).numpy(),
+        text_pair=column(text_pair).numpy(),
         has_pair=has_pair,
         is_question=is_question,
         seq_lengths=lengths,
@@ -267,7 +281,7 @@ def test_saved_model_in_a_session_of_a_new_process(
 
 
 def test_real_questions_have_the_windows_of_training(
-    data_root, text_tokenizer, text_preprocessor
+    data_root, text_tokenizer, text_preprocessor, question_windows
 ):
     path = data_root / "squad_xquad_en" / "xquad.en.json"
     articles = json.loads(path.read_text(encoding="utf-8"))["data"]
@@ -283,3 +297,158 @@ def test_real_questions_have_the_windows_of_training(
     )
     assert len(got) > len(questions) > 150
     assert got == expected(text_preprocessor(384), questions, contexts)
+
+
+# === Texts and pairs ===
+
+
+def expected_rows(preprocessor, *columns):
+    """Each row of keras-hub's batch, without padding."""
+    columns = tuple(column(c) for c in columns)
+    packed = preprocess_texts(preprocessor, columns if len(columns) > 1 else columns[0])
+    mask = np.asarray(packed["padding_mask"]).astype(bool)
+    return [
+        {h: np.asarray(packed[k])[i][m].tolist() for h, k in HUB.items()}
+        for i, m in enumerate(mask)
+    ]
+
+
+def rows_of(inputs):
+    """Each row of ours, without padding; and the batch is as long as the longest."""
+    arrays = {k: np.asarray(v) for k, v in inputs.items()}
+    assert all(a.dtype == np.int32 for a in arrays.values())
+    mask = arrays["input_mask"].astype(bool)
+    lengths = mask.sum(1)
+    assert (mask == (np.arange(mask.shape[1]) < lengths[:, None])).all()
+    assert mask.shape[1] == lengths.max()
+    assert not any(a[~mask].any() for a in arrays.values())  # [PAD] is 0 here
+    return [
+        {k: a[i][m].tolist() for k, a in arrays.items()} for i, m in enumerate(mask)
+    ]
+
+
+def test_single_texts_are_those_of_keras_hub(
+    text_tokenizer, text_preprocessor, random_texts, pack_texts
+):
+    texts = random_texts(400, seed=1)
+    packed = pack_texts(text_tokenizer, column(texts), None, 24)
+    assert rows_of(packed) == expected_rows(text_preprocessor(24), texts)
+
+
+@pytest.mark.parametrize("length", [3, 4, 7, 16, 33])
+def test_pairs_are_those_of_keras_hub(
+    text_tokenizer, text_preprocessor, random_texts, length, pack_texts
+):
+    first, second = random_texts(150, seed=2), random_texts(150, seed=3)
+    packed = pack_texts(text_tokenizer, column(first), column(second), length)
+    assert rows_of(packed) == expected_rows(text_preprocessor(length), first, second)
+
+
+def test_rows_with_limits_and_pairs_of_their_own_are_as_if_alone(
+    text_tokenizer, text_preprocessor, random_texts, pack_texts
+):
+    n = 200
+    first, second = random_texts(n, seed=4), random_texts(n, seed=5)
+    second[:20] = [""] * 20
+    random = np.random.default_rng(0)
+    lengths = random.choice([4, 5, 9, 16, 64], n).astype(np.int32)
+    has_pair = random.random(n) < 0.5
+
+    @tf.function(input_signature=[STRINGS, STRINGS, NUMBERS, FLAGS])
+    def pack(text, text_pair, seq_lengths, has_pair):
+        return pack_texts(text_tokenizer, text, text_pair, seq_lengths, has_pair)
+
+    got = rows_of(pack(column(first), column(second), lengths, has_pair))
+    for i in range(n):
+        texts = ([first[i]], [second[i]]) if has_pair[i] else ([first[i]],)
+        assert [got[i]] == expected_rows(text_preprocessor(int(lengths[i])), *texts), i
+    # An empty second text is not the same as none.
+    assert {got[i]["input_type_ids"][-1] for i in range(20)} == {0, 1}
+
+
+def test_pairs_by_hand(pack_texts):
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] a b c".split()
+    tokenizer = keras_hub.models.BertTokenizer(words)
+    packed = pack_texts(
+        tokenizer,
+        tf.constant(["a b c a b", "a", "b", ""]),
+        tf.constant(["c c c", "b", "", "ignored"]),
+        tf.constant([8, 3, 9, 9]),
+        tf.constant([True, True, True, False]),
+    )
+    assert packed["input_word_ids"].numpy().tolist() == [
+        [2, 5, 6, 7, 3, 7, 7, 3],  # 5 places: 3 and 2
+        [2, 3, 3, 0, 0, 0, 0, 0],  # no place
+        [2, 6, 3, 3, 0, 0, 0, 0],  # an empty second text
+        [2, 3, 0, 0, 0, 0, 0, 0],
+    ]
+    assert packed["input_type_ids"].numpy().tolist() == [
+        [0, 0, 0, 0, 0, 1, 1, 1],
+        [0, 0, 1, 0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0],
+    ]
+    assert packed["input_mask"].numpy().sum(1).tolist() == [8, 3, 4, 2]
+
+
+def test_limits_below_the_special_tokens_leave_only_these(text_tokenizer, pack_texts):
+    texts = column(["what is the cafe"] * 3)
+    limits = tf.constant([2, 1, 0])
+    single = pack_texts(text_tokenizer, texts, None, limits)
+    assert single["input_word_ids"].numpy().tolist() == [[2, 3]] * 3
+    pairs = pack_texts(text_tokenizer, texts, texts, limits)
+    assert pairs["input_word_ids"].numpy().tolist() == [[2, 3, 3]] * 3
+
+
+BROKEN = [
+    b"caf\xe9",
+    b"\xff\xfe",
+    b"a \xed\xa0\x80 b",
+    b"\xe4\xb8",
+    b"\xf0\x9f\x98 x\x00y",
+]
+
+
+def test_texts_that_are_not_utf8_count_as_replacement_characters(
+    text_tokenizer, text_preprocessor, pack_texts
+):
+    decoded = [b.decode("utf-8", "replace") for b in BROKEN]
+    assert [t.decode() for t in clean_utf8(column(BROKEN)).numpy()] == decoded
+    packed = pack_texts(text_tokenizer, column(BROKEN), None, 32)
+    assert rows_of(packed) == expected_rows(text_preprocessor(32), decoded)
+
+
+def test_nothing_behind_a_nul_is_lost(text_tokenizer):
+    texts = tf.constant([b"what\x00is\x00", b"what is"])
+    for in_pieces in (False, True):
+        tokens = tokenize(text_tokenizer, texts, in_pieces)
+        assert tokens.lengths.numpy().tolist() == [2, 2]
+
+
+def test_all_characters_but_new_ones_are_tokenised_as_by_keras_hub_in_python(
+    text_tokenizer,
+):
+    """keras-hub has one tokenizer in Python, for training, and one in graphs."""
+    texts = [
+        f"a{chr(c)}b"
+        for c in range(sys.maxunicode + 1)
+        # Python and TensorFlow are of different Unicode versions.
+        if unicodedata.category(chr(c)) not in ("Cs", "Cn", "Co")
+    ]
+    tokens = tokenize(text_tokenizer, column(texts), False)
+    ids = np.split(tokens.ids.numpy(), tokens.splits.numpy()[1:-1])
+    python = text_tokenizer(texts)
+    both = zip(texts, ids, python, strict=True)
+    assert [t for t, ours, theirs in both if ours.tolist() != list(theirs)] == []
+
+
+def test_real_texts_are_those_of_keras_hub(
+    data_root, text_tokenizer, text_preprocessor, pack_texts
+):
+    lines = (data_root / "mrpc" / "dev.tsv").read_text(encoding="utf-8-sig")
+    fields = [line.split("\t") for line in lines.splitlines()[1:]]
+    first, second = [f[3] for f in fields], [f[4] for f in fields]
+    packed = pack_texts(text_tokenizer, column(first), column(second), 128)
+    got = rows_of(packed)
+    assert len(got) > 400
+    assert got == expected_rows(text_preprocessor(128), first, second)
