@@ -123,7 +123,7 @@ def prune(flags: Any) -> None:
     ):
         raise UserError("Give --ablation and --count, or --layers. See --help.")
     from adapters_tf.models.adapter_file import load_adapter
-    from adapters_tf.report.ablation import read_ablations
+    from adapters_tf.study.ablation import read_ablations
     from adapters_tf.tools import least_important_layers, prune_adapter
 
     adapter = load_adapter(flags.adapter)

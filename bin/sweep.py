@@ -9,12 +9,9 @@ from adapters_tf.bin.cache_flags import cache_config, define_cache_flags
 from adapters_tf.bin.data_flags import define_train_file_flags, file_format
 from adapters_tf.bin.program import Groups, run
 from adapters_tf.errors import UserError
-from adapters_tf.study.board import print_table
-from adapters_tf.study.grid import AXES, AXES_OF
-from adapters_tf.study.grids import GRIDS
-from adapters_tf.study.run import run_chief, run_sweep, run_worker
-from adapters_tf.study.setting import STUDY_METHODS
-from adapters_tf.study.store import RESULTS_FILE
+from adapters_tf.study import require_extra
+from adapters_tf.study.grid import AXES, AXES_OF, GRIDS, STUDY_METHODS
+from adapters_tf.study.results import RESULTS_FILE
 from adapters_tf.study.sweep import Sweep, read_sweep
 
 # Of a file of one's own, as adapters-tf-train has them.
@@ -129,6 +126,10 @@ def main(flags: Any, argv: Sequence[str] | None = None) -> None:
         flags: The flags' values.
         argv: The flags as they were given, for workers; by default `sys.argv`'s.
     """
+    require_extra()
+    from adapters_tf.study.board import print_table
+    from adapters_tf.study.run import run_chief, run_sweep, run_worker
+
     argv = sys.argv[1:] if argv is None else argv
     sweep = sweep_from_flags(flags)
     if flags.workers < 1:

@@ -1,7 +1,7 @@
 """Imports go one way.
 
-layers <- models <- data/tasks <- training <- export <- convert <- benchmark/study
-<- report <- tools <- bin.
+layers <- models <- data/tasks <- training <- export <- convert <- study <- benchmark
+<- tools <- bin.
 """
 
 import ast
@@ -16,9 +16,8 @@ ORDER = [
     "training",
     "export",
     "convert",
-    "benchmark",
     "study",
-    "report",
+    "benchmark",
     "tools",
     "bin",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras_hub
 
-from adapters_tf.convert.bert_tensors import assign
+from adapters_tf.convert.bert import assign
 from adapters_tf.errors import UserError
 from adapters_tf.export.directories import new_directory
 from adapters_tf.models.fingerprint import base_fingerprint

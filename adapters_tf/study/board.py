@@ -11,9 +11,9 @@ import rich.live
 import rich.table
 import rich.text
 
-from adapters_tf.study.plan import Plan
 from adapters_tf.study.results import Result
 from adapters_tf.study.store import Store
+from adapters_tf.study.sweep import Plan
 
 
 class Board:

@@ -1,14 +1,117 @@
-"""A study's grid, and the trials that it asks for."""
+"""A study's grid: the settings to train, and the paper's grids by name."""
 
 import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from adapters_tf.data.glue_files import GLUE_LAYOUTS
 from adapters_tf.errors import UserError
-from adapters_tf.models.trainable_set import PAPER_METHODS
-from adapters_tf.study.setting import NO_BERT, STUDY_METHODS, Setting
+from adapters_tf.layers.adapter_config import AdapterConfig
+from adapters_tf.models.trainable_set import PAPER_METHODS, Tuning
 from adapters_tf.training.config import DEFAULT_LEARNING_RATES
+
+NO_BERT = "no_bert"
+STUDY_METHODS = (*PAPER_METHODS, NO_BERT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One trial: a task, a tuning method and its hyperparameters.
+
+    Attributes:
+        task: Name of the task.
+        method: A tuning method (`adapters_tf.models.trainable_set.PAPER_METHODS`), or
+            `"no_bert"`: a small text model without a pretrained encoder, searched
+            for within the trial.
+        epochs: Passes over the training rows.
+        seed: Of weights, order of the rows and dropout.
+        learning_rate: Peak rate; `None` for `"no_bert"`, which searches its own.
+        bottleneck_dim: Units of the adapters, for `"adapters"` only.
+        top_n: Number of trained blocks, for `"top_n"` only.
+        initializer_stddev: Of the adapters' kernels, for `"adapters"` only.
+        top_layers: Adapters in so many of the top blocks only, for `"adapters"` only;
+            `None` for all blocks.
+        batch_size: Rows of a batch.
+
+    Raises:
+        ValueError: if the method is not known, or lacks or does not take one of them.
+    """
+
+    task: str
+    method: str
+    epochs: int
+    seed: int = 0
+    learning_rate: float | None = None
+    bottleneck_dim: int | None = None
+    top_n: int | None = None
+    initializer_stddev: float | None = None
+    batch_size: int = 32
+    top_layers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in STUDY_METHODS:
+            raise ValueError(
+                f"method must be one of {', '.join(STUDY_METHODS)}. Received: "
+                f"method={self.method!r}"
+            )
+        if self.method == "adapters" and self.initializer_stddev is None:
+            object.__setattr__(
+                self, "initializer_stddev", AdapterConfig().initializer_stddev
+            )
+        owners = {
+            "learning_rate": PAPER_METHODS,
+            "bottleneck_dim": ("adapters",),
+            "initializer_stddev": ("adapters",),
+            "top_n": ("top_n",),
+        }
+        if self.top_layers is not None and self.method != "adapters":
+            raise ValueError(
+                f"method={self.method!r} takes no top_layers. Received: "
+                f"top_layers={self.top_layers}"
+            )
+        for name, methods in owners.items():
+            value, takes = getattr(self, name), self.method in methods
+            if (value is not None) != takes:
+                rule = "needs a" if takes else "takes no"
+                raise ValueError(
+                    f"method={self.method!r} {rule} {name}. Received: {name}={value}"
+                )
+
+    @property
+    def variant(self) -> str:
+        """The method with its size: `adapters-64`, `adapters-64-top3`, `full`."""
+        size = self.bottleneck_dim or self.top_n
+        where = f"-top{self.top_layers}" if self.top_layers else ""
+        return f"{self.method}-{size}{where}" if size else self.method
+
+    @property
+    def name(self) -> str:
+        """A name that no other setting has, fit for a directory."""
+        parts = [self.task, self.variant]
+        if self.learning_rate is not None:
+            parts.append(f"lr{self.learning_rate:g}")
+        parts.append(f"e{self.epochs}")
+        if self.batch_size != 32:
+            parts.append(f"b{self.batch_size}")
+        if self.initializer_stddev not in (None, AdapterConfig().initializer_stddev):
+            parts.append(f"sd{self.initializer_stddev:g}")
+        return ".".join([*parts, f"s{self.seed}"])
+
+    @property
+    def tuning(self) -> Tuning:
+        """The tuning method of the model; not for `"no_bert"`."""
+        return Tuning(self.method, self.top_n)
+
+    def with_seed(self, seed: int) -> "Setting":
+        """The same setting with another seed."""
+        return dataclasses.replace(self, seed=seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that have a value."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if value is not None}
+
 
 # What a block of a grid may vary, in the order in which it is varied: trials that
 # can share a model come one after another.
@@ -135,3 +238,60 @@ def expand(
     order = {s.variant: i for i, s in reversed(list(enumerate(found)))}
     found.sort(key=lambda s: order[s.variant])
     return list(dict.fromkeys(found))
+
+
+_GLUE = {"learning_rate": [3e-5, 3e-4, 3e-3], "epochs": [3, 20]}
+_ADDITIONAL = {
+    "learning_rate": [1e-5, 3e-5, 1e-4, 3e-3],
+    "epochs": [20, 50, 100],
+}
+_TOP_N = [1, 2, 3, 5, 7, 9, 11, 12]
+# The nine tasks but WNLI, which the paper leaves out as Devlin et al. do.
+_GLUE_TASKS = [name for name in GLUE_LAYOUTS if name != "wnli"]
+
+GRIDS: dict[str, dict[str, Any]] = {
+    # Section 3.2: BERT-large; the best of five seeds.
+    "glue": {
+        "tasks": _GLUE_TASKS,
+        "seeds": [0, 1, 2, 3, 4],
+        "grid": [
+            {"method": "adapters", "bottleneck_dim": [8, 64, 256], **_GLUE},
+            {"method": "full", **_GLUE},
+        ],
+    },
+    # Section 3.3: BERT-base; mean and s.e.m. over seeds of what the sweep selected.
+    "additional": {
+        "seeds": [0],
+        "final_seeds": [1, 2, 3, 4],
+        "grid": [
+            {
+                "method": "adapters",
+                "bottleneck_dim": [2, 4, 8, 16, 32, 64],
+                **_ADDITIONAL,
+            },
+            {"method": "full", **_ADDITIONAL},
+            {"method": "top_n", "top_n": _TOP_N, **_ADDITIONAL},
+            {"method": "no_bert", "epochs": 20},
+        ],
+    },
+    # Section 3.5: sizes of figure 5; rates and epochs are those of GLUE.
+    "squad": {
+        "tasks": ["squad"],
+        "seeds": [0, 1, 2],
+        "seq_length": 384,
+        "grid": [
+            {"method": "adapters", "bottleneck_dim": [2, 8, 64, 256], **_GLUE},
+            {"method": "full", **_GLUE},
+        ],
+    },
+    # Section 3.6: initial scales of the adapters' kernels.
+    "init_scale": {
+        "seeds": [0, 1, 2],
+        "grid": [
+            {
+                "method": "adapters",
+                "initializer_stddev": [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0],
+            }
+        ],
+    },
+}

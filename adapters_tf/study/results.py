@@ -1,14 +1,74 @@
-"""The results of a study: JSON lines, one for each finished trial."""
+"""Results of a study: reading them, selecting settings, means and errors."""
 
+import collections
 import dataclasses
 import json
+import math
 import os
-from collections.abc import Iterable
+import statistics
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import DataError
-from adapters_tf.study.setting import Setting
+from adapters_tf.study.grid import Setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A mean, as a fraction.
+
+    Attributes:
+        mean: The value; 0.25 is 25 percent, or 25 points.
+        sem: Its standard error, in the same unit; `None` where it is not known, as
+            for a single seed.
+    """
+
+    mean: float
+    sem: float | None = None
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """The difference of two independent estimates."""
+        return Estimate(self.mean - other.mean, _root([self.sem, other.sem]))
+
+    def percent(self, digits: int = 1) -> str:
+        """Times 100, such as `"85.8 ± 0.4"`."""
+        # `+ 0.0` makes a zero of the negative zero that rounding may leave.
+        text = f"{round(100 * self.mean, digits) + 0.0:.{digits}f}"
+        if self.sem is None:
+            return text
+        return f"{text} ± {100 * self.sem:.{digits}f}"
+
+
+def of_sample(values: Iterable[float]) -> Estimate:
+    """The mean of equally weighted values, and what their spread says of it.
+
+    Args:
+        values: At least one; with a single one the standard error is not known.
+    """
+    values = list(values)
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Estimate(mean)
+    return Estimate(mean, statistics.stdev(values) / math.sqrt(len(values)))
+
+
+def average(estimates: Iterable[Estimate]) -> Estimate:
+    """The mean of independent estimates, with their own errors propagated.
+
+    The spread between the estimates does not enter: this is the error of the mean of
+    exactly these, not of a mean over others like them.
+    """
+    estimates = list(estimates)
+    total = _root([e.sem for e in estimates])
+    sem = None if total is None else total / len(estimates)
+    return Estimate(statistics.fmean(e.mean for e in estimates), sem)
+
+
+def _root(errors: list[float | None]) -> float | None:
+    known = [error for error in errors if error is not None]
+    return math.hypot(*known) if len(known) == len(errors) else None
+
 
 RESULTS_FILE = "results.jsonl"
 
@@ -108,3 +168,87 @@ def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
                 ) from error
             found[result.setting.name] = result
     return list(found.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+    """A setting's trials, one for each seed.
+
+    Attributes:
+        setting: The setting, with the first of its seeds.
+        results: Its results, in the order of their seeds.
+    """
+
+    setting: Setting
+    results: tuple[Result, ...]
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The dev score of each seed."""
+        return tuple(r.score for r in self.results)
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return statistics.fmean(self.scores)
+
+    @property
+    def sem(self) -> float | None:
+        """Standard error of the mean over the seeds; `None` for a single one."""
+        if len(self.scores) < 2:
+            return None
+        return statistics.stdev(self.scores) / math.sqrt(len(self.scores))
+
+    @property
+    def best(self) -> Result:
+        """The seed with the highest dev score, as the paper selects on GLUE."""
+        return max(self.results, key=lambda r: r.score)
+
+
+def by_setting(results: Iterable[Result]) -> list[Selected]:
+    """The trials of each setting, whatever their seeds."""
+    groups: dict[Setting, list[Result]] = collections.defaultdict(list)
+    for result in results:
+        groups[result.setting.with_seed(0)].append(result)
+    selected = []
+    for trials in groups.values():
+        trials.sort(key=lambda r: r.setting.seed)
+        selected.append(Selected(trials[0].setting, tuple(trials)))
+    return selected
+
+
+def select(
+    results: Iterable[Result],
+    group: Callable[[Setting], Any] = lambda s: (s.task, s.variant),
+) -> dict[Any, Selected]:
+    """The best setting of each group, by the mean dev score over its seeds.
+
+    Settings are compared on the seeds that all settings of the group have, so that
+    the seeds that only the winner was run with do not unseat it. The first of equals
+    wins.
+
+    Args:
+        results: The trials.
+        group: What a setting competes within: by default the task and the method with
+            its size. `lambda s: (s.task, s.method)` also selects the size.
+
+    Returns:
+        The winner of each group, in the order of their first trials.
+    """
+    groups: dict[Any, list[Selected]] = collections.defaultdict(list)
+    for trials in by_setting(results):
+        groups[group(trials.setting)].append(trials)
+    return {key: _winner(candidates) for key, candidates in groups.items()}
+
+
+def _winner(candidates: list[Selected]) -> Selected:
+    seeds = set.intersection(*({r.setting.seed for r in c.results} for c in candidates))
+    if not seeds:
+        return max(candidates, key=lambda c: c.mean)
+
+    def shared_mean(candidate: Selected) -> float:
+        return statistics.fmean(
+            r.score for r in candidate.results if r.setting.seed in seeds
+        )
+
+    return max(candidates, key=shared_mean)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
+from adapters_tf.study.grid import Setting
 from adapters_tf.study.results import RESULTS_FILE, Result
-from adapters_tf.study.setting import Setting
 from adapters_tf.study.sweep import Sweep
 from adapters_tf.training.run_dir import (
     ADAPTER_DIR,

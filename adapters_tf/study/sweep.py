@@ -1,19 +1,16 @@
-"""What a sweep is: tasks, a grid, seeds and what all its trials share."""
+"""A sweep: its tasks, grid and seeds, and the trials it still needs."""
 
 import dataclasses
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from adapters_tf.errors import UserError
-from adapters_tf.study.grid import Block, expand
-from adapters_tf.study.grids import GRIDS
-from adapters_tf.study.setting import Setting
+from adapters_tf.study.grid import GRIDS, Block, Setting, expand
+from adapters_tf.study.results import Result, select
 from adapters_tf.tasks.source import TaskSource
 from adapters_tf.training.config import TrainConfig, TrainJob
 
@@ -163,11 +160,14 @@ def read_sweep(name: str) -> dict[str, Any]:
         )
     try:
         text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
         raise UserError(
             f"The grid's file could not be read. Received: {name!r}: {error.strerror}"
         ) from error
+    import yaml  # of the extra `study`, and the programs' --help does without
+
+    try:
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(
             f"A grid's file must be YAML or JSON. Received: {name!r}: {error}"
@@ -188,3 +188,62 @@ def _list(name: str, value: Any) -> list[Any]:
 
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
+
+
+class Plan:
+    """The trials of a sweep: its grid, then more seeds for what was selected.
+
+    Args:
+        sweep: The sweep.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._grid = sweep.settings()
+        self._final_seeds = sweep.final_seeds
+
+    @property
+    def num_trials(self) -> int:
+        """How many there will be in all."""
+        seeds = {s.seed for s in self._grid}
+        groups = {(s.task, s.variant) for s in self._grid}
+        return len(self._grid) + len(groups) * len(set(self._final_seeds) - seeds)
+
+    def wanted(self, results: Mapping[str, Result]) -> list[Setting]:
+        """The trials that are known so far to be wanted, in their order.
+
+        Those of `final_seeds` are known once all of their task and variant are done.
+
+        Args:
+            results: The finished trials, by their setting's name.
+        """
+        grid = {s.name for s in self._grid}
+        open_groups = {(s.task, s.variant) for s in self._grid if s.name not in results}
+        done = [
+            r
+            for r in results.values()
+            if r.setting.name in grid
+            and (r.setting.task, r.setting.variant) not in open_groups
+        ]
+        finals = [
+            selected.setting.with_seed(seed)
+            for selected in select(done).values()
+            for seed in self._final_seeds
+        ]
+        return list(dict.fromkeys([*self._grid, *finals]))
+
+    def next(
+        self, results: Mapping[str, Result], running: Collection[str]
+    ) -> Setting | None:
+        """The first trial that is wanted and neither done nor running.
+
+        Args:
+            results: The finished trials, by their setting's name.
+            running: Names of those that somebody runs now.
+
+        Returns:
+            `None` if there is none now; if something runs, there may be later.
+        """
+        for setting in self.wanted(results):
+            if setting.name not in results and setting.name not in running:
+                return setting
+        return None

@@ -15,8 +15,8 @@ from adapters_tf.study.baseline.search import (
     check_baseline_task,
     search_baseline,
 )
+from adapters_tf.study.grid import NO_BERT, Setting
 from adapters_tf.study.results import Result
-from adapters_tf.study.setting import NO_BERT, Setting
 from adapters_tf.study.store import LOG_FILE, RUN_DIR, Store
 from adapters_tf.study.sweep import SHARED_FIELDS, Sweep
 from adapters_tf.tasks.metrics import majority_baseline

@@ -17,9 +17,9 @@ import keras_tuner
 from absl import logging
 
 from adapters_tf.errors import UserError
-from adapters_tf.study.plan import Plan
-from adapters_tf.study.setting import Setting
+from adapters_tf.study.grid import Setting
 from adapters_tf.study.store import ENGINE_DIR, Store
+from adapters_tf.study.sweep import Plan
 from adapters_tf.study.trial import TrialRunner
 
 _IDLE_SECONDS = 1.0

@@ -2,8 +2,8 @@
 
 import pytest
 
+from adapters_tf.study.grid import Setting
 from adapters_tf.study.results import Result
-from adapters_tf.study.setting import Setting
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_every_span_once_with_its_metric(adapter_dir, tiny_preset):
 def test_program_writes_a_file_that_the_report_reads(
     adapter_dir, tmp_path, monkeypatch, capsys
 ):
-    from adapters_tf.report import read_ablations
+    from adapters_tf.study.ablation import read_ablations
 
     rows = tmp_path / "dev.csv"
     names = ("neg", "pos")

@@ -6,11 +6,9 @@ import math
 import pytest
 
 from adapters_tf.errors import DataError, UserError
-from adapters_tf.study.plan import Plan
-from adapters_tf.study.results import read_results
-from adapters_tf.study.selection import by_setting, select
+from adapters_tf.study.results import by_setting, read_results, select
 from adapters_tf.study.store import Store
-from adapters_tf.study.sweep import Sweep
+from adapters_tf.study.sweep import Plan, Sweep
 
 
 def write(path, results):

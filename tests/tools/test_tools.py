@@ -12,8 +12,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.models import load_backbone
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.model_card import model_card
-from adapters_tf.report.ablation import Ablation
-from adapters_tf.study.ablation import removed_adapters
+from adapters_tf.study.ablation import Ablation, removed_adapters
 from adapters_tf.tools import (
     average_adapters,
     diff_adapters,

@@ -1,26 +1,23 @@
 """The search for the best small text model of a task."""
 
+import contextlib
 import dataclasses
+import hashlib
+import json
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras_tuner
+import numpy as np
 from absl import logging
 
 from adapters_tf.data.examples import Examples, rows_as
 from adapters_tf.errors import UserError, check_counts
-from adapters_tf.study.baseline.random_search import random_search
-from adapters_tf.study.baseline.search_dir import (
-    RESULT_FILE,
-    TRIALS_DIR,
-    TUNER_DIR,
-    claim,
-    digest,
-    read_record,
-)
-from adapters_tf.study.baseline.space import Hyperparameters
+from adapters_tf.study.baseline.text_model import Hyperparameters, choose
 from adapters_tf.study.baseline.token_tables import token_tables
 from adapters_tf.study.baseline.trial import Trial, run_trial
 from adapters_tf.tasks.task import Task, TaskData
@@ -209,3 +206,126 @@ def _settings(data: TaskData, preset: str, search: BaselineSearch) -> dict[str, 
         "task": data.task.name,
         "data": digest([data.task.to_dict(), rows]),
     }
+
+
+def random_search(
+    score: Callable[[Hyperparameters], float],
+    embeddings: Sequence[str],
+    trials: int,
+    seed: int,
+    directory: Path,
+) -> None:
+    """Score hyperparameters that Keras Tuner draws.
+
+    What is drawn depends on the seed alone, and it is drawn anew at each call: the
+    files in the directory are not read.
+
+    Args:
+        score: Called with each trial's hyperparameters; more is better. What it raises
+            ends the search.
+        embeddings: See `choose`.
+        trials: How many to draw.
+        seed: Seed of the draws.
+        directory: For Keras Tuner's own files; what is in it is deleted.
+    """
+    # Keras Tuner adds 1 to its seed with each value that it draws, so seeds that are
+    # neighbours would give almost the same trials; and 0 would be no seed at all.
+    seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    oracle = keras_tuner.oracles.RandomSearchOracle(
+        objective=keras_tuner.Objective("score", direction="max"),
+        max_trials=trials,
+        seed=seed,
+    )
+    oracle.verbose = 0
+    with _no_chief():
+        tuner = _Tuner(
+            oracle,
+            hypermodel=lambda hp: choose(hp, embeddings),
+            directory=directory.parent,
+            project_name=directory.name,
+            overwrite=True,
+        )
+        try:
+            tuner.search(score)
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
+
+
+class _Tuner(keras_tuner.Tuner):
+    """Keras Tuner with trials of our own, which clear no Keras session."""
+
+    def run_trial(
+        self,
+        trial: keras_tuner.engine.trial.Trial,
+        score: Callable[[Hyperparameters], float],
+    ) -> dict[str, float]:
+        try:
+            return {"score": score(self.hypermodel.build(trial.hyperparameters))}
+        except Exception as error:
+            # Keras Tuner would note any other error as a bad trial and go on.
+            raise keras_tuner.errors.FatalError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _no_chief() -> Iterator[None]:
+    """Hide the chief that this process works for, where it is a sweep's worker.
+
+    Keras Tuner would take the trials of this search from that chief as well.
+    """
+    names = [name for name in os.environ if name.startswith("KERASTUNER_")]
+    hidden = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+SETTINGS_FILE = "search.json"
+RESULT_FILE = "baseline.json"
+TRIALS_DIR = "trials"
+TUNER_DIR = "keras_tuner"
+
+
+def digest(value: Any) -> str:
+    """A short name that no other JSON value has."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def claim(path: Path, settings: Mapping[str, Any]) -> None:
+    """Make it the directory of one search, or go on with that one.
+
+    Args:
+        path: The directory, which is there.
+        settings: What the search's result depends on, as JSON values.
+
+    Raises:
+        UserError: It holds a search of other settings.
+    """
+    try:
+        known: Mapping[str, Any] = {
+            **json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
+        }
+    except (OSError, ValueError, TypeError):
+        # Of whatever search the rest is, it is not known to be this one.
+        (path / RESULT_FILE).unlink(missing_ok=True)
+        shutil.rmtree(path / TRIALS_DIR, ignore_errors=True)
+        known = settings
+    changed = [
+        f"{name} was {known.get(name)!r} and is {settings.get(name)!r}"
+        for name in sorted({*known, *settings})
+        if known.get(name) != settings.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"The directory {str(path)!r} holds a search of other settings "
+            f"({'; '.join(changed)}). Give the same settings, or another directory."
+        )
+    write_json(path / SETTINGS_FILE, settings)
+
+
+def read_record(path: Path, cls: Callable[..., Any]) -> Any:
+    """What was written there; `None` where it is missing or damaged."""
+    try:
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,14 +1,216 @@
-"""A small text model without a pretrained encoder."""
+"""A small text model without a pretrained encoder, and its hyperparameters."""
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import keras
+import keras_tuner
 import numpy as np
 from keras import ops
 
-from adapters_tf.study.baseline.space import Hyperparameters
-from adapters_tf.study.baseline.text_encoder import TextEncoder
 from adapters_tf.study.baseline.token_tables import TokenTable
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameters:
+    """A small text model: token vectors, an encoder, pooling, hidden layers.
+
+    Attributes:
+        embedding: Source of the vectors: `"base"`, the word-piece embedding table of
+            the study's base; `"file"`, a file of word vectors; `"random"`.
+        embedding_trained: Whether they are trained; `"random"` ones always are.
+        embedding_dim: Length of `"random"` vectors.
+        embedding_dropout: Rate on the vectors.
+        wide: Whether the output also has a term for each token that occurs, as a
+            linear model of bags of words has: the wide part of a wide and deep model.
+        encoder: `"none"`, `"convolution"` or `"gru"` (in both directions).
+        filters: Of each convolution.
+        max_ngram: There is a convolution for each width from 1 to this.
+        encoder_dropout: Rate on the convolutions' or the GRU's output.
+        units: Of the GRU in each direction.
+        pooling: `"mean"`, `"max"` or `"attention"`.
+        hidden_layers: Number of dense layers between the text and the output.
+        hidden_units: Of each of them.
+        normalization: After each of them: `"none"`, `"layer"` or `"batch"`.
+        hidden_dropout: Rate after each of them.
+        activation: Of hidden layers and convolutions.
+        learning_rate: Of Adam.
+        l2: Factor of the squared weights of dense layers and convolutions.
+    """
+
+    embedding: str = "random"
+    embedding_trained: bool | None = True
+    embedding_dim: int | None = 64
+    embedding_dropout: float = 0.0
+    wide: bool = False
+    encoder: str = "none"
+    filters: int | None = None
+    max_ngram: int | None = None
+    encoder_dropout: float | None = None
+    units: int | None = None
+    pooling: str = "mean"
+    hidden_layers: int = 0
+    hidden_units: int | None = None
+    normalization: str | None = None
+    hidden_dropout: float | None = None
+    activation: str | None = None
+    learning_rate: float = 1e-3
+    l2: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Those that the model has."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def choose(
+    hp: keras_tuner.HyperParameters, embeddings: Sequence[str]
+) -> Hyperparameters:
+    """A point of the search space, as Keras Tuner chose it.
+
+    The space follows table 5 of Houlsby et al. (2019), and is coarser where 20 trials
+    explore it, not 10,000: one activation for all layers, of three not six, and at
+    most three hidden layers. It has a recurrent encoder, attention and maximum
+    pooling as well. The rates and the regularisation are for Adam; the paper's are
+    for another optimizer.
+
+    Args:
+        hp: What Keras Tuner passes to a hypermodel.
+        embeddings: The sources of token vectors to choose from.
+    """
+    # Each is declared whether or not it is active, as Keras Tuner wants it; one that
+    # is not active is None.
+    values: dict[str, Any] = {"embedding": hp.Choice("embedding", list(embeddings))}
+    given = [name for name in embeddings if name != "random"]
+    with hp.conditional_scope("embedding", given):
+        values["embedding_trained"] = hp.Boolean("embedding_trained")
+    with hp.conditional_scope("embedding", ["random"]):
+        values["embedding_dim"] = hp.Choice("embedding_dim", [64, 128, 256])
+    values["embedding_dropout"] = hp.Float("embedding_dropout", 0.0, 0.4, step=0.1)
+    values["wide"] = hp.Boolean("wide")
+    encoders = ["none", "convolution", "gru"]
+    values["encoder"] = hp.Choice("encoder", encoders)
+    with hp.conditional_scope("encoder", ["convolution"]):
+        values["filters"] = hp.Int("filters", 50, 200, step=50)
+        values["max_ngram"] = hp.Choice("max_ngram", [2, 3])
+    with hp.conditional_scope("encoder", ["gru"]):
+        values["units"] = hp.Choice("units", [32, 64, 128])
+    with hp.conditional_scope("encoder", encoders[1:]):
+        values["encoder_dropout"] = hp.Float("encoder_dropout", 0.0, 0.4, step=0.1)
+    values["pooling"] = hp.Choice("pooling", ["mean", "max", "attention"])
+    values["hidden_layers"] = hp.Choice("hidden_layers", [0, 1, 2, 3])
+    with hp.conditional_scope("hidden_layers", [1, 2, 3]):
+        values["hidden_units"] = hp.Choice("hidden_units", [64, 128, 256])
+        values["normalization"] = hp.Choice("normalization", ["none", "layer", "batch"])
+        values["hidden_dropout"] = hp.Float("hidden_dropout", 0.0, 0.5, step=0.1)
+    values["activation"] = hp.Choice("activation", ["relu", "silu", "tanh"])
+    values["learning_rate"] = hp.Float("learning_rate", 3e-4, 1e-2, sampling="log")
+    values["l2"] = hp.Choice("l2", [0.0, 1e-5, 1e-4, 1e-3])
+    return Hyperparameters(**values)
+
+
+class TextEncoder(keras.layers.Layer):
+    """Tokens to one vector for each text.
+
+    Token vectors, dropout, then convolutions or a GRU, then pooling. Padding has no
+    influence on the vector.
+
+    Args:
+        hyperparameters: What it is made of.
+        table: The tokens and, where they have them, their vectors.
+        seed: Returns another seed at each call.
+        **kwargs: As every layer.
+
+    Call arguments:
+        tokens: `[batch, length]` int32, each row of at least one token, then 0s.
+        training: Whether dropout is on.
+
+    Returns:
+        `[batch, width]`.
+    """
+
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        table: TokenTable,
+        seed: Callable[[], int],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        h = hyperparameters
+        if table.vectors is None:
+            self.embedding = keras.layers.Embedding(
+                table.size,
+                h.embedding_dim,
+                embeddings_initializer=keras.initializers.RandomNormal(
+                    stddev=0.1, seed=seed()
+                ),
+            )
+        else:
+            self.embedding = keras.layers.Embedding(
+                *table.vectors.shape,
+                weights=[table.vectors],
+                trainable=h.embedding_trained,
+            )
+        self.embedding_dropout = keras.layers.Dropout(h.embedding_dropout, seed=seed())
+        self.convolutions = []
+        self.gru = None
+        if h.encoder == "convolution":
+            self.convolutions = [
+                keras.layers.Conv1D(
+                    h.filters,
+                    width,
+                    padding="same",
+                    activation=h.activation,
+                    kernel_initializer=keras.initializers.GlorotUniform(seed()),
+                    kernel_regularizer=keras.regularizers.L2(h.l2),
+                )
+                for width in range(1, cast(int, h.max_ngram) + 1)
+            ]
+        elif h.encoder == "gru":
+            units = cast(int, h.units)
+            self.gru = keras.layers.Bidirectional(
+                _gru(units, seed), backward_layer=_gru(units, seed, backwards=True)
+            )
+        self.encoder_dropout = keras.layers.Dropout(h.encoder_dropout or 0, seed=seed())
+        self.pooling = h.pooling
+        self.attention = None
+        if h.pooling == "attention":
+            self.attention = keras.layers.Dense(
+                1, kernel_initializer=keras.initializers.GlorotUniform(seed())
+            )
+
+    def call(self, tokens: Any, training: bool = False) -> Any:
+        mask = ops.not_equal(tokens, 0)
+        places = ops.expand_dims(mask, -1)
+        x = self.embedding_dropout(self.embedding(tokens), training=training)
+        # A convolution that reaches past the end sees zeros, however long the batch.
+        x = ops.where(places, x, 0.0)
+        if self.convolutions:
+            x = ops.concatenate([conv(x) for conv in self.convolutions], axis=-1)
+        elif self.gru is not None:
+            x = self.gru(x, mask=mask, training=training)
+        x = self.encoder_dropout(x, training=training)
+        if self.pooling == "max":
+            return ops.max(ops.where(places, x, -1e9), axis=1)
+        if self.attention is None:
+            weights = ops.cast(places, x.dtype)
+            weights = weights / ops.sum(weights, axis=1, keepdims=True)
+        else:
+            scores = ops.where(places, self.attention(x), -1e9)
+            weights = ops.softmax(scores, axis=1)
+        return ops.sum(x * weights, axis=1)
+
+
+def _gru(units: int, seed: Callable[[], int], backwards: bool = False) -> Any:
+    return keras.layers.GRU(
+        units,
+        return_sequences=True,
+        go_backwards=backwards,
+        kernel_initializer=keras.initializers.GlorotUniform(seed()),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=seed()),
+    )
 
 
 def build_text_model(

@@ -12,8 +12,11 @@ import tensorflow as tf
 
 from adapters_tf.data.batches import eval_batches, train_batches
 from adapters_tf.data.examples import Examples, rows_as
-from adapters_tf.study.baseline.space import Hyperparameters
-from adapters_tf.study.baseline.text_model import build_text_model, num_trained
+from adapters_tf.study.baseline.text_model import (
+    Hyperparameters,
+    build_text_model,
+    num_trained,
+)
 from adapters_tf.study.baseline.token_tables import TokenTable
 from adapters_tf.tasks.metrics import compute_metrics
 from adapters_tf.tasks.task import TaskData

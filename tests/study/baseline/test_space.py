@@ -3,7 +3,7 @@
 import keras_tuner
 import pytest
 
-from adapters_tf.study.baseline.space import choose
+from adapters_tf.study.baseline.text_model import choose
 
 SOURCES = ["file", "base", "random"]
 # Which hyperparameters exist only beside which value of another one.

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.study.baseline.space import Hyperparameters
-from adapters_tf.study.baseline.text_model import build_text_model, num_trained
+from adapters_tf.study.baseline.text_model import (
+    Hyperparameters,
+    build_text_model,
+    num_trained,
+)
 from adapters_tf.study.baseline.token_tables import TokenTable
 
 # Index 3 is in dev rows only.

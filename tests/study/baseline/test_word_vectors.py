@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adapters_tf.errors import DataError
-from adapters_tf.study.baseline.word_vectors import read_word_vectors
+from adapters_tf.study.baseline.token_tables import read_word_vectors
 
 WORDS = ("good", "bad", "naïve")
 
