@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from adapters_tf.data.examples import Rows
 from adapters_tf.errors import DataError, UserError
@@ -23,19 +22,19 @@ _KIND = "layer_ablation"
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """A trained adapter without its adapters in every span of layers.
+    """The scores of an adapter directory without the adapters of each span of blocks.
 
     Attributes:
         task: Name of the task.
         metric: Its first metric.
         num_layers: Number of encoder blocks.
         full: The metric with all adapters, a fraction.
-        without: The metric without the adapters of the layers `(first, last)`, both
+        without: The metric without the adapters of the blocks `(first, last)`, both
             included and counted from 0.
-        majority: The metric of a prediction that ignores the texts, if it is known.
-        dev_rows: Number of rows it was measured on.
-        adapter: Directory of the adapter.
-        base_fingerprint: Its base; `None` in files that do not say it.
+        majority: The metric of a prediction that ignores the texts, if known.
+        dev_rows: Number of rows evaluated.
+        adapter: The adapter directory.
+        base_fingerprint: Fingerprint of its base; `None` if the file has none.
     """
 
     task: str
@@ -50,15 +49,14 @@ class Ablation:
 
     @property
     def relative(self) -> bool:
-        """Whether changes are given relative to the full score.
+        """Whether changes are relative to the full score.
 
-        Of a score that is not above 0, which correlations may be, only differences
-        make sense.
+        A score may be 0 or less, as correlations can; then changes are differences.
         """
         return self.full > 0
 
     def change(self, score: float) -> float:
-        """From the full score to `score`: a fraction of it, or a difference."""
+        """The change from the full score: a fraction of it, or a difference."""
         difference = score - self.full
         return difference / self.full if self.relative else difference
 
@@ -108,7 +106,7 @@ class Ablation:
 
 
 def read_ablations(paths: Iterable[str | os.PathLike[str]]) -> list[Ablation]:
-    """The ablations in these files, one a file.
+    """Read files of `adapters-tf-ablate layers`, one ablation each.
 
     Raises:
         DataError: A file is missing or not one of `adapters-tf-ablate`.
@@ -147,11 +145,11 @@ def _number(metrics: dict[str, Any], metric: str) -> float:
 
 @contextlib.contextmanager
 def removed_adapters(model: AdapterModel, first: int, last: int) -> Iterator[None]:
-    """Within it, the adapters of these encoder blocks pass their input on unchanged.
+    """Make the adapters of these encoder blocks pass their input on unchanged.
 
-    LayerNorms and the head stay as trained. The model is the same one and nothing is
-    traced anew: an adapter's last projection is set to zeros, and what remains of it
-    is its residual connection.
+    LayerNorms and the head stay as trained. The adapters' last projections are set to
+    zero, which leaves their residual connections, and are restored on exit. Nothing is
+    traced again.
 
     Args:
         model: A model with adapters.
@@ -168,7 +166,7 @@ def removed_adapters(model: AdapterModel, first: int, last: int) -> Iterator[Non
     kept = [v.numpy() for v in variables]
     try:
         for variable in variables:
-            variable.assign(tf.zeros_like(variable.value))
+            variable.assign(np.zeros(variable.shape))
         yield
     finally:
         for variable, value in zip(variables, kept, strict=True):
@@ -182,27 +180,27 @@ def ablate_layers(
     batch_size: int = 64,
     on_span: Callable[[dict[str, Any]], None] = lambda span: None,
 ) -> dict[str, Any]:
-    """The metrics without the adapters of each continuous span of blocks.
+    """Evaluate an adapter without the adapters of each continuous span of blocks.
 
-    Houlsby et al. (2019), section 3.6: nothing is trained again.
+    Nothing is trained again; see section 3.6 of Houlsby et al. (2019).
 
     Args:
-        directory: An adapter directory of tuning method `"adapters"`.
+        directory: An adapter directory with adapters.
         rows: Labelled rows to evaluate on.
-        preset: The base, if not where training loaded it.
-        batch_size: Rows at a time.
-        on_span: Called with each entry of `spans` once it is known.
+        preset: The base; by default the one that the directory names.
+        batch_size: Rows of a batch.
+        on_span: Called with each entry of `spans` as soon as it is measured.
 
     Returns:
-        JSON values: `task`, `metric` (the first one), `num_layers`, `adapter` (the
-        directory), `base_fingerprint`, `dev_rows`, `majority_baseline` (of the best
-        answer that ignores the rows, on these rows), `full` (the metrics with all
-        adapters) and `spans`: for each `first` <= `last` the metrics `dev` without the
-        adapters from block `first` to block `last`.
+        JSON values, as `Ablation.from_dict` reads them: `kind`, `task`, `metric` (the
+        first one), `num_layers`, `adapter` (the directory), `base_fingerprint`,
+        `dev_rows`, `majority_baseline` (metrics of the best answer that ignores the
+        texts), `full` (metrics with all adapters) and `spans`: for each `first` <=
+        `last` the metrics `dev` without the adapters from block `first` to `last`.
 
     Raises:
         AdapterFileError: The directory cannot be used.
-        UserError: It has no adapters.
+        UserError: The directory has no adapters.
     """
     loaded = LoadedAdapter(directory, preset, batch_size)
     model = loaded.model
@@ -224,7 +222,7 @@ def ablate_layers(
             spans.append({"first": first, "last": last, "dev": metrics})
             on_span(spans[-1])
     return {
-        "kind": "layer_ablation",
+        "kind": _KIND,
         "task": loaded.task.name,
         "metric": next(iter(full)),
         "num_layers": blocks,

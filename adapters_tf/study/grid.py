@@ -13,6 +13,25 @@ from adapters_tf.training.config import DEFAULT_LEARNING_RATES
 
 NO_BERT = "no_bert"
 STUDY_METHODS = (*PAPER_METHODS, NO_BERT)
+# What a grid varies, in this order: trials that can share a model follow one another.
+AXES = (
+    "bottleneck_dim",
+    "top_layers",
+    "top_n",
+    "initializer_stddev",
+    "batch_size",
+    "learning_rate",
+    "epochs",
+)
+_WHOLE_NUMBERS = ("bottleneck_dim", "top_layers", "top_n", "batch_size", "epochs")
+_OF_ALL = ("batch_size", "epochs")
+# Each method's own axes.
+AXES_OF = {
+    **{method: ("learning_rate", *_OF_ALL) for method in PAPER_METHODS},
+    "adapters": tuple(axis for axis in AXES if axis != "top_n"),
+    "top_n": ("top_n", "learning_rate", *_OF_ALL),
+    NO_BERT: _OF_ALL,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,20 +41,21 @@ class Setting:
     Attributes:
         task: Name of the task.
         method: A tuning method (`adapters_tf.models.trainable_set.PAPER_METHODS`), or
-            `"no_bert"`: a small text model without a pretrained encoder, searched
-            for within the trial.
+            `"no_bert"`: a search for a small text model without a pretrained encoder.
         epochs: Passes over the training rows.
-        seed: Of weights, order of the rows and dropout.
+        seed: Seed of the weights, the order of the rows and dropout.
         learning_rate: Peak rate; `None` for `"no_bert"`, which searches its own.
         bottleneck_dim: Units of the adapters, for `"adapters"` only.
         top_n: Number of trained blocks, for `"top_n"` only.
-        initializer_stddev: Of the adapters' kernels, for `"adapters"` only.
-        top_layers: Adapters in so many of the top blocks only, for `"adapters"` only;
-            `None` for all blocks.
+        initializer_stddev: Standard deviation of the adapters' initial kernels, for
+            `"adapters"` only; the library's default if not given.
         batch_size: Rows of a batch.
+        top_layers: Number of top blocks that have adapters, for `"adapters"` only;
+            `None` for all blocks.
 
     Raises:
-        ValueError: if the method is not known, or lacks or does not take one of them.
+        ValueError: The method is unknown, lacks a field it needs or has one that it
+            does not take.
     """
 
     task: str
@@ -50,29 +70,15 @@ class Setting:
     top_layers: int | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in STUDY_METHODS:
-            raise ValueError(
-                f"method must be one of {', '.join(STUDY_METHODS)}. Received: "
-                f"method={self.method!r}"
-            )
+        _check_method(self.method)
         if self.method == "adapters" and self.initializer_stddev is None:
             object.__setattr__(
                 self, "initializer_stddev", AdapterConfig().initializer_stddev
             )
-        owners = {
-            "learning_rate": PAPER_METHODS,
-            "bottleneck_dim": ("adapters",),
-            "initializer_stddev": ("adapters",),
-            "top_n": ("top_n",),
-        }
-        if self.top_layers is not None and self.method != "adapters":
-            raise ValueError(
-                f"method={self.method!r} takes no top_layers. Received: "
-                f"top_layers={self.top_layers}"
-            )
-        for name, methods in owners.items():
-            value, takes = getattr(self, name), self.method in methods
-            if (value is not None) != takes:
+        for name in AXES:
+            value, takes = getattr(self, name), name in AXES_OF[self.method]
+            may_lack = not takes or name == "top_layers"
+            if (value is None and not may_lack) or (value is not None and not takes):
                 rule = "needs a" if takes else "takes no"
                 raise ValueError(
                     f"method={self.method!r} {rule} {name}. Received: {name}={value}"
@@ -113,42 +119,22 @@ class Setting:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-# What a block of a grid may vary, in the order in which it is varied: trials that
-# can share a model come one after another.
-AXES = (
-    "bottleneck_dim",
-    "top_layers",
-    "top_n",
-    "initializer_stddev",
-    "batch_size",
-    "learning_rate",
-    "epochs",
-)
-_ALL = ("batch_size", "epochs")
-AXES_OF = {
-    **{method: ("learning_rate", *_ALL) for method in PAPER_METHODS},
-    "adapters": (
-        "bottleneck_dim",
-        "top_layers",
-        "initializer_stddev",
-        "learning_rate",
-        *_ALL,
-    ),
-    "top_n": ("top_n", "learning_rate", *_ALL),
-    NO_BERT: _ALL,
-}
-_WHOLE = ("bottleneck_dim", "top_layers", "top_n", "batch_size", "epochs")
+def _check_method(method: str) -> None:
+    if method not in STUDY_METHODS:
+        raise UserError(
+            f"method must be one of {', '.join(STUDY_METHODS)}. Received: "
+            f"method={method!r}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A tuning method with the values to try, every one with every other.
+    """A tuning method and the values to try, in all combinations.
 
     Attributes:
         method: See `Setting`.
-        values: For each of `AXES` that is varied or set, its values. Not given, an
-            adapter has 64 units, the learning rate is the method's default and the
-            epochs are 3.
+        values: Pairs of an axis (see `AXES`) and its values. By default adapters have
+            64 units, the learning rate is the method's own and there are 3 epochs.
     """
 
     method: str
@@ -156,18 +142,14 @@ class Block:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> "Block":
-        """A block from `{"method": ..., "learning_rate": [...], ...}`.
+        """The block of `{"method": ..., "learning_rate": [...], ...}`.
 
         Raises:
             UserError: A name or a value is not valid.
         """
         values = dict(given)
         method = values.pop("method", "adapters")
-        if method not in STUDY_METHODS:
-            raise UserError(
-                f"method must be one of {', '.join(STUDY_METHODS)}. Received: "
-                f"method={method!r}"
-            )
+        _check_method(method)
         unknown = sorted(set(values) - set(AXES))
         if unknown:
             raise UserError(
@@ -185,7 +167,7 @@ class Block:
         """Every combination for this task, with each of the seeds.
 
         Raises:
-            UserError: The method does not take a value, or lacks one.
+            UserError: The method lacks a value or does not take one.
         """
         names = [name for name, _ in self.values]
         found = []
@@ -201,11 +183,11 @@ class Block:
 
 def _numbers(name: str, given: Any) -> tuple[Any, ...]:
     values = given if isinstance(given, list | tuple) else [given]
-    kind = int if name in _WHOLE else float
+    kind = int if name in _WHOLE_NUMBERS else float
     numbers = []
     for value in values:
         try:
-            # YAML reads 3e-5, without a point, as a text.
+            # YAML reads 3e-5 as a text, because it has no decimal point.
             number = kind(value)
             valid = number > 0 and float(value) == number
         except (TypeError, ValueError):
@@ -234,7 +216,7 @@ def expand(
     for block in blocks:
         per_task = [block.settings(task, seeds) for task in tasks]
         found += itertools.chain.from_iterable(per_task)
-    # Sizes one after another, over all tasks: those can share a model.
+    # All tasks of one size, then the next size: trials of one size share a model.
     order = {s.variant: i for i, s in reversed(list(enumerate(found)))}
     found.sort(key=lambda s: order[s.variant])
     return list(dict.fromkeys(found))
@@ -246,9 +228,10 @@ _ADDITIONAL = {
     "epochs": [20, 50, 100],
 }
 _TOP_N = [1, 2, 3, 5, 7, 9, 11, 12]
-# The nine tasks but WNLI, which the paper leaves out as Devlin et al. do.
+# All but WNLI, which the paper leaves out as Devlin et al. do.
 _GLUE_TASKS = [name for name in GLUE_LAYOUTS if name != "wnli"]
 
+# The grids of the paper, by name.
 GRIDS: dict[str, dict[str, Any]] = {
     # Section 3.2: BERT-large; the best of five seeds.
     "glue": {
@@ -259,7 +242,7 @@ GRIDS: dict[str, dict[str, Any]] = {
             {"method": "full", **_GLUE},
         ],
     },
-    # Section 3.3: BERT-base; mean and s.e.m. over seeds of what the sweep selected.
+    # Section 3.3: BERT-base; mean and s.e.m. over the seeds of the selected setting.
     "additional": {
         "seeds": [0],
         "final_seeds": [1, 2, 3, 4],
@@ -274,7 +257,7 @@ GRIDS: dict[str, dict[str, Any]] = {
             {"method": "no_bert", "epochs": 20},
         ],
     },
-    # Section 3.5: sizes of figure 5; rates and epochs are those of GLUE.
+    # Section 3.5: the sizes of figure 5; the rates and epochs of GLUE.
     "squad": {
         "tasks": ["squad"],
         "seeds": [0, 1, 2],

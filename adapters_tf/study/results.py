@@ -20,8 +20,8 @@ class Estimate:
 
     Attributes:
         mean: The value; 0.25 is 25 percent, or 25 points.
-        sem: Its standard error, in the same unit; `None` where it is not known, as
-            for a single seed.
+        sem: Its standard error in the same unit; `None` if unknown, as for a single
+            seed.
     """
 
     mean: float
@@ -41,10 +41,10 @@ class Estimate:
 
 
 def of_sample(values: Iterable[float]) -> Estimate:
-    """The mean of equally weighted values, and what their spread says of it.
+    """The mean of a sample, with the standard error that its spread gives.
 
     Args:
-        values: At least one; with a single one the standard error is not known.
+        values: One value or more; a single one has no standard error.
     """
     values = list(values)
     mean = statistics.fmean(values)
@@ -54,10 +54,10 @@ def of_sample(values: Iterable[float]) -> Estimate:
 
 
 def average(estimates: Iterable[Estimate]) -> Estimate:
-    """The mean of independent estimates, with their own errors propagated.
+    """The mean of independent estimates, with their errors propagated.
 
-    The spread between the estimates does not enter: this is the error of the mean of
-    exactly these, not of a mean over others like them.
+    The error ignores the spread between the estimates: it holds for exactly these
+    estimates, not for others like them.
     """
     estimates = list(estimates)
     total = _root([e.sem for e in estimates])
@@ -80,11 +80,11 @@ class Result:
     Attributes:
         setting: What was trained.
         metric: Name of the task's first metric, which selects.
-        score: Its value on the dev rows after the last epoch, a fraction.
+        score: That metric on the dev rows after the last epoch, a fraction.
         dev: All dev metrics after the last epoch.
         majority_baseline: The same metrics of a prediction that ignores the texts.
-        trained_parameters: Trained for this task.
-        base_parameters: Of the plain base; 0 for `"no_bert"`.
+        trained_parameters: Number of parameters trained for this task.
+        base_parameters: Number of the base's parameters; 0 for `"no_bert"`.
         train_rows: Number of training rows.
         dev_rows: Number of dev rows.
         seconds: Wall time of the trial.
@@ -92,8 +92,8 @@ class Result:
         best: `epoch`, `step` and `dev` of the epoch with the best first metric.
         confusion: For classification, `labels` and `counts`: `counts[i][j]` dev rows
             of class i that were predicted as class j.
-        about: Whatever else is known: `preset`, `seq_length`, `examples_per_second`,
-            for `"no_bert"` the `hyperparameters` found.
+        about: Further facts: `preset`, `seq_length`, `examples_per_second`, and for
+            `"no_bert"` the `hyperparameters` found.
     """
 
     setting: Setting
@@ -140,9 +140,9 @@ class Result:
 
 
 def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
-    """The results in these files, or in `results.jsonl` of these directories.
+    """Read results from files, or from `results.jsonl` in directories.
 
-    A trial that is in several files counts once, as the last of them has it.
+    If several files hold a trial, the last one counts.
 
     Raises:
         DataError: A file is missing, or a line is not a result.
@@ -188,16 +188,14 @@ class Selected:
         return tuple(r.score for r in self.results)
 
     @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return statistics.fmean(self.scores)
+    def estimate(self) -> Estimate:
+        """The mean over the seeds; a single seed has no standard error."""
+        return of_sample(self.scores)
 
     @property
-    def sem(self) -> float | None:
-        """Standard error of the mean over the seeds; `None` for a single one."""
-        if len(self.scores) < 2:
-            return None
-        return statistics.stdev(self.scores) / math.sqrt(len(self.scores))
+    def mean(self) -> float:
+        """The mean over the seeds."""
+        return self.estimate.mean
 
     @property
     def best(self) -> Result:
@@ -221,16 +219,16 @@ def select(
     results: Iterable[Result],
     group: Callable[[Setting], Any] = lambda s: (s.task, s.variant),
 ) -> dict[Any, Selected]:
-    """The best setting of each group, by the mean dev score over its seeds.
+    """Select the best setting of each group, by the mean dev score over its seeds.
 
     Settings are compared on the seeds that all settings of the group have, so that
-    the seeds that only the winner was run with do not unseat it. The first of equals
-    wins.
+    further seeds, which only the winner runs with, do not unseat it. The first of
+    equals wins.
 
     Args:
         results: The trials.
-        group: What a setting competes within: by default the task and the method with
-            its size. `lambda s: (s.task, s.method)` also selects the size.
+        group: Gives a setting's group: by default its task and its method with size.
+            `lambda s: (s.task, s.method)` also selects the size.
 
     Returns:
         The winner of each group, in the order of their first trials.

@@ -30,16 +30,16 @@ def run_sweep(
 
     Args:
         sweep: The sweep.
-        output_dir: New, empty, or of an earlier sweep of the same tasks and base, whose
-            finished trials count. `results.jsonl` in it has them all.
-        cache: Where hidden states under the lowest trained block are kept.
+        output_dir: A new or empty directory, or that of an earlier sweep on the same
+            data and base, whose finished trials count.
+        cache: Where to keep the hidden states below the lowest trained block.
 
     Returns:
-        All finished trials in it, in the order of their names.
+        All finished trials of the directory, in the order of their names.
 
     Raises:
         UserError: The directory, a task's rows or a setting is not usable.
-        TryAgain: The sweep was stopped with SIGTERM.
+        TryAgain: SIGTERM stopped the sweep.
     """
     store, plan = Store(output_dir), Plan(sweep)
     with store.open(sweep), Board(plan, store) as board:
@@ -61,13 +61,13 @@ def run_chief(
 
     Args:
         sweep: The sweep.
-        output_dir: As `run_sweep`; on a file system that all workers share.
+        output_dir: As for `run_sweep`; on a file system that all workers share.
         address: `host:port` to listen at; by default a free port of this machine.
-        local_workers: Command lines that start workers here, without the flag for the
-            chief's address, which is added. Without any, others start them.
+        local_workers: Command lines to start workers with; the flag `--chief` is added
+            to each. With none, the workers are started elsewhere.
 
     Raises:
-        UserError, TryAgain: As `run_sweep`.
+        UserError, TryAgain: As for `run_sweep`.
     """
     store, plan = Store(output_dir), Plan(sweep)
     address = address or f"127.0.0.1:{_free_port()}"
@@ -81,7 +81,7 @@ def run_chief(
             run_trials(tuner)
             return _results(store)
         commands = [[*command, f"--chief={address}"] for command in local_workers]
-        # It would wait for the workers 20 seconds longer than they run.
+        # A thread, because the tuner waits 20 seconds after the last worker ended.
         threading.Thread(target=run_trials, args=[tuner], daemon=True).start()
         with _stopped_by_sigterm():
             Workers(
@@ -106,10 +106,10 @@ def run_worker(
         sweep: The chief's sweep.
         output_dir: The chief's.
         address: `host:port` of the chief.
-        name: A name that no other worker has. A worker that died goes on with its
-            trial when it is started again by the same name.
-        of_parent: Whether the process that started this one ends it when it ends.
-        cache: As `run_sweep`.
+        name: The worker's own name. A worker that died goes on with its trial when it
+            is started again under the same name.
+        of_parent: Whether to stop when the process that started this one ends.
+        cache: As for `run_sweep`.
     """
     set_role(name, address)
     if of_parent:
@@ -145,22 +145,21 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 _POLL_SECONDS = 0.2
-# Deaths of a worker without a trial that ended in between.
+# A worker may be killed this often before another trial ends.
 _MOST_DEATHS = 3
 
 
 class Workers:
-    """Keeps workers running until all of them have ended.
+    """Keeps worker processes running until all of them have ended.
 
-    A worker that a signal ended is started again; its name is what the oracle knows
-    its trial by, so that it goes on with that one. One that ends with an error ends
-    all.
+    A worker that was killed is started again and goes on with its trial, which the
+    oracle knows by the worker's name. A worker that ends with an error ends all.
 
     Args:
-        commands: The command line of each.
-        progress: Gives a number that changes when a trial has ended.
-        finished: Whether all trials have ended; a worker that dies then has done its
-            work, and one that was started again would find no chief.
+        commands: The workers' command lines.
+        progress: Gives a number that changes whenever a trial ends.
+        finished: Whether all trials have ended: a worker that dies then is not started
+            again, as it would find no chief.
     """
 
     def __init__(
@@ -172,7 +171,6 @@ class Workers:
         self._commands = commands
         self._progress = progress
         self._finished = finished
-        # Their stdin is a pipe from here, so that they notice if this process ends.
         threads = max(1, (os.cpu_count() or 1) // len(commands))
         self._environment = {
             "TF_NUM_INTRAOP_THREADS": str(threads),
@@ -181,11 +179,11 @@ class Workers:
         }
 
     def run(self) -> None:
-        """Start them, and wait.
+        """Start the workers and wait for them.
 
         Raises:
             UserError: A worker ended with an error, which it has printed.
-            TryAgain: A worker was stopped, or died again and again.
+            TryAgain: A worker was stopped, or was killed again and again.
         """
         running = {i: self._start(i) for i in range(len(self._commands))}
         deaths: dict[int, list[Any]] = {i: [] for i in running}
@@ -207,6 +205,7 @@ class Workers:
                 process.wait()
 
     def _start(self, index: int) -> subprocess.Popen[bytes]:
+        # A pipe as stdin lets the worker notice when this process ends.
         return subprocess.Popen(
             self._commands[index], stdin=subprocess.PIPE, env=self._environment
         )
@@ -233,16 +232,16 @@ class Workers:
 
 
 def end_with_parent(stdin: int, stop: Callable[[], None]) -> None:
-    """In a worker: call `stop` when the process that started it is no more.
+    """Call `stop` once the process that started this worker has ended.
 
     Args:
         stdin: File descriptor of the pipe from that process.
-        stop: Called in a thread, once.
+        stop: Called once, in a thread.
     """
 
     def wait() -> None:
-        # Not through Python's buffer: a thread that holds its lock makes the
-        # interpreter abort when it ends.
+        # os.read, not Python's buffered stdin: a thread that holds its lock makes the
+        # interpreter abort at exit.
         while os.read(stdin, 1):
             pass
         stop()

@@ -14,8 +14,10 @@ from adapters_tf.study.results import Result, select
 from adapters_tf.tasks.source import TaskSource
 from adapters_tf.training.config import TrainConfig, TrainJob
 
-# What all trials train alike.
+# Fields of `Sweep` that are the same in all trials' models.
 SHARED_FIELDS = ("preset", "seq_length", "precision")
+# Keys of a sweep file that hold for every task.
+_TASK_DEFAULTS = ("data_dir", "tfds_data_dir", "max_train_examples")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +27,14 @@ class Sweep:
     Attributes:
         tasks: Where each task's rows come from.
         blocks: The grid.
-        seeds: Every trial of the grid is run with each.
-        final_seeds: Only the best setting of each task and variant, by the mean dev
-            score over `seeds`, is run with these as well.
-        preset: The base.
+        seeds: Seeds of every trial of the grid.
+        final_seeds: Further seeds for the best setting of each task and variant, by
+            the mean dev score over `seeds`.
+        preset: The base; see `load_backbone`, or `"demo"`.
         seq_length: Longest input in tokens.
         precision: `"float32"` or `"mixed_bfloat16"`.
-        baseline_trials: Models that one `"no_bert"` trial tries.
-        embeddings_file: Word vectors for them; see `BaselineSearch`.
+        baseline_trials: Number of models that a `"no_bert"` trial tries.
+        embeddings_file: Word vectors for these models; see `BaselineSearch`.
     """
 
     tasks: tuple[TaskSource, ...]
@@ -77,7 +79,7 @@ class Sweep:
             config=TrainConfig(
                 epochs=setting.epochs,
                 batch_size=setting.batch_size,
-                # `Setting` sees to it that every method that trains has one.
+                # `Setting` requires one of every method that trains.
                 learning_rate=cast(float, setting.learning_rate),
                 seed=setting.seed,
             ),
@@ -93,24 +95,28 @@ class Sweep:
         return dataclasses.replace(job, adapter=adapter)
 
     def shared(self) -> dict[str, Any]:
-        """What all its results depend on, as JSON values, task by task.
+        """What all results of a directory must share, as JSON values.
 
-        Results in one directory must agree in it; the grid and the seeds may grow.
+        The grid, the seeds and the list of tasks may grow.
         """
-        tasks = {t.task_name: _plain(dataclasses.asdict(t)) for t in self.tasks}
+        # Through JSON, as in the file that they are compared with.
+        tasks = {
+            t.task_name: json.loads(json.dumps(dataclasses.asdict(t)))
+            for t in self.tasks
+        }
         names = (*SHARED_FIELDS, "baseline_trials", "embeddings_file")
         return {"tasks": tasks, **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> "Sweep":
-        """A sweep from the keys of a sweep file; see docs/study.md.
+        """The sweep that the keys of a sweep file describe; see docs/study.md.
 
         Raises:
             UserError: A key or value is not valid.
         """
         values = dict(given)
         known = {f.name for f in dataclasses.fields(cls)} - {"blocks"}
-        known |= {"grid", "data_dir", "tfds_data_dir", "max_train_examples"}
+        known |= {"grid", *_TASK_DEFAULTS}
         unknown = sorted(set(values) - known)
         if unknown:
             near = difflib.get_close_matches(unknown[0], known, 1)
@@ -121,7 +127,7 @@ class Sweep:
             )
         for_all = {
             name: values.pop(name)
-            for name in ("data_dir", "tfds_data_dir", "max_train_examples")
+            for name in _TASK_DEFAULTS
             if values.get(name) is not None
         }
         values["tasks"] = tuple(
@@ -145,10 +151,10 @@ class Sweep:
 
 
 def read_sweep(name: str) -> dict[str, Any]:
-    """The keys of a named grid, or of a YAML or JSON file.
+    """Read the keys of one of `GRIDS`, or of a YAML or JSON file.
 
     Raises:
-        UserError: There is no such grid or file, or it cannot be read.
+        UserError: There is no such grid or file, or the file cannot be read.
     """
     if name in GRIDS:
         return dict(GRIDS[name])
@@ -164,7 +170,8 @@ def read_sweep(name: str) -> dict[str, Any]:
         raise UserError(
             f"The grid's file could not be read. Received: {name!r}: {error.strerror}"
         ) from error
-    import yaml  # of the extra `study`, and the programs' --help does without
+    # Of the extra `study`, which --help must not need.
+    import yaml
 
     try:
         values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -186,12 +193,8 @@ def _list(name: str, value: Any) -> list[Any]:
     return list(value)
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
 class Plan:
-    """The trials of a sweep: its grid, then more seeds for what was selected.
+    """The trials of a sweep: its grid, then more seeds of the selected settings.
 
     Args:
         sweep: The sweep.
@@ -203,15 +206,16 @@ class Plan:
 
     @property
     def num_trials(self) -> int:
-        """How many there will be in all."""
+        """The number of all trials, those of `final_seeds` included."""
         seeds = {s.seed for s in self._grid}
         groups = {(s.task, s.variant) for s in self._grid}
         return len(self._grid) + len(groups) * len(set(self._final_seeds) - seeds)
 
     def wanted(self, results: Mapping[str, Result]) -> list[Setting]:
-        """The trials that are known so far to be wanted, in their order.
+        """The trials to run, in order, as far as they are known yet.
 
-        Those of `final_seeds` are known once all of their task and variant are done.
+        The trials of `final_seeds` are known once the grid's trials of the same task
+        and variant have finished.
 
         Args:
             results: The finished trials, by their setting's name.
@@ -234,14 +238,14 @@ class Plan:
     def next(
         self, results: Mapping[str, Result], running: Collection[str]
     ) -> Setting | None:
-        """The first trial that is wanted and neither done nor running.
+        """The first trial that is neither finished nor running.
 
         Args:
             results: The finished trials, by their setting's name.
-            running: Names of those that somebody runs now.
+            running: Names of the running trials.
 
         Returns:
-            `None` if there is none now; if something runs, there may be later.
+            `None` if there is none now; a running trial may decide on further ones.
         """
         for setting in self.wanted(results):
             if setting.name not in results and setting.name not in running:

@@ -57,9 +57,9 @@ def test_selection_by_the_mean_over_shared_seeds(make_result):
     assert winner.mean == pytest.approx(0.57)
     # Deviations 0.23, 0.24, -0.47: variance 0.1657, over 3.
     variance = (0.23**2 + 0.24**2 + 0.47**2) / 2
-    assert winner.sem == pytest.approx(math.sqrt(variance / 3))
+    assert winner.estimate.sem == pytest.approx(math.sqrt(variance / 3))
     assert winner.best.score == 0.81
-    assert selected["u", "full"].sem is None
+    assert selected["u", "full"].estimate.sem is None
     assert len(by_setting([*low, *high])) == 2
     sizes = [make_result("t", "adapters", 0.9, bottleneck_dim=8)]
     over_sizes = select([*other, *sizes], lambda s: (s.task, s.method))

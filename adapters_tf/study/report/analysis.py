@@ -33,12 +33,12 @@ class Gap:
 
     Attributes:
         column: The other column.
-        by_task: The difference on each task, with the error that the seeds give it.
-        over_tasks: The mean difference; its error is from the spread between the
-            tasks, in which the seeds' noise is contained. It says how well the mean
+        by_task: The difference on each task; its error comes from the seeds.
+        over_tasks: The mean difference. Its error comes from the spread between the
+            tasks, which includes the noise of the seeds: it says how well the mean
             holds for tasks like these.
-        over_seeds: The same mean; its error is from the seeds alone, and says how
-            well it is known for exactly these tasks.
+        over_seeds: The same mean. Its error comes from the seeds alone: it says how
+            well the mean is known for exactly these tasks.
     """
 
     column: Column
@@ -51,7 +51,7 @@ def gap_to_full(comparison: Comparison, column: Column) -> Gap | None:
     """Full fine-tuning minus `column`, over the tasks that have both.
 
     Returns:
-        `None` where no task has both.
+        The gap; `None` if no task has both.
     """
     full = comparison.column("full")
     if full is None:
@@ -77,11 +77,11 @@ class Cost:
 
     Attributes:
         column: The method.
-        trained: Trained for one task, the mean over the tasks.
-        share: The same by the parameters of the base; `None` without a base.
-        total: All parameters for `num_tasks` tasks, relative to one base: copies for
-            full fine-tuning, for the others one base and each task's own; `None`
-            without a base.
+        trained: Parameters trained for a task, the mean over the tasks.
+        share: `trained` as a share of the base; `None` without a base.
+        total: All parameters for `num_tasks` tasks, relative to one base: a copy for
+            each task with full fine-tuning, else one base and what each task trains;
+            `None` without a base.
         num_tasks: The number of tasks.
     """
 
@@ -136,13 +136,13 @@ class TradeoffPoint:
 
 
 def tradeoff(results: Sequence[Result]) -> list[TradeoffPoint]:
-    """The points of the trade-off, sizes ascending, the best rate and epochs for each.
+    """The points of the trade-off, by method and ascending size.
 
-    All points of a method are of the same tasks: those that have full fine-tuning and
-    every size of the method.
+    Each size has the learning rate and epochs with the best dev score. All points of a
+    method are of the same tasks: those with full fine-tuning and every size.
 
     Returns:
-        One point a method and size; empty without full fine-tuning.
+        One point for each method and size; none without full fine-tuning.
     """
     trials = main_trials(results)
     full = select(of_method(trials, "full"), lambda setting: setting.task)
@@ -181,16 +181,16 @@ def point_name(point: TradeoffPoint) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class RateEffect:
-    """One learning rate of a method, with all else selected for it.
+    """One learning rate of a method, with the best other hyperparameters.
 
     Attributes:
         method: The tuning method.
         rate: The learning rate.
         tasks: The tasks that have all rates of the method.
-        score: The mean over the tasks, with the error that the seeds give it.
-        behind: How far the rate is behind the best rate of each task, the mean over
-            the tasks, with the error from the spread between the tasks.
-        best_on: On how many of the tasks it is the best.
+        score: The mean over the tasks; its error comes from the seeds.
+        behind: The mean distance from the best rate of each task; its error comes from
+            the spread between the tasks.
+        best_on: The number of tasks on which this rate is the best.
     """
 
     method: str
@@ -202,7 +202,7 @@ class RateEffect:
 
 
 def rate_effects(results: Sequence[Result]) -> list[RateEffect]:
-    """The learning rates of each method that was run with several."""
+    """The learning rates of each method that has several."""
     effects = []
     for method in METHODS:
         trials = [
@@ -232,7 +232,7 @@ def _effect(
         method,
         rate,
         tuple(tasks),
-        average(Estimate(s.mean, s.sem) for s in here),
+        average(s.estimate for s in here),
         of_sample(
             chosen[t, best[t]].mean - s.mean for t, s in zip(tasks, here, strict=True)
         ),
@@ -244,7 +244,7 @@ def spread_of(effects: Sequence[RateEffect], method: str) -> float | None:
     """How far a method's worst learning rate is behind on average, a fraction.
 
     Returns:
-        `None` for a method that was not run with several rates.
+        The distance; `None` for a method with a single rate.
     """
     behind = [e.behind.mean for e in effects if e.method == method]
     return max(behind, default=None)
@@ -256,9 +256,9 @@ class Confusion:
 
     Attributes:
         task: Name of the task.
-        size: Units of the adapters that predicted.
-        seed: Their seed.
-        seeds: Number of seeds it is the best of.
+        size: Units of the adapters.
+        seed: The seed, the best of `seeds`.
+        seeds: Number of seeds.
         labels: Class names.
         counts: `[N, N]`: `counts[i, j]` rows of class i were predicted as class j.
     """
@@ -294,9 +294,9 @@ class ClassScore:
 
 
 def confusions(comparison: Comparison) -> list[Confusion]:
-    """Those of the selected adapters of each classification task.
+    """The confusion matrix of the selected adapters of each classification task.
 
-    Of the selected setting's seeds it is the one with the best dev score.
+    It is of the seed with the best dev score.
     """
     if not comparison.adapters:
         return []

@@ -21,11 +21,11 @@ from adapters_tf.study.results import (
 
 
 def check_results(results: Sequence[Result]) -> None:
-    """Refuse results whose numbers do not compare.
+    """Refuse results that cannot be compared.
 
     Raises:
-        DataError: Two trials of a task differ in metric, kind or number of dev rows;
-            two trials have other bases; a score is not a finite number, or a
+        DataError: Two trials of a task differ in metric, kind or number of dev rows,
+            two trials have different bases, a score is not a finite number, or a
             confusion matrix is not square.
     """
     first: dict[str, Result] = {}
@@ -99,12 +99,11 @@ def of_method(results: Iterable[Result], method: str) -> list[Result]:
 
 
 def main_trials(results: Iterable[Result]) -> list[Result]:
-    """The trials without those of further initial scales.
+    """The trials of one initial scale of the adapters for each task.
 
-    A sweep of scales is an experiment of its own (figure 6 of the paper). Were its
-    trials to compete in the tables, adapters would have had more tries than the rest.
-    Each task keeps one scale: the library's default if it was run, else the one with
-    the most trials.
+    A sweep of scales is an experiment of its own (figure 6 of the paper). If its trials
+    competed in the tables, adapters would have more tries than the other methods. The
+    scale is the library's default if the task has it, else the one with most trials.
     """
     results = list(results)
     default = AdapterConfig().initializer_stddev
@@ -130,17 +129,16 @@ _Size = TypeVar("_Size", bound=Hashable)
 def rectangle(
     has: Mapping[str, Iterable[_Size]],
 ) -> tuple[tuple[str, ...], tuple[_Size, ...]]:
-    """The tasks and the sizes (or rates) of which every combination was run.
+    """Tasks and sizes (or rates) such that every combination was run.
 
-    A mean over tasks at each size says something of the size only where the tasks are
-    the same at all of them.
+    Means over tasks show the effect of a size only if all sizes have the same tasks.
 
     Args:
         has: The sizes of each task.
 
     Returns:
-        The tasks and the sizes of the largest such rectangle with as many sizes as
-        some task has; the first of equals. Both are in the order given.
+        The tasks and sizes with the most combinations, among those that have all sizes
+        of some task; the first of equals. Both are in the order given.
     """
     sets = {task: tuple(dict.fromkeys(sizes)) for task, sizes in has.items()}
     best: tuple[tuple[str, ...], tuple[_Size, ...]] = ((), ())
@@ -161,15 +159,15 @@ def sizes_by_task(results: Sequence[Result], field: str) -> dict[str, list]:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A method and what it reached on each task.
+    """A method and its scores.
 
     Attributes:
         key: `"majority"`, a tuning method, or `"adapters-64"` for one size of them.
             `"adapters"` is the best size of each task.
         title: Its heading.
         estimates: The dev score of each task, a fraction, over the seeds.
-        selected: The setting that was selected for each task; none for `"majority"`.
-        compared: For each task, the number of settings it was selected from.
+        selected: The selected setting of each task; none for `"majority"`.
+        compared: The number of settings that each task's was selected from.
     """
 
     key: str
@@ -179,7 +177,7 @@ class Column:
     compared: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def over(self, tasks: Iterable[str]) -> Estimate:
-        """The mean over these tasks, with the error that the seeds give it."""
+        """The mean over these tasks; its error comes from the seeds."""
         return average(self.estimates[task] for task in tasks)
 
 
@@ -190,8 +188,8 @@ class Comparison:
     Attributes:
         tasks: Names of the tasks, in the order of their first trials.
         metrics: The first metric of each task.
-        columns: Those that the study has trials for.
-        base_parameters: Of the base; `None` where no trial has one.
+        columns: The methods that the study has trials of.
+        base_parameters: Parameters of the base; `None` if no trial has a base.
     """
 
     tasks: tuple[str, ...]
@@ -201,7 +199,7 @@ class Comparison:
 
     @property
     def common(self) -> tuple[str, ...]:
-        """The tasks that have every column: what an average is over."""
+        """The tasks that have every column; averages are over these."""
         return tuple(
             t for t in self.tasks if all(t in c.estimates for c in self.columns)
         )
@@ -223,8 +221,8 @@ def compare(
 
     Args:
         results: All trials of the study.
-        sizes: The adapter sizes to give a column each; by default the one with the
-            best average score.
+        sizes: Adapter sizes that get a column each; by default the size with the best
+            average score.
 
     Raises:
         UserError: No trial has one of these sizes.
@@ -280,7 +278,7 @@ def _column(key: str, title: str, trials: Sequence[Result]) -> Column:
     return Column(
         key,
         title,
-        {task: Estimate(s.mean, s.sem) for task, s in selected.items()},
+        {task: s.estimate for task, s in selected.items()},
         dict(selected),
         dict(compared),
     )
@@ -320,19 +318,19 @@ def _adapters(trials: Sequence[Result], sizes: Sequence[int] | None) -> list[Col
     return columns
 
 
-# Where a trial's result keeps the metrics of the test rows.
-_KEY = "dev_test"
+# The key of `Result.about` that holds the metrics of the test rows.
+_TEST_METRICS = "dev_test"
 
 
 def on_test_rows(comparison: Comparison) -> Comparison | None:
-    """The same selection, by the dev rows, with its scores on the test rows.
+    """The same selection, by dev scores, with its scores on the test rows.
 
     Args:
         comparison: From `compare`.
 
     Returns:
-        The tasks that have test rows, and the methods whose trials were evaluated on
-        them; `None` where there are none.
+        The tasks with test rows, and the methods whose trials were evaluated on them;
+        `None` if there are none.
     """
     columns = []
     for column in comparison.columns:
@@ -353,6 +351,8 @@ def on_test_rows(comparison: Comparison) -> Comparison | None:
 
 
 def _score(selected: Selected, metric: str) -> Estimate | None:
-    """The mean over the seeds; `None` if one was not evaluated on test rows."""
-    scores = [result.about.get(_KEY, {}).get(metric) for result in selected.results]
+    """The mean over the seeds; `None` if one has no metrics of test rows."""
+    scores = [
+        result.about.get(_TEST_METRICS, {}).get(metric) for result in selected.results
+    ]
     return None if None in scores else of_sample(scores)

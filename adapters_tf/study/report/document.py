@@ -32,13 +32,13 @@ _LONGEST = 80
 
 
 class FileNames:
-    """Gives names that no earlier one is equal to, fit for every file system."""
+    """Makes names of files that are unique and valid on every file system."""
 
     def __init__(self) -> None:
         self._used: set[str] = set()
 
     def new(self, wanted: str) -> str:
-        """`wanted` in plain characters, with a number if it is in use."""
+        """`wanted` in ASCII characters, with a number if it is taken."""
         name = re.sub(r"[^\w.-]", "_", wanted, flags=re.ASCII)[:_LONGEST]
         numbered = (f"{name}-{number}" for number in itertools.count(2))
         # Some file systems take A and a for the same name.
@@ -56,7 +56,7 @@ MISSING = "–"
 
 @dataclasses.dataclass(frozen=True)
 class Number:
-    """A number whose text is not its plain digits.
+    """A number with a text of its own.
 
     Attributes:
         value: For the CSV file.
@@ -78,12 +78,11 @@ class Table:
         name: Name of its CSV file, without the suffix.
         caption: What it shows, in sentences.
         columns: Headings.
-        rows: As many cells a row as there are columns. An `Estimate` is shown in
-            percent, and takes a second column of the CSV file for its error. `None` is
-            a cell without a value.
+        rows: Rows of cells. An `Estimate` is shown in percent, and in the CSV file its
+            error has a column of its own. `None` is an empty cell.
         digits: Decimals of the estimates.
         last_row_apart: Whether the last row sums up the others.
-        shown: Whether it is in the report itself, or only a CSV file.
+        shown: Whether the report shows the table, or only links to its CSV file.
     """
 
     name: str
@@ -95,7 +94,7 @@ class Table:
     shown: bool = True
 
     def filled(self) -> "Table":
-        """The table without the columns that have no value in any row."""
+        """The table without its empty columns."""
         kept = [
             i
             for i in range(len(self.columns))
@@ -118,12 +117,12 @@ class Table:
         return f"{cell:,}" if isinstance(cell, int) else cell
 
     def is_text(self, column: int) -> bool:
-        """Whether a column holds words, which are left-aligned."""
+        """Whether a column holds words, which align to the left."""
         cells = [row[column] for row in self.rows if row[column] is not None]
         return all(isinstance(cell, str) for cell in cells)
 
     def to_markdown(self) -> str:
-        """Its lines; the last row, if apart, is bold."""
+        """The table in Markdown; a last row that is apart is bold."""
         rules = ["---" if self.is_text(i) else "---:" for i in range(len(self.columns))]
         lines = [[markdown(column) for column in self.columns], rules]
         for number, row in enumerate(self.rows, 1):
@@ -134,7 +133,7 @@ class Table:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def to_html(self, number: int) -> str:
-        """A `<table>` below its number and its caption."""
+        """A `<table>` with its number and caption above."""
         columns = range(len(self.columns))
         classes = [' class="text"' if self.is_text(i) else "" for i in columns]
 
@@ -158,7 +157,7 @@ class Table:
         )
 
     def to_csv(self) -> str:
-        """Plain numbers; estimates in percent, their errors in a column beside them."""
+        """The table as CSV: estimates in percent, their errors in columns beside."""
         errors = {
             i
             for i in range(len(self.columns))
@@ -195,7 +194,7 @@ class Picture:
     Attributes:
         name: Name of its files, without the suffix.
         caption: What it shows, in sentences.
-        alt: The same in a few words, for those who do not see it.
+        alt: A short text for readers who do not see the figure.
         draw: Makes the figure.
     """
 
@@ -230,7 +229,7 @@ class Document:
 
     @property
     def tables(self) -> list[Table]:
-        """All tables, also those that are files only."""
+        """All tables, including those that are only CSV files."""
         return [block for block in self.blocks if isinstance(block, Table)]
 
     @property
@@ -262,10 +261,10 @@ class Document:
         return "\n\n".join(parts) + "\n"
 
     def to_html(self, images: Mapping[str, bytes]) -> str:
-        """The report as one page that needs no other file.
+        """The report as one self-contained page.
 
         Args:
-            images: The SVG file of each figure by its name.
+            images: The SVG file of each figure, by the figure's name.
         """
         parts, links = [], []
         counts = _Counts()

@@ -27,8 +27,8 @@ from adapters_tf.study.ablation import Ablation
 from adapters_tf.study.report.analysis import Confusion, TradeoffPoint
 from adapters_tf.study.report.labels import METHODS
 
-# Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), which people with
-# colour-blindness tell apart; each goes with a mark of its own, for print in grey.
+# Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), which colour-blind people
+# can tell apart. Each has a mark of its own, for prints in grey.
 COLOURS = {
     "adapters": "#D55E00",
     "fine_tuning": "#0072B2",
@@ -79,7 +79,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib's settings for a figure, while it is made and while it is saved."""
+    """Set Matplotlib's parameters while a figure is drawn or saved."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -92,8 +92,8 @@ def new_figure(width: float, height: float, square_cells: bool = False) -> Figur
     Args:
         width: In inches.
         height: In inches.
-        square_cells: Whether the axes' sides have a fixed ratio; their labels are
-            cut off where the layout does not know.
+        square_cells: Whether the axes have a fixed aspect ratio, for which the layout
+            must leave room for the labels.
     """
     layout: Literal["compressed", "constrained"]
     layout = "compressed" if square_cells else "constrained"
@@ -106,7 +106,7 @@ def save(figure: Figure, path: Path) -> bytes:
     Returns:
         The SVG file.
     """
-    # Without the version and the date, so that nothing but the results is in them.
+    # No version and no date: equal results make equal files.
     png: dict[str, Any] = {
         "format": "png",
         "dpi": PNG_DPI,
@@ -121,7 +121,7 @@ def save(figure: Figure, path: Path) -> bytes:
 
 
 def shortened(name: str, longest: int) -> str:
-    """A name of a task or a class in one line of at most so many characters."""
+    """A name in one line of at most `longest` characters."""
     name = " ".join(name.split())
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
@@ -137,7 +137,7 @@ def parameter_axis(axes: Axes) -> None:
 
 
 def tried_values_axis(axis: Axis, values: list[float], text: FuncFormatter) -> None:
-    """Ticks at the values themselves, as many as fit beside one another.
+    """Put ticks at the values themselves, as many as fit side by side.
 
     Args:
         axis: A logarithmic axis.
@@ -176,43 +176,29 @@ def draw_tradeoff(points: Sequence[TradeoffPoint]) -> Figure:
 
 
 def _curve(axes: Axes, method: str, points: list[TradeoffPoint]) -> None:
-    colour = COLOURS["fine_tuning" if method == "top_n" else method]
-    mark = MARKS["fine_tuning" if method == "top_n" else method]
+    key = "fine_tuning" if method == "top_n" else method
+    look: dict[str, Any] = {"color": COLOURS[key], "marker": MARKS[key]}
+    look["label"] = _NAMES[method]
     x = [point.trained for point in points]
     median, low, high = (
         [100 * getattr(point, name) for point in points]
         for name in ("median", "low", "high")
     )
     if method == "full":
-        axes.plot(
-            x,
-            median,
-            color="#000000",
-            marker="*",
-            markersize=9,
-            linestyle="",
-            label=_NAMES[method],
-        )
+        look |= {"color": "#000000", "marker": "*", "markersize": 9, "linestyle": ""}
+        axes.plot(x, median, **look)
     elif len(points) > 1:
-        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.plot(x, median, color=colour, marker=mark, label=_NAMES[method])
+        axes.fill_between(x, low, high, color=COLOURS[key], alpha=0.2, linewidth=0)
+        axes.plot(x, median, **look)
     else:
-        # Percentiles over one task would be bars of no length.
+        # The percentiles over a single task have no distance to show.
         bars = None
         if points[0].tasks > 1:
             bars = [[median[0] - low[0]], [high[0] - median[0]]]
-        axes.errorbar(
-            x,
-            median,
-            bars,
-            color=colour,
-            marker=mark,
-            linestyle="",
-            label=_NAMES[method],
-        )
+        axes.errorbar(x, median, bars, linestyle="", **look)
 
 
-# Up to these, the numbers in the cells can be read.
+# Larger maps have no readable numbers or names.
 _LAYERS_WITH_NUMBERS = 16
 _CLASSES_WITH_NUMBERS = 12
 _CLASSES_WITH_NAMES = 40
@@ -295,8 +281,8 @@ def _heat_map(
     colours: str,
     norm: Normalize,
 ) -> QuadMesh:
-    """Cells without a value stay white; rows go downwards."""
-    # As shapes and not as an image, which some programs show blurred.
+    """Draw a heat map; cells without a value stay white, rows go downwards."""
+    # Shapes, because some programs blur images.
     n = len(values)
     edges = np.arange(n + 1) - 0.5
     mesh = axes.pcolormesh(
@@ -325,5 +311,5 @@ def _heat_map(
 
 
 def _signed(value: float, digits: int) -> str:
-    # A zero for a negative zero, and the minus sign of the axes.
+    # `+ 0.0` turns -0.0 into 0.0; the minus sign is that of the axes.
     return f"{value + 0.0:.{digits}f}".replace("-", "−")

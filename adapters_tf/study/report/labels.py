@@ -1,4 +1,4 @@
-"""Metrics, methods and numbers as a reader sees them."""
+"""Names of metrics and methods, and numbers, as readers see them."""
 
 _METRICS = {
     "accuracy": ("accuracy", "%"),
@@ -37,7 +37,7 @@ def rate_text(rate: float) -> str:
 
 
 def _small(text: str) -> str:
-    # 0.0003 and 3e-05 in one row are hard to compare.
+    # 3e-4, because 0.0003 and 3e-5 in one row are hard to compare.
     value = float(text)
     if 0 < value < 1e-2:
         mantissa, _, power = f"{value:e}".partition("e")

@@ -39,7 +39,7 @@ from adapters_tf.study.report.panels import (
     size_panels,
 )
 from adapters_tf.study.report.tables import (
-    SUMMARY,
+    PUBLISHED_SUMMARY,
     ablation_table,
     class_table,
     confusion_table,
@@ -62,13 +62,13 @@ def build_document(
     title: str,
     sizes: Sequence[int] | None = None,
 ) -> Document:
-    """Everything there is to say of these results.
+    """Compose the report of these results, of all that they allow.
 
     Args:
-        results: The trials, already checked.
+        results: The trials; see `check_results`.
         ablations: Layer ablations.
         title: The report's heading.
-        sizes: As for `compare`.
+        sizes: Adapter sizes; see `compare`.
 
     Raises:
         UserError: No trial has one of the sizes.
@@ -110,7 +110,7 @@ def _summary(
             *(summary.cost(cost_of(comparison, column)) for column in adapters),
             summary.learning_rates(rate_effects(results)),
             *map(summary.ablation, ablations),
-            SUMMARY if adapters else None,
+            PUBLISHED_SUMMARY if adapters else None,
         ]
     )
 
@@ -149,12 +149,12 @@ def _settings(results: Sequence[Result], comparison: Comparison) -> tuple[Block,
     )
 
 
-# Tasks of the figure of trained parameters; the paper shows two.
+# Number of tasks in the figure of trained parameters; the paper shows two.
 _DETAILED_TASKS = 4
 
 
 def parameter_blocks(results: Sequence[Result]) -> list[Block]:
-    """Score against trained parameters: over all tasks, then of some."""
+    """Score against trained parameters: over all tasks, then for some of them."""
     blocks: list[Block] = []
     points = tradeoff(results)
     if points:
@@ -164,7 +164,7 @@ def parameter_blocks(results: Sequence[Result]) -> list[Block]:
     rows = {r.setting.task: r.dev_rows for r in results}
     questions = [p for p in found if kinds[p.task] == "question_answering"]
     others = [p for p in found if kinds[p.task] != "question_answering"]
-    # Those with the most dev rows have the least noise.
+    # The tasks with the most dev rows have the least noise.
     others.sort(key=lambda panel: -rows[panel.task])
     note = " Compare figure 4 of the paper."
     if len(others) > _DETAILED_TASKS:

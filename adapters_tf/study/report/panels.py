@@ -23,7 +23,7 @@ from adapters_tf.study.report.figures import (
     tried_values_axis,
 )
 from adapters_tf.study.report.labels import METHODS, metric_label, rate_text
-from adapters_tf.study.results import Estimate, Result, Selected, select
+from adapters_tf.study.results import Estimate, Result, select
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Series:
     """A line of a panel.
 
     Attributes:
-        key: What gives it its colour: a tuning method, or `"fine_tuning"` for the
-            top n blocks with full fine-tuning as their last point.
+        key: The key of its colour and mark: a tuning method, or `"fine_tuning"` for the
+            top n blocks with full fine-tuning as the last point.
         label: Its name in the legend.
-        points: x and score, x ascending.
+        points: Pairs of x and score, x ascending.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Panel:
         task: Name of the task.
         metric: Its first metric.
         series: Its lines.
-        full: The score of full fine-tuning, to compare with.
+        full: The score of full fine-tuning, for comparison.
     """
 
     task: str
@@ -86,8 +86,8 @@ def rate_panels(results: Sequence[Result]) -> list[Panel]:
 def scale_panels(results: Sequence[Result]) -> list[Panel]:
     """Score against the initial scale of the adapters (figure 6, right).
 
-    Only settings that were run with the most scales: others would have been selected
-    from fewer trials at one scale than at another.
+    The points are of the settings with the most scales, so that each scale is selected
+    from as many trials.
     """
 
     def series(own: list[Result]) -> list[Series]:
@@ -147,7 +147,7 @@ def _panels(
         lines = tuple(s for s in series(own) if len(s.points) >= fewest)
         full = select(of_method(own, "full"), lambda setting: "full").get("full")
         if lines:
-            reference = _estimate(full) if with_full and full else None
+            reference = full.estimate if with_full and full else None
             panels.append(Panel(task, own[0].metric, lines, reference))
     return panels
 
@@ -156,22 +156,18 @@ def _series(
     method: str, trials: Sequence[Result], x: Callable[[Setting], Any]
 ) -> Series:
     chosen = select(trials, x)
-    points = sorted((value, _estimate(chosen[value])) for value in chosen)
+    points = sorted((value, chosen[value].estimate) for value in chosen)
     return Series(method, METHODS[method], tuple(points))
 
 
 def _by_parameters(key: str, label: str, trials: Sequence[Result]) -> Series:
     chosen = select(trials, lambda setting: setting.variant)
-    points = [(s.results[0].trained_parameters, _estimate(s)) for s in chosen.values()]
+    points = [(s.results[0].trained_parameters, s.estimate) for s in chosen.values()]
     return Series(key, label, tuple(sorted(points, key=lambda point: point[0])))
 
 
-def _estimate(selected: Selected) -> Estimate:
-    return Estimate(selected.mean, selected.sem)
-
-
 def _without_scale(setting: Setting) -> Setting:
-    # A fixed one, as `None` would be set to the default again.
+    # Not `None`, which means the default scale.
     return dataclasses.replace(setting, seed=0, initializer_stddev=0.0)
 
 

@@ -1,4 +1,4 @@
-"""The findings in sentences, every number of them computed."""
+"""The findings of a study in sentences."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def scores(comparison: Comparison) -> str | None:
 
 
 def gap(found: Gap) -> str:
-    """How far full fine-tuning is ahead, or behind, and how sure that is."""
+    """How far full fine-tuning is ahead or behind, with standard errors."""
     mean = found.over_tasks.mean
     tasks = len(found.by_task)
     points = f"{abs(round(100 * mean, 2)):.2f}"
@@ -74,7 +74,7 @@ def cost(adapters: Cost) -> str | None:
 
 
 def learning_rates(effects: Sequence[RateEffect]) -> str | None:
-    """Which methods the learning rate matters to, and how much."""
+    """How much each method depends on its learning rate."""
     parts = [
         f"{100 * spread:.1f} points for {METHODS[method]}"
         for method in METHODS
@@ -89,7 +89,7 @@ def learning_rates(effects: Sequence[RateEffect]) -> str | None:
 
 
 def ablation(one: Ablation) -> str:
-    """What removing one layer's adapters costs, and all of them."""
+    """What it costs to remove the adapters of one layer, and of all."""
     unit = "%" if one.relative else " points"
     single = {first: s for (first, last), s in one.without.items() if first == last}
     text = f"On {one.task}, "

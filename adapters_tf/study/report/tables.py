@@ -1,6 +1,6 @@
 """The tables of a report."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.study.ablation import Ablation
@@ -26,7 +26,7 @@ def score_table(comparison: Comparison, rows_of: str = "dev") -> Table:
 
     Args:
         comparison: The scores.
-        rows_of: What they were evaluated on: `"dev"` or `"test"` rows.
+        rows_of: The rows that were evaluated: `"dev"` or `"test"`.
     """
     columns = comparison.columns
     rows: list[tuple[Cell, ...]] = [
@@ -61,7 +61,7 @@ def score_table(comparison: Comparison, rows_of: str = "dev") -> Table:
 
 
 def seeds_text(comparison: Comparison) -> str:
-    """What the numbers of the score table are: means, of how many seeds."""
+    """How the numbers of the score table come about: from how many seeds."""
     counts = {len(s.results) for c in comparison.columns for s in c.selected.values()}
     least, most = min(counts), max(counts)
     if most == 1:
@@ -71,7 +71,7 @@ def seeds_text(comparison: Comparison) -> str:
 
 
 def cost_table(costs: list[Cost]) -> Table:
-    """Trained parameters a task and in total."""
+    """Parameters that a task trains, and the total for all tasks."""
     tasks = costs[0].num_tasks
     plural = "s" if tasks > 1 else ""
     return Table(
@@ -89,8 +89,8 @@ def cost_table(costs: list[Cost]) -> Table:
             (
                 cost.column.title,
                 round(cost.trained),
-                None if cost.share is None else _share(cost.share),
-                None if cost.total is None else _times(cost.total),
+                _number(cost.share, share_text),
+                _number(cost.total, lambda total: f"{total:.2f}×"),
             )
             for cost in costs
         ),
@@ -131,7 +131,7 @@ def gap_table(comparison: Comparison, gaps: Sequence[Gap]) -> Table:
 
 
 def selection_table(comparison: Comparison) -> Table:
-    """The setting that was selected for each task and method."""
+    """The selected setting of each task and method."""
     columns = [column for column in comparison.columns if column.selected]
     chosen = [
         (task, column)
@@ -160,21 +160,25 @@ def selection_table(comparison: Comparison) -> Table:
 
 
 def setting_cells(selected: Selected) -> tuple[Cell, ...]:
-    """The hyperparameters of a setting; the initial scale if it is not the default."""
+    """A setting's hyperparameters; the initial scale only if it is not the default."""
     setting = selected.setting
     rate, scale = setting.learning_rate, setting.initializer_stddev
     usual = AdapterConfig().initializer_stddev
     return (
         setting.bottleneck_dim or setting.top_n,
-        None if rate is None else Number(rate, rate_text(rate)),
+        _number(rate, rate_text),
         setting.epochs,
         setting.batch_size,
-        None if scale is None or scale == usual else Number(scale, rate_text(scale)),
+        None if scale == usual else _number(scale, rate_text),
     )
 
 
+def _number(value: float | None, text: Callable[[float], str]) -> Number | None:
+    return None if value is None else Number(value, text(value))
+
+
 def search_table(comparison: Comparison) -> Table | None:
-    """What the search of the no-BERT baseline found."""
+    """The hyperparameters that the search for the no-BERT baseline selected."""
     column: Column | None = comparison.column("no_bert")
     if column is None:
         return None
@@ -191,15 +195,7 @@ def search_table(comparison: Comparison) -> Table | None:
     return Table("no_bert", caption, columns, tuple(rows)) if rows else None
 
 
-def _share(share: float) -> Number:
-    return Number(share, share_text(share))
-
-
-def _times(total: float) -> Number:
-    return Number(total, f"{total:.2f}×")
-
-
-# More columns than this do not fit on a page; the CSV file has them.
+# More columns do not fit on a page; the CSV file has them all.
 _SHOWN_CLASSES = 12
 
 
@@ -226,7 +222,7 @@ def rate_table(effects: Sequence[RateEffect]) -> Table:
 
 
 def tradeoff_table(points: Sequence[TradeoffPoint]) -> Table:
-    """The numbers of the trade-off figure."""
+    """The numbers behind the trade-off figure."""
     several = any(point.tasks > 1 for point in points)
     caption = "The numbers of the figure: score minus full fine-tuning in points"
     if several:
@@ -254,7 +250,7 @@ def tradeoff_table(points: Sequence[TradeoffPoint]) -> Table:
 
 
 def variant_table(results: Sequence[Result]) -> Table:
-    """Every method and size, also those that are no column of the score table."""
+    """Every method and size, including those without a column in the score table."""
     chosen = select(main_trials(results))
     return Table(
         "all_sizes",
@@ -267,7 +263,7 @@ def variant_table(results: Sequence[Result]) -> Table:
                 *setting_cells(s),
                 s.results[0].trained_parameters,
                 len(s.results),
-                Estimate(s.mean, s.sem),
+                s.estimate,
             )
             for s in chosen.values()
         ),
@@ -312,7 +308,7 @@ def confusion_table(confusion: Confusion, name: str) -> Table:
 
 
 def ablation_table(ablation: Ablation, name: str) -> Table:
-    """Every span of the ablation's figure."""
+    """The score without each span of layers."""
     change = "relative change" if ablation.relative else "change in points"
     return Table(
         name,
@@ -326,8 +322,8 @@ def ablation_table(ablation: Ablation, name: str) -> Table:
     )
 
 
-# Houlsby et al. (2019): tables 1 and 2, sections 3.2 to 3.5. GLUE and the 17 tasks
-# are test scores, SQuAD and MNLI those of the validation rows.
+# Houlsby et al. (2019): tables 1 and 2, sections 3.2 to 3.5. Test scores for GLUE and
+# the 17 tasks, validation scores for SQuAD and MNLI.
 _GLUE = "GLUE, 9 tasks, BERT-large"
 _OTHERS = "17 further tasks, BERT-base"
 _Row = tuple[str | None, ...]
@@ -350,7 +346,7 @@ _SQUAD: tuple[_Row, ...] = (
     ("SQuAD v1.1 F1, BERT-base", "adapters 2", "89.9", None, None),
 )
 
-SUMMARY = (
+PUBLISHED_SUMMARY = (
     "For comparison, Houlsby et al. (2019) published for GLUE with BERT-large 80.4 for "
     "full fine-tuning and 80.0 for adapters with 3.6% of the parameters a task and 1.3 "
     "times those of the base for 9 tasks, and for 17 further tasks with BERT-base 73.7 "
@@ -359,11 +355,11 @@ SUMMARY = (
 
 
 def published_table(tasks: Collection[str], with_questions: bool) -> Table:
-    """The paper's numbers.
+    """The numbers that the paper published.
 
     Args:
-        tasks: The study's tasks; MNLI's numbers are given only beside the study's own.
-        with_questions: Whether to give those of SQuAD.
+        tasks: The study's tasks; MNLI's numbers appear if MNLI is among them.
+        with_questions: Whether SQuAD's numbers appear.
     """
     rows = _ALWAYS
     if "mnli" in tasks:

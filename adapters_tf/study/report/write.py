@@ -27,27 +27,27 @@ def write_report(
     title: str = TITLE,
     overwrite: bool = False,
 ) -> Document:
-    """Write tables, figures and findings of a study.
+    """Write the tables, figures and findings of a study.
 
-    The directory gets `report.html`, one page that needs no other file; `report.md`
-    with `figures/` (PNG and SVG); and `tables/` (CSV). What the results do not hold is
-    left out. The same results give the same files.
+    The directory gets `report.html`, a self-contained page; `report.md` with `figures/`
+    (PNG and SVG); and `tables/` (CSV). The report covers what the results allow. Equal
+    results make equal files.
 
     Args:
-        results: Trials (`adapters_tf.study.results.read_results`), of one base.
-        ablations: Layer ablations (`read_ablations`).
+        results: Trials of one base, from `adapters_tf.study.results.read_results`.
+        ablations: Layer ablations, from `adapters_tf.study.ablation.read_ablations`.
         output_dir: A new or empty directory.
-        sizes: The adapter sizes to give a column each; by default the one with the
-            best average score.
+        sizes: Adapter sizes that get a column each; by default the size with the best
+            average score.
         title: The report's heading.
         overwrite: Replace an earlier report.
 
     Returns:
-        What was written.
+        The report.
 
     Raises:
         UserError: The directory is in use, or no trial has one of the sizes.
-        DataError: There is nothing to report, or the results do not compare.
+        DataError: There are no results, or they cannot be compared.
 
     Example:
 
@@ -88,11 +88,11 @@ _OWN = {PAGE, TEXT, TABLES, FIGURES}
 
 
 def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Refuse a directory that the report cannot go to, before any work.
+    """Refuse a directory that cannot hold the report, before any work.
 
     Raises:
-        UserError: if it is in use, unless an earlier report is all that it holds and
-            `overwrite` is given.
+        UserError: The directory is not empty. An earlier report is accepted if it is
+            all that the directory holds and `overwrite` is given.
     """
     path = Path(path)
     if not path.exists():
@@ -117,10 +117,10 @@ def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def report_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]:
-    """A temporary directory that becomes `path` when the block has ended well.
+    """Yield a temporary directory that becomes `path` if the block succeeds.
 
     Raises:
-        UserError: as `check_output`, or if the files cannot be written.
+        UserError: As `check_output`, or the files cannot be written.
     """
     path = Path(path)
     check_output(path, overwrite)
