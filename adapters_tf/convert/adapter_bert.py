@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from adapters_tf.convert.bert import BertTensor, bert_tensors, load_bert
+from adapters_tf.convert.bert import BertTensor, bert_tensors, check_names, load_bert
 from adapters_tf.convert.google_bert import Tf1Checkpoint
 from adapters_tf.convert.new_adapter import make_task, new_model, save_new_adapter
 from adapters_tf.errors import UserError
@@ -46,25 +46,25 @@ def convert_from_adapter_bert(
     overwrite: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Write an adapter directory of a checkpoint that adapter-bert trained.
+    """Convert a checkpoint of adapter-bert to an adapter directory.
 
-    Adapters, LayerNorms and the head are taken; the rest of the checkpoint is its
-    base, and must be that of the preset to the bit.
+    Adapters, LayerNorms and the head come from the checkpoint. The rest of it is the
+    base, which must equal the preset's to the bit.
 
     Args:
-        checkpoint: Such as `model.ckpt-10000`, or the directory of the training.
-        preset: The BERT that it was trained on; see `load_backbone`, or `"demo"`.
+        checkpoint: A checkpoint such as `model.ckpt-10000`, or the training directory.
+        preset: The BERT that was trained on; see `load_backbone`, or `"demo"`.
         output_dir: The adapter directory.
         name: The task's name; by default the checkpoint's.
-        labels: Names of the classes, in the order of the task's processor there; by
-            default their numbers.
+        labels: Names of the classes, in the order of the task's processor in
+            adapter-bert; by default their numbers.
         text_columns: Names of the task's text columns.
         seq_length: Longest input, in tokens.
-        overwrite: Replace an adapter that is there.
-        say: Takes lines on what was decided.
+        overwrite: Replace an adapter in `output_dir`.
+        say: Called with a line for each decision.
 
     Raises:
-        UserError: if the checkpoint is missing or damaged, a variable is missing,
+        UserError: The checkpoint is missing or damaged, a variable is missing,
             unknown or of another shape, the base is another one, or the directory
             exists or cannot be written.
     """
@@ -105,18 +105,15 @@ def convert_from_adapter_bert(
 
 
 def _check_names(checkpoint: Tf1Checkpoint, tensors: list[BertTensor]) -> None:
-    wanted = {t.google for t in tensors} | {_HEAD_WEIGHTS, _HEAD_BIAS}
     adapters = {name for name in checkpoint.shapes if _ADAPTER.fullmatch(name)}
-    missing = sorted(wanted - set(checkpoint.shapes))
-    unknown = sorted(set(checkpoint.shapes) - wanted - adapters)
-    if missing or unknown or not adapters:
-        if not adapters:
-            missing.append("bert/encoder/layer_0/output/adapters/weights1")
-        raise UserError(
-            "The checkpoint's variables must be those of adapter-bert's classifier on "
-            f"this base. Missing: {', '.join(missing[:20]) or 'none'}; not known: "
-            f"{', '.join(unknown[:20]) or 'none'}"
-        )
+    if not adapters:
+        adapters = {"bert/encoder/layer_0/output/adapters/weights1"}
+    check_names(
+        {t.google for t in tensors} | {_HEAD_WEIGHTS, _HEAD_BIAS} | adapters,
+        checkpoint.shapes,
+        "The checkpoint's variables must be those of adapter-bert's classifier on this "
+        "base.",
+    )
 
 
 def _adapters(
@@ -142,7 +139,7 @@ def _adapters(
         bottleneck_dim=m,
         sublayers=tuple(sublayers),
         layers=None if every else tuple(layers),
-        # The checkpoint has them all, trained.
+        # The checkpoint has trained LayerNorms in all blocks.
         layer_norm_layers=None if every else tuple(range(len(base.encoder_blocks))),
     )
     return config, values
@@ -163,7 +160,7 @@ def _base(
     base: AdapterBackbone,
     preset: str,
 ) -> dict[str, np.ndarray]:
-    """The task's LayerNorms, once all else has been found to be the base's."""
+    """The task's LayerNorms; everything else must equal the base."""
     own = {v.path: v for v in base.base_variables()}
     layer_norms = {}
     for tensor in tensors:

@@ -59,25 +59,24 @@ def convert_from_adapterhub(
     overwrite: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Write an adapter directory of an AdapterHub adapter with its head.
+    """Convert an adapter of AdapterHub and its head to an adapter directory.
 
-    That library trains no LayerNorms: the tuning method is `"adapters_only"`.
+    The tuning method is `"adapters_only"`, because that library trains no LayerNorms.
 
     Args:
-        input_dir: Of `model.save_adapter`, with `adapter_config.json`,
-            `pytorch_adapter.bin` or `adapter.safetensors`, and the files of its head.
+        input_dir: A directory that `model.save_adapter` wrote, with the head's files.
         preset: The base; see `load_backbone`, or `"demo"`.
         output_dir: The adapter directory.
         text_columns: Names of the task's text columns; see `make_task`.
         seq_length: Longest input, in tokens.
-        tanh_gelu: Take a base that computes the tanh form of GELU.
-        overwrite: Replace an adapter that is there.
-        say: Takes lines on what was decided.
+        tanh_gelu: Accept a base that computes the tanh form of GELU.
+        overwrite: Replace an adapter in `output_dir`.
+        say: Called with a line for each decision.
 
     Raises:
-        UserError: if a file is missing or damaged; the adapter or its head computes
-            something that this library does not; a tensor is missing, unknown or of
-            another shape; the base is of another size or activation; or the directory
+        UserError: A file is missing or damaged, the adapter or its head computes
+            something that this library does not, a tensor is missing, unknown or of
+            another shape, the base has another size or activation, or the directory
             exists or cannot be written.
     """
     folder = Path(input_dir)
@@ -148,8 +147,8 @@ def _check_activation(activation: str, preset: str, tanh_gelu: bool) -> None:
 def tensor_names(
     hub: HubAdapter, hidden_dim: int, num_layers: int
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Our variable's path -> its name there without `bert.`, and its shape there."""
-    # These adapters' size is never given as a factor.
+    """Our variables' paths -> AdapterHub's names without `bert.`, and shapes."""
+    # `HubAdapter` always has a bottleneck_dim.
     m, d = cast(int, hub.adapter.bottleneck_dim), hidden_dim
     names: dict[str, tuple[str, tuple[int, ...]]] = {}
     layers = range(num_layers) if hub.adapter.layers is None else hub.adapter.layers
@@ -170,11 +169,11 @@ def tensor_names(
 def adapter_values(
     tensors: dict[str, np.ndarray], hub: HubAdapter, hidden_dim: int, num_layers: int
 ) -> dict[str, np.ndarray]:
-    """The values of our adapters' variables.
+    """The values of our adapters' variables, from AdapterHub's tensors.
 
     Args:
         tensors: The tensors of the adapter's file.
-        hub: What its configuration says.
+        hub: The adapter's configuration.
         hidden_dim: Hidden size of the base.
         num_layers: Number of its blocks.
 
@@ -182,7 +181,7 @@ def adapter_values(
         Path -> float32 array.
 
     Raises:
-        UserError: if a tensor is missing, unknown or of another shape.
+        UserError: A tensor is missing, unknown or of another shape.
     """
     found = {}
     for name, value in tensors.items():
@@ -200,7 +199,7 @@ def adapter_values(
         if path.endswith("/kernel"):
             value = np.ascontiguousarray(value.T)
         if hub.scaling != 1 and "/up_projection/" in path:
-            # Of the whole sum that the up-projection makes, so of kernel and bias.
+            # AdapterHub scales the whole output: kernel and bias.
             value = value * np.float32(hub.scaling)
         values[path] = value
     return values
@@ -215,24 +214,24 @@ def convert_to_adapterhub(
     model_name: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Write an adapter directory so that `model.load_adapter` of `adapters` reads it.
+    """Convert an adapter directory so that the library `adapters` can load it.
 
-    With both files of each kind: the library looks for the `.bin` unless it is told
-    to use safetensors.
+    Tensors are written in both formats: `model.load_adapter` reads the `.bin` files
+    unless it is told to use safetensors.
 
     Args:
         adapter_dir: Our adapter directory.
         output_dir: A new directory.
-        preset: The base; by default where the adapter's was loaded from.
-        name: The adapter's name there; by default made of the task's, and another
-            one where that is a name that torch's modules have in use.
-        model_name: What the files shall call the base; by default the preset.
-        say: Takes lines on what was decided.
+        preset: The base; by default the one that the adapter names.
+        name: The adapter's name in AdapterHub; by default the task's, changed where
+            torch's modules use that name themselves.
+        model_name: The base's name in the files; by default the preset.
+        say: Called with a line for each decision.
 
     Raises:
-        UserError: if the adapter has LayerNorms of its own, or another part that
-            AdapterHub's format has no place for; the base is another one; or the
-            directory exists or cannot be written.
+        UserError: The adapter trained LayerNorms or has another part that AdapterHub's
+            format cannot hold, the base is another one, or the directory exists or
+            cannot be written.
     """
     adapter = load_adapter(adapter_dir)
     if not adapter.tuning.has_adapters or adapter.adapter is None:
@@ -319,10 +318,9 @@ def _write(
     write_torch_tensors(tensors, directory / files[1])
 
 
-# The library keeps adapters and heads in dictionaries of the class `ModuleDict` of
-# torch, which takes no name that is one of its own attributes: loading ends with
-# "attribute 'train' already exists". These are the attributes without an underscore in
-# front, by torch 2.13; tests/convert/test_real_library.py compares them.
+# The library keeps adapters and heads in torch's `ModuleDict`, which refuses names of
+# its own attributes: loading fails with "attribute 'train' already exists". These are
+# the attributes of torch 2.13; tests/convert/test_real_library.py compares them.
 TAKEN_NAMES = frozenset(
     """
     T_destination add_module apply bfloat16 buffers call_super_init children clear
@@ -341,10 +339,10 @@ TAKEN_NAMES = frozenset(
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that the library could not load.
+    """Refuse a name under which the library could not load an adapter.
 
     Raises:
-        UserError: if it is one.
+        UserError: The name is not allowed.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise UserError(
@@ -361,11 +359,11 @@ def check_name(name: str) -> None:
 
 
 def name_of_task(task: str, say: Callable[[str], None]) -> str:
-    """An adapter's name, made of its task's.
+    """The name that an adapter of this task gets in AdapterHub.
 
     Args:
         task: The task's name.
-        say: Takes a line where an allowed name had to be found.
+        say: Called with a line if the name had to change.
     """
     name = re.sub("[^A-Za-z0-9_-]+", "-", task) or "task"
     free = _free_name(name)

@@ -7,28 +7,20 @@ import numpy as np
 
 from adapters_tf.convert.adapterhub_config import about
 from adapters_tf.convert.files import field, rate
+from adapters_tf.convert.new_adapter import KINDS
 from adapters_tf.data.tags import OUTSIDE, is_tag
 from adapters_tf.errors import UserError
 
 HEAD_CONFIG_FILE = "head_config.json"
 HEAD_LAYERS = ("logits/", "head_hidden/")
 BIAS = "logits/bias"
-# Their type of head -> our kind. With one label a classification is a regression.
-_KINDS = {
-    "classification": "classification",
-    "multilabel_classification": "multi_label",
-    "question_answering": "question_answering",
-    "tagging": "token_classification",
-}
-_TYPES = {ours: theirs for theirs, ours in _KINDS.items()}
-_TYPES["regression"] = "classification"
-# Kinds whose head reads every token: one linear layer, and no choice of what it reads.
-_ON_TOKENS = ("question_answering", "token_classification")
+# AdapterHub's type of head -> our kind. A regression has a head of type classification.
+_KINDS = {own.hub_head: kind for kind, own in KINDS.items() if kind != "regression"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """A linear layer, perhaps with a tanh layer before it.
+    """A linear layer, optionally with a tanh layer before it.
 
     Attributes:
         kind: As `Adapter.kind`.
@@ -51,16 +43,16 @@ def read_hub_head(
     hidden_dim: int,
     dropout: float,
 ) -> Head:
-    """A head of AdapterHub.
+    """Read a head of AdapterHub.
 
     Args:
         config: The whole `head_config.json`.
-        tensors: All tensors beside it.
+        tensors: All tensors of the head's file.
         hidden_dim: Hidden size of the base.
-        dropout: The base's, which is the head's where the configuration has none.
+        dropout: The base's dropout, which is the head's default.
 
     Raises:
-        UserError: if it is not a head that this library has, or a tensor is missing,
+        UserError: This library has no such head, or a tensor is missing,
             unknown or of another shape.
     """
     static_prefix: str | None = None
@@ -76,7 +68,7 @@ def read_hub_head(
             f"head_type={head_type!r}"
         )
     layers = inner.get("layers")
-    most = 1 if kind in _ON_TOKENS else 2
+    most = 1 if KINDS[kind].reads_tokens else 2
     if layers not in range(1, most + 1) or (
         layers == 2 and inner.get("activation_function") != "tanh"
     ):
@@ -115,7 +107,7 @@ def read_hub_head(
     if inner.get("dropout_prob") is not None:
         dropout = rate(inner, "dropout_prob", dropout)
     options: dict[str, Any] = {"dropout": dropout}
-    if kind not in _ON_TOKENS:
+    if not KINDS[kind].reads_tokens:
         options["head_input"] = "pooled" if inner.get("use_pooler") else "cls"
     if layers == 2:
         options["hidden_layer"] = True
@@ -128,7 +120,7 @@ def read_hub_head(
 
 
 def _prefixes(name: str, hidden_layer: bool) -> dict[str, str]:
-    """Our layer -> its place in the library's sequence, where dropout is part 0."""
+    """Our layers -> prefixes in the library's sequence, which begins with dropout."""
     if not hidden_layer:
         return {"logits": f"heads.{name}.1."}
     # Dropout, dense, tanh, dropout, dense.
@@ -141,7 +133,7 @@ def check_exactly(
     """Refuse tensors that are not exactly these.
 
     Raises:
-        UserError: names every missing, unknown or misshapen one.
+        UserError: A tensor is missing, unknown or misshapen; the text names all.
     """
     problems = []
     missing, unknown = (
@@ -197,19 +189,19 @@ def write_hub_head(
     """The `head_config.json` and the tensors of a head of ours.
 
     Raises:
-        UserError: if it reads the mean of the tokens, which no head there does.
+        UserError: The head reads the mean of the tokens, as none of AdapterHub does.
     """
     count = head.tensors[BIAS].shape[0]
     labels = head.labels or tuple(f"LABEL_{i}" for i in range(count))
     inner: dict[str, Any] = {
-        "head_type": _TYPES[head.kind],
+        "head_type": KINDS[head.kind].hub_head,
         "num_labels": count,
         "layers": 2 if head.options.get("hidden_layer") else 1,
         "activation_function": "tanh",  # of the layer before, where there is one
         "label2id": {label: i for i, label in enumerate(labels)},
         "dropout_prob": head.options.get("dropout", 0.0),
     }
-    if head.kind not in _ON_TOKENS:
+    if not KINDS[head.kind].reads_tokens:
         if head.options["head_input"] == "mean":
             raise UserError(
                 "AdapterHub's heads read the first token's vector. Received: a head "
@@ -226,8 +218,8 @@ def write_hub_head(
     return {"config": inner, **about(name, hidden_dim, model_name)}, tensors
 
 
-# Class -> the flexible head that computes the same, and what its layer is called. After
-# `STATIC_TO_FLEX_HEAD_MAP` of the library's `head_utils.py`.
+# Model class -> the flexible head that computes the same, and its layer's name, from
+# `STATIC_TO_FLEX_HEAD_MAP` in the library's `head_utils.py`.
 _CLASSES: dict[str, tuple[dict[str, Any], str]] = {
     "BertForSequenceClassification": (
         {"head_type": "classification", "use_pooler": True},
@@ -239,7 +231,7 @@ _CLASSES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def read_static_head(config: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """A head without a configuration, which its model's class has built in.
+    """Read the head of one of transformers' model classes, which has no configuration.
 
     Args:
         config: A whole `head_config.json` whose `config` is null.
@@ -249,7 +241,7 @@ def read_static_head(config: dict[str, Any]) -> tuple[dict[str, Any], str]:
         of its tensors' names.
 
     Raises:
-        UserError: if the class is not known.
+        UserError: The class is not known.
     """
     model_class = config.get("model_class")
     if not isinstance(model_class, str) or model_class not in _CLASSES:
@@ -260,7 +252,7 @@ def read_static_head(config: dict[str, Any]) -> tuple[dict[str, Any], str]:
         )
     fields, prefix = _CLASSES[model_class]
     label2id = config.get("label2id")
-    # As the library: a score has one label and no names.
+    # As in the library: a regression has one label without a name.
     count = len(label2id) if isinstance(label2id, dict) else 2
     return {
         **fields,

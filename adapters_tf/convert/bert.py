@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import keras_hub
@@ -17,14 +17,14 @@ from adapters_tf.models.presets import load_backbone
 
 
 def load_bert(preset: str) -> AdapterBackbone:
-    """The base in float32.
+    """Load a BERT in float32.
 
     Args:
         preset: See `load_backbone`, or `"demo"`.
 
     Raises:
-        UserError: if it cannot be loaded or is no BERT: the names of its tensors
-            elsewhere are not known here, and others would fit by their shapes.
+        UserError: The base cannot be loaded or is not a BERT. Tensors of another
+            encoder could fit by their shapes alone.
     """
     base = load_backbone(resolve_preset(preset), dtype="float32")
     if backbone_name(base) != BERT:
@@ -41,10 +41,10 @@ def read_sizes(config: dict[str, Any], say: Callable[[str], None]) -> dict[str, 
     Args:
         config: Hugging Face's `config.json`, or the `bert_config.json` of Google's
             code, whose fields have the same names.
-        say: Takes a line on what is not kept.
+        say: Called with a line on what is not kept.
 
     Raises:
-        UserError: if a field is missing or of another type, the sizes do not fit, or
+        UserError: A field is missing or of another type, the sizes do not fit, or
             there is one segment only.
     """
     where = "The configuration of a BERT"
@@ -105,13 +105,13 @@ _OUTSIDE = {
 
 @dataclasses.dataclass(frozen=True)
 class BertTensor:
-    """One variable of a BERT.
+    """A variable of a BERT under its three names.
 
     Attributes:
-        path: keras-hub's path of it.
-        shape: Its shape there.
-        google: Its name in a checkpoint of Google's TF1 code; kernels `[in, out]`.
-        hugging_face: Its name in a Hugging Face checkpoint, without the prefix
+        path: The path in keras-hub.
+        shape: The shape in keras-hub.
+        google: The name in a checkpoint of Google's TF1 code; kernels `[in, out]`.
+        hugging_face: The name in a Hugging Face checkpoint, without the prefix
             `bert.`; kernels, which are called weights, `[out, in]`.
     """
 
@@ -122,27 +122,27 @@ class BertTensor:
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it is a matrix of a dense layer, which torch has transposed."""
+        """Whether this is a dense layer's matrix, which torch stores transposed."""
         return self.path.endswith("/kernel")
 
     @property
     def is_layer_norm(self) -> bool:
-        """Whether it is a gamma or beta."""
+        """Whether this is a gamma or beta."""
         return self.path.endswith(("/gamma", "/beta"))
 
     def from_google(self, value: np.ndarray, name: str) -> np.ndarray:
-        """The value in keras-hub's shape, of one in Google's.
+        """Convert a value of Google's to keras-hub's shape.
 
         Raises:
-            UserError: if it has not the same number of rows and columns.
+            UserError: The number of rows or columns differs.
         """
         return _reshaped(value, self.matrix_shape, self.shape, name)
 
     def from_hugging_face(self, value: np.ndarray, name: str) -> np.ndarray:
-        """The value in keras-hub's shape, of one in Hugging Face's.
+        """Convert a value of Hugging Face's to keras-hub's shape.
 
         Raises:
-            UserError: if it has not the same number of rows and columns.
+            UserError: The number of rows or columns differs.
         """
         expected = self.matrix_shape
         if self.is_kernel:
@@ -151,13 +151,13 @@ class BertTensor:
         return _reshaped(value, expected, self.shape, name)
 
     def to_hugging_face(self, value: np.ndarray) -> np.ndarray:
-        """The value in Hugging Face's shape, of one in keras-hub's."""
+        """Convert a value of keras-hub's to Hugging Face's shape."""
         value = value.reshape(self.matrix_shape)
         return value.T if self.is_kernel else value
 
     @property
     def matrix_shape(self) -> tuple[int, ...]:
-        """The shape with the heads of the attention as one dimension."""
+        """The shape with all attention heads as one dimension."""
         if _ATTENTION not in self.path:
             return self.shape
         d = self.shape[0] if len(self.shape) == 3 else int(np.prod(self.shape))
@@ -190,16 +190,15 @@ def _check_shape(
 def check_sizes(
     sizes: dict[str, Any], shapes: dict[str, tuple[int, ...]], hugging_face: bool
 ) -> None:
-    """Refuse sizes that are not a checkpoint's, before a model of them takes memory.
+    """Refuse sizes that differ from a checkpoint's, before a model takes memory.
 
     Args:
         sizes: Arguments of `keras_hub.models.BertBackbone`.
         shapes: Name -> shape of the checkpoint's tensors.
-        hugging_face: Whether the names are those of `BertTensor.hugging_face`, or else
-            of `BertTensor.google`.
+        hugging_face: Whether the names are Hugging Face's; otherwise they are Google's.
 
     Raises:
-        UserError: if a size is another one than the tensors'.
+        UserError: A size differs from the tensors'.
     """
     d = sizes["hidden_dim"]
     intermediate = "transformer_layer_0/feedforward_intermediate_dense/kernel"
@@ -226,15 +225,34 @@ def check_sizes(
         )
 
 
+def check_names(expected: Collection[str], found: Collection[str], rule: str) -> None:
+    """Refuse a checkpoint that does not hold exactly these tensors.
+
+    Args:
+        expected: The names that a checkpoint must have.
+        found: The names that this one has.
+        rule: The first sentence of the error: whose tensors they must be.
+
+    Raises:
+        UserError: A name is missing or unknown; the text lists up to 20 of each.
+    """
+    missing = sorted(set(expected) - set(found))
+    unknown = sorted(set(found) - set(expected))
+    if missing or unknown:
+        raise UserError(
+            f"{rule} Missing: {', '.join(missing[:20]) or 'none'}; not known: "
+            f"{', '.join(unknown[:20]) or 'none'}"
+        )
+
+
 def bert_tensors(backbone: Any) -> list[BertTensor]:
     """The variables of a BERT, in the order of its weights.
 
     Args:
-        backbone: A `keras_hub.models.BertBackbone` without adapters, or the base's
-            variables of one with.
+        backbone: A `keras_hub.models.BertBackbone`; variables of adapters are left out.
 
     Raises:
-        ValueError: if it has a variable that has no name elsewhere.
+        ValueError: A variable has no name in other libraries.
     """
     own = getattr(backbone, "base_variables", lambda: backbone.weights)()
     return [_tensor(v.path, tuple(v.shape)) for v in own]

@@ -14,14 +14,14 @@ from adapters_tf.errors import UserError
 
 
 def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The object in a JSON file.
+    """Read the object in a JSON file.
 
     Args:
         path: The file.
-        missing: What to return where there is no such file.
+        missing: What to return if there is no such file.
 
     Raises:
-        UserError: if it is not there, or holds no JSON object.
+        UserError: The file is missing or holds no JSON object.
     """
     if missing is not None and not path.exists():
         return missing
@@ -46,16 +46,16 @@ def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, An
 
 
 def field(config: dict[str, Any], name: str, kind: type[Any], where: str) -> Any:
-    """A field that must be there and of this type.
+    """Read a required field.
 
     Args:
         config: A configuration.
         name: The field.
-        kind: Its type, such as `int`, which then is 1 or more.
+        kind: Its type; an `int` must be 1 or more.
         where: What the error calls the configuration.
 
     Raises:
-        UserError: if it is not.
+        UserError: The field is missing or has another type.
     """
     value: Any = config.get(name)
     if type(value) is not kind or (kind is int and value < 1):
@@ -68,15 +68,15 @@ def field(config: dict[str, Any], name: str, kind: type[Any], where: str) -> Any
 
 
 def rate(config: dict[str, Any], name: str, default: float) -> float:
-    """A rate of dropout.
+    """Read a dropout rate.
 
     Args:
         config: A configuration.
         name: The field.
-        default: What it is where it is not there.
+        default: The rate if there is no such field.
 
     Raises:
-        UserError: if it is not a number from 0 to below 1.
+        UserError: The rate is not a number from 0 to below 1.
     """
     value = config.get(name, default)
     if type(value) not in (int, float) or not 0 <= value < 1:
@@ -93,19 +93,19 @@ _DTYPES |= {"I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 def read_tensors(
     directory: str | os.PathLike[str], names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """The tensors of the first of these files that is there.
+    """Read the tensors of the first of these files that exists.
 
     Args:
         directory: Where to look.
-        names: File names; those that end in `.safetensors` are read with that
-            library, others with `read_torch_tensors`. The safe one goes first.
+        names: File names. The library safetensors reads those that end in
+            `.safetensors`, `read_torch_tensors` the others. Put the safe format first.
 
     Returns:
         Name -> array; floating-point ones as float32.
 
     Raises:
-        UserError: if none is there, it is not usable, or a value is not finite or
-            is too large for float32.
+        UserError: No file exists, the file is not usable, or a value is not finite or
+            too large for float32.
     """
     folder = Path(directory)
     path = next((folder / name for name in names if (folder / name).is_file()), None)

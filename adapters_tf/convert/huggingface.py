@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters_tf.convert.bert import bert_tensors, check_sizes, read_sizes
+from adapters_tf.convert.bert import bert_tensors, check_names, check_sizes, read_sizes
 from adapters_tf.convert.files import read_json, read_tensors
 from adapters_tf.convert.preset_directory import (
     backbone_class,
@@ -46,21 +46,21 @@ def convert_huggingface(
     *,
     lowercase: bool | None = None,
 ) -> None:
-    """Write a Hugging Face BERT as a preset that computes what it does.
+    """Convert a Hugging Face BERT to a preset that computes the same.
 
     keras-hub loads such a directory too, but always with the tanh form of GELU and
     a dropout of 0.1, whatever its configuration says.
 
     Args:
-        input_dir: With `config.json`, `model.safetensors` or `pytorch_model.bin`, and
-            `vocab.txt` or `tokenizer.json`.
+        input_dir: Directory with `config.json`, `model.safetensors` or
+            `pytorch_model.bin`, and `vocab.txt` or `tokenizer.json`.
         output_dir: A new directory.
-        say: Takes lines on what was decided.
-        lowercase: Whether its texts are lower-cased; by default what the directory
-            says, see `read_tokenizer`.
+        say: Called with a line for each decision.
+        lowercase: Whether to lower-case texts; by default the tokenizer's files decide,
+            see `read_tokenizer`.
 
     Raises:
-        UserError: if a file is missing or damaged, the model or tokenizer is not one
+        UserError: A file is missing or damaged, the model or tokenizer is not one
             that this library has, or a tensor is missing, unknown or of another shape.
     """
     folder = Path(input_dir)
@@ -92,7 +92,7 @@ def convert_huggingface(
 
 
 def _names(tensors: Collection[str]) -> dict[str, str]:
-    """Name of today, without a prefix -> the tensor's name in the file."""
+    """Today's names without a prefix -> the tensors' names in the file."""
     found: dict[str, str] = {}
     for theirs in tensors:
         name = theirs.removeprefix(_PREFIX)
@@ -119,14 +119,11 @@ def _values(
     skipped = sorted(
         name for name in found if name.startswith(_OUTSIDE) or name in _BUFFERS
     )
-    missing = sorted(t.hugging_face for t in wanted if t.hugging_face not in found)
-    unknown = sorted({*found} - {t.hugging_face for t in wanted} - {*skipped})
-    if missing or unknown:
-        raise UserError(
-            "The tensors must be exactly those of a BERT with its pooler. "
-            f"Missing: {', '.join(missing[:20]) or 'none'}; not known: "
-            f"{', '.join(unknown[:20]) or 'none'}"
-        )
+    check_names(
+        [t.hugging_face for t in wanted],
+        {*found} - {*skipped},
+        "The tensors must be exactly those of a BERT with its pooler.",
+    )
     heads = [name for name in skipped if name not in _BUFFERS]
     if heads:
         say(f"Not part of a base, left out: {', '.join(heads)}")
@@ -160,8 +157,7 @@ class WordPieces:
     Attributes:
         vocabulary: The tokens, by id.
         lowercase: Whether texts are lower-cased.
-        strip_accents: Whether accents are removed; `None` for where texts are
-            lower-cased.
+        strip_accents: Whether accents are removed; `None`: if texts are lower-cased.
     """
 
     vocabulary: list[str]
@@ -172,18 +168,17 @@ class WordPieces:
 def read_tokenizer(
     folder: Path, lowercase: bool | None, say: Callable[[str], None]
 ) -> WordPieces:
-    """The tokenizer of a directory, from its two files and the vocabulary.
+    """Read the tokenizer of a directory, from its two files and the vocabulary.
 
     Args:
-        folder: With `vocab.txt` or `tokenizer.json`.
-        lowercase: Whether texts are lower-cased; by default what
-            `tokenizer_config.json` says, or else the normalizer of `tokenizer.json`,
-            or else what the vocabulary looks like.
-        say: Takes lines on what was decided.
+        folder: Directory with `vocab.txt` or `tokenizer.json`.
+        lowercase: Whether to lower-case texts. By default `tokenizer_config.json`
+            decides, else the normalizer of `tokenizer.json`, else the vocabulary.
+        say: Called with a line for each decision.
 
     Raises:
-        UserError: if a file is missing or damaged, or the tokenizer is another one
-            than keras-hub's for BERT.
+        UserError: A file is missing or damaged, or the tokenizer differs from
+            keras-hub's BERT tokenizer.
     """
     file = read_json(folder / _FILE, missing={})
     config = read_json(folder / _CONFIG_FILE, missing={})
@@ -242,7 +237,7 @@ def _normalizer(file: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parts(file: dict[str, Any], step: str) -> list[Any]:
-    """What a step consists of; some files write a sequence of one."""
+    """The parts of a step; some files write a sequence of one."""
     if step not in file:
         return []
     parts = file[step].get(f"{step}s") if isinstance(file[step], dict) else None

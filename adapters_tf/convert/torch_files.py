@@ -1,13 +1,13 @@
-"""Reading the tensors of a `torch.save` file, without torch and without its trust.
+"""Tensor files of torch, read and written without torch and without running them.
 
-Such a file is a zip archive of raw numbers with a pickle that says what they are,
-and a pickle may call any function. The small readers on the package index are young
-works of one author each, so this one is ours: Python's own unpickler, as its
-documentation proposes, with nothing to call but what a state dict of tensors is
-made of. Whatever else a file names is refused before it is looked up.
+A file of `torch.save` is a zip archive of raw numbers and a pickle that describes them,
+and a pickle may call any function. Python's unpickler, restricted as its documentation
+proposes, can call only what a state dict of tensors needs; any other name in a file is
+refused before it is looked up. The readers on the package index are young and have one
+author each.
 
-The format is that of `torch.serialization` (versions 2 and 3 of the zip format,
-and what torch wrote before 1.6), read from its source.
+The format is that of `torch.serialization` (versions 2 and 3 of the zip format, and the
+one before torch 1.6), read from its source.
 """
 
 import collections
@@ -31,7 +31,7 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _MOST_DIMENSIONS = 8
 # Tensors may share numbers, as the embeddings and the output layer of a language model
-# do: together they may be this many times as large as the file, and a little more.
+# do. Together they may be this many times as large as the file, plus a little.
 _MOST_SHARED, _LITTLE = 4, 2**20
 # Name of a storage's class -> NumPy dtype. Two bytes of BFloat16 become float32.
 _BFLOAT16 = "BFloat16Storage"
@@ -59,17 +59,17 @@ class _Tensor(NamedTuple):
 
 
 def read_torch_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The tensors of a state dict that `torch.save` wrote.
+    """Read the tensors of a state dict that `torch.save` wrote.
 
     Args:
-        path: Such as `pytorch_adapter.bin`; of today's zip format, or of the one
+        path: A file such as `pytorch_adapter.bin`, in today's zip format or the one
             before torch 1.6.
 
     Returns:
         Name -> array in its own dtype; bfloat16 as float32, which holds it exactly.
 
     Raises:
-        UserError: if the file cannot be read, is damaged, or holds anything but
+        UserError: The file cannot be read, is damaged, or holds anything but
             tensors by name. Nothing in it is run.
     """
     try:
@@ -114,7 +114,7 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _check_archive(archive: zipfile.ZipFile, size: int) -> str:
-    """The folder inside, after a look at what the archive says of itself."""
+    """Check the archive's directory and return the name of its one folder."""
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     for entry in entries:
@@ -308,8 +308,8 @@ def write_torch_tensors(
         path: A new file.
 
     Raises:
-        TypeError: if a tensor is not float32.
-        OSError: if it cannot be written.
+        TypeError: A tensor is not float32.
+        OSError: The file cannot be written.
     """
     for name, value in tensors.items():
         if value.dtype != np.float32:

@@ -1,4 +1,4 @@
-"""Trained adapters looked at, compared, averaged and made smaller."""
+"""Inspect, compare, average and prune trained adapters."""
 
 from adapters_tf.tools.editing import average_adapters as average_adapters
 from adapters_tf.tools.editing import interpolate_adapters as interpolate_adapters

@@ -13,28 +13,29 @@ from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.study.ablation import Ablation
 from adapters_tf.tools.inspection import block_of
 
-# What must be equal for a mean to have a meaning.
+# Fields that adapters must share for their mean to be meaningful.
 _SAME = ("kind", "adapter", "tuning", "head", "base_fingerprint", "seq_length")
 
 
 def average_adapters(
     adapters: Sequence[Adapter], weights: Sequence[float] | None = None
 ) -> Adapter:
-    """The weighted mean of all tensors, in float64, given in float32.
+    """Average adapters, such as those of several seeds.
 
-    Of the runs of several seeds, for one. Its metrics are unknown, and are left out.
+    The mean is computed in float64 and stored in float32. It has no metrics, because
+    they are unknown.
 
     Args:
-        adapters: Two or more, of one base, form and task.
-        weights: One for each, which sum to 1; by default all are equal.
+        adapters: Two or more adapters of one base, form and task.
+        weights: A number for each, with a sum of 1; by default all are equal.
 
     Returns:
-        An adapter that is like the first one in all else.
+        The mean; its other fields are those of the first adapter.
 
     Raises:
-        UserError: if they are fewer than two, of different base, form, longest input,
-            classes or text columns, hold NaN or infinity, or the weights are not one
-            finite number for each with a sum of 1.
+        UserError: There are fewer than two adapters, they differ in base, form, longest
+            input, classes or text columns, they hold NaN or infinity, or the weights
+            are not finite numbers with a sum of 1.
     """
     if len(adapters) < 2:
         raise UserError(
@@ -62,10 +63,10 @@ def average_adapters(
     for path in first.tensors:
         values = (a.tensors[path].astype(np.float64) for a in adapters)
         total = sum(w * value for w, value in zip(weights, values, strict=True))
-        with np.errstate(over="ignore"):  # looked for below
+        with np.errstate(over="ignore"):  # checked below
             tensors[path] = np.asarray(total).astype(np.float32)
     runs = [a.training for a in adapters]
-    # What all have, such as the form of the files: the model card's commands need it.
+    # Keep what all runs share, such as the form of the files, for the model card.
     about = {k: v for k, v in runs[0].items() if all(run.get(k) == v for run in runs)}
     about |= {"averaged": runs, "weights": weights}
     mean = dataclasses.replace(first, tensors=tensors, metrics={}, training=about)
@@ -77,12 +78,12 @@ def interpolate_adapters(first: Adapter, second: Adapter, share: float) -> Adapt
     """A point on the line between two adapters; see `average_adapters`.
 
     Args:
-        first: Where `share` is 0.
-        second: Where `share` is 1.
-        share: From 0 to 1.
+        first: The adapter at `share=0`.
+        second: The adapter at `share=1`.
+        share: A number from 0 to 1.
 
     Raises:
-        UserError: as `average_adapters`, or if the share is out of range.
+        UserError: As for `average_adapters`, or the share is out of range.
     """
     if not 0 <= share <= 1:
         raise UserError(f"share must be from 0 to 1. Received: share={share}")
@@ -90,15 +91,15 @@ def interpolate_adapters(first: Adapter, second: Adapter, share: float) -> Adapt
 
 
 def check_same_form(first: Adapter, other: Adapter, name: str) -> None:
-    """Refuse two adapters whose tensors do not mean the same.
+    """Refuse two adapters whose tensors have different meanings.
 
     Args:
-        first: One.
-        other: The other.
-        name: What the error calls the other.
+        first: The first adapter.
+        other: The adapter to compare it with.
+        name: What the error calls the other adapter.
 
     Raises:
-        UserError: names the first field that differs.
+        UserError: A field differs; the text names the first one.
     """
 
     def fields(adapter: Adapter) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def check_same_form(first: Adapter, other: Adapter, name: str) -> None:
 
 
 def _columns(adapter: Adapter) -> list[str] | int:
-    """The columns in their order; of one, whose name says nothing, the number."""
+    """The columns in order; of a single one, whose name does not matter, the number."""
     columns = list(adapter.task.get("text_columns", ()))
     return columns if len(columns) > 1 else len(columns)
 
@@ -128,7 +129,7 @@ def adapted_layers(adapter: Adapter) -> tuple[int, ...]:
     """The blocks that have adapters, in order.
 
     Raises:
-        UserError: if there is none.
+        UserError: No block has adapters.
     """
     blocks = sorted({b for b in map(block_of, adapter.tensors) if b is not None})
     if not blocks:
@@ -146,15 +147,15 @@ def least_important_layers(
 
     Args:
         adapter: The adapter.
-        ablation: Of this adapter: a file of `adapters-tf-ablate layers`.
-        count: How many.
+        ablation: This adapter's ablation, from `adapters-tf-ablate layers`.
+        count: Number of blocks to return.
 
     Returns:
-        Their indices, in order.
+        The blocks' indices, in order.
 
     Raises:
-        UserError: if the ablation is of another task or base, lacks a block, or the
-            count is not from 1 to one less than the blocks with adapters.
+        UserError: The ablation is of another task or base or lacks a block, or `count`
+            is not from 1 to one less than the blocks with adapters.
     """
     layers = adapted_layers(adapter)
     if ablation.task != adapter.task.get("name"):
@@ -180,13 +181,13 @@ def least_important_layers(
             f"count must be from 1 to {len(layers) - 1}, as some of the {len(layers)} "
             f"blocks with adapters must remain. Received: count={count}"
         )
-    # What is lost without it; of equal ones the lower block, as in the paper.
+    # Of equal losses the lower block goes first, as in the paper.
     lost = {i: ablation.full - ablation.without[i, i] for i in layers}
     return tuple(sorted(sorted(layers, key=lost.__getitem__)[:count]))
 
 
 def _pruned(adapter: Adapter, kept: tuple[int, ...]) -> AdapterConfig:
-    config = cast(AdapterConfig, adapter.adapter)  # `adapted_layers` saw to it
+    config = cast(AdapterConfig, adapter.adapter)  # `adapted_layers` checked it
     own = config.layer_norm_layers
     if own is None and adapter.tuning.method == "adapters":
         own = adapted_layers(adapter)
@@ -194,17 +195,17 @@ def _pruned(adapter: Adapter, kept: tuple[int, ...]) -> AdapterConfig:
 
 
 def prune_adapter(adapter: Adapter, layers: Collection[int]) -> Adapter:
-    """The adapter without the adapters of these blocks.
+    """Remove the adapters of these blocks: smaller on disk, and faster.
 
-    LayerNorms and the head stay. It computes what `adapters-tf-ablate` measures; its
-    metrics are not known from training, and are left out.
+    LayerNorms and the head stay. The result computes what `adapters-tf-ablate` measures
+    (Houlsby et al., 2019, section 3.6). It has no metrics, because they are unknown.
 
     Args:
         adapter: The adapter.
-        layers: Blocks, from 0, that have adapters.
+        layers: Indices of blocks with adapters, from 0.
 
     Raises:
-        UserError: if one of them has none, or none would remain.
+        UserError: A block has no adapters, or none would remain.
     """
     known = adapted_layers(adapter)
     unknown = sorted(set(layers) - set(known))

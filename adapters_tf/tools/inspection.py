@@ -21,10 +21,10 @@ _BLOCK = re.compile(
 
 
 def part_of(path: str) -> str:
-    """The part of a variable, for people.
+    """The part of an adapter that a variable belongs to, for people.
 
     Args:
-        path: Its path, such as `transformer_layer_0/attention_adapter/...`.
+        path: The variable's path, such as `transformer_layer_0/attention_adapter/...`.
 
     Returns:
         `"adapter of block 0, attention"`, `"LayerNorms"`, `"head"` or `"base"`.
@@ -40,14 +40,14 @@ def part_of(path: str) -> str:
 
 
 def block_of(path: str) -> int | None:
-    """The block whose adapter a variable belongs to, or `None`."""
+    """The block whose adapter a variable belongs to; `None` for other variables."""
     match = _BLOCK.match(path)
     return int(match[1] or match[2]) if match else None
 
 
 @dataclasses.dataclass(frozen=True)
 class FileSummary:
-    """A file of a directory: its size in bytes, and its SHA-256."""
+    """Size in bytes and SHA-256 of a file."""
 
     bytes: int
     sha256: str
@@ -55,17 +55,17 @@ class FileSummary:
 
 @dataclasses.dataclass(frozen=True)
 class AdapterSummary:
-    """An adapter directory that was read whole.
+    """The contents of an adapter directory.
 
-    Its tensors are finite, and those that were saved. Nothing vouches for the other
-    fields, which anybody can edit.
+    Its tensors are finite and unchanged since they were saved. The other fields have no
+    checksum: anybody can edit them.
 
     Attributes:
-        directory: Where it is.
+        directory: Path of the directory.
         fields: All fields of `Adapter` but the tensors, as JSON values.
         parts: Part (see `part_of`) -> number of parameters, in the tensors' order.
         shapes: Path -> shape of the tensors.
-        files: Name -> summary of its files.
+        files: File name -> size and checksum.
     """
 
     directory: str
@@ -76,23 +76,24 @@ class AdapterSummary:
 
     @property
     def parameters(self) -> int:
-        """Number of all parameters."""
+        """The number of all parameters."""
         return sum(self.parts.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The summary as JSON values."""
         return dataclasses.asdict(self) | {"parameters": self.parameters}
 
 
 def inspect_adapter(directory: str | os.PathLike[str]) -> AdapterSummary:
-    """Read an adapter directory and say what it holds; its base is not loaded.
+    """Read an adapter directory and summarize it, without loading its base.
 
     Args:
         directory: An adapter directory.
 
     Raises:
-        AdapterFileError: if it is not one, it is damaged, or holds NaN. Where one is
-            inside, such as in the directory of a run, the error names it.
+        AdapterFileError: The directory is not an adapter directory, is damaged or holds
+            NaN. If it contains adapter directories, as a run's directory does, the
+            error names them.
     """
     path = Path(directory)
     if not (path / CONFIG_FILE).is_file() and path.is_dir():
@@ -124,14 +125,14 @@ def inspect_adapter(directory: str | os.PathLike[str]) -> AdapterSummary:
 
 @dataclasses.dataclass(frozen=True)
 class PartDiff:
-    """How far one part of two adapters is apart.
+    """How far two adapters differ in one part.
 
     Attributes:
         part: See `part_of`.
         parameters: Number of its parameters.
         largest: Largest absolute difference of two parameters.
-        relative: Norm of the difference over the norm of the first one's part;
-            infinity where that is 0 and the other is not.
+        relative: Norm of the difference over the norm of the first adapter's part;
+            infinity if only the first one's is 0.
     """
 
     part: str
@@ -145,9 +146,9 @@ class AdapterDiff:
     """What differs between two adapters.
 
     Attributes:
-        fields: Name -> the two values, of the fields that differ.
-        only_first: Paths of tensors that only the first one has.
-        only_second: Those that only the second one has.
+        fields: Name -> the two values, for each field that differs.
+        only_first: Paths of tensors that only the first adapter has.
+        only_second: Paths of tensors that only the second adapter has.
         misshapen: Path -> the two shapes, where they differ.
         parts: The parts that both have, in the order of the first one's tensors.
     """
@@ -167,14 +168,14 @@ class AdapterDiff:
 
 
 def diff_adapters(first: Adapter, second: Adapter) -> AdapterDiff:
-    """Compare two adapters, of whatever form.
+    """Compare two adapters of any form.
 
     Args:
-        first: One.
-        second: The other.
+        first: The first adapter.
+        second: The second adapter.
     """
     mine, theirs = first.to_dict(), second.to_dict()
-    # Written for other bases than BERT alone; see `Adapter.to_dict`.
+    # `Adapter.to_dict` has this field for other bases than BERT only.
     mine["backbone"], theirs["backbone"] = first.backbone, second.backbone
     fields = {k: (mine[k], theirs[k]) for k in mine if mine[k] != theirs[k]}
     one, other = first.tensors, second.tensors
