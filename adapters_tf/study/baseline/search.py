@@ -30,15 +30,15 @@ class BaselineSearch:
     """How to search.
 
     Attributes:
-        trials: Number of models that are trained.
-        epochs: Most passes of a model over the training rows; it stops earlier when
-            its dev metric has not risen for three.
+        trials: Number of models to train.
+        epochs: Most passes of a model over the training rows. Training stops after
+            three epochs without a better dev metric.
         batch_size: Rows of a batch.
-        seed: Of the hyperparameters drawn, and of each model's weights, dropout and
-            order of the rows.
+        seed: Seed of the drawn hyperparameters, and of each model's weights, dropout
+            and order of the rows.
         embeddings_file: A file of word vectors in the text format of GloVe, word2vec
-            or fastText, as one more source of token vectors; `None` for none.
-        max_length: Longest text in tokens; the rest of a longer one is cut off.
+            or fastText, as a further source of token vectors.
+        max_length: Longest text in tokens; longer texts are cut off.
     """
 
     trials: int = 20
@@ -60,18 +60,18 @@ class BaselineSearch:
 class BaselineResult:
     """The best model that a search found, by the task's first dev metric.
 
-    The dev rows chose the model and its epoch, so its dev metrics are a little better
-    than those on other rows would be.
+    The dev rows selected the model and its epoch, so that its metrics on other rows tend
+    to be a little lower.
 
     Attributes:
         dev: The task's dev metrics, the first one first.
         predictions: For each dev row its class index or score.
-        confusion: For classification, which classes were taken for which; see
+        confusion: For classification, the confusion matrix; see
             `adapters_tf.training.evaluate.confusion`.
-        hyperparameters: Those of the best model; see `Hyperparameters`.
-        trained_parameters: How many parameters its training could change.
-        epoch: The epoch it is of, from 1.
-        trials: `hyperparameters` and `score` of all trials, in their order.
+        hyperparameters: The model's; see `Hyperparameters`.
+        trained_parameters: Number of parameters that training could change.
+        epoch: The model's epoch, from 1.
+        trials: `hyperparameters` and `score` of all trials, in order.
         seconds: Wall time of all trials and of reading the texts.
     """
 
@@ -86,10 +86,10 @@ class BaselineResult:
 
 
 def check_baseline_task(task: Task) -> None:
-    """Refuse a task that there are no models for.
+    """Refuse a task that the search has no models for.
 
     Raises:
-        UserError: It is no classification or regression of one or two texts.
+        UserError: The task is not a classification or regression of one or two texts.
     """
     texts = len(task.text_columns)
     if task.kind not in ("classification", "regression") or texts > 2:
@@ -109,19 +109,18 @@ def search_baseline(
 ) -> BaselineResult:
     """Search at random for the best small text model of a task.
 
-    The baseline without BERT of table 2 of Houlsby et al. (2019), in small: see
-    `choose` for the space. The hyperparameters are drawn by Keras Tuner, a function of
-    the seed alone; each trial's result is written to `directory` when it is there. A
-    search that was killed draws the same ones again, takes what is known, and goes on
-    from there, whatever the state that Keras Tuner itself was left in. A search that
-    has finished returns its result at once.
+    This is the baseline without BERT of table 2 of Houlsby et al. (2019), in small; see
+    `choose` for the space. Keras Tuner draws the hyperparameters from the seed alone,
+    and each trial's result is saved in `directory`. After a kill, the search draws the
+    same hyperparameters again, reads the saved results and continues, whatever state
+    Keras Tuner's own files are in. A finished search returns its result at once.
 
     Args:
         data: The task, classification or regression, of one or two texts.
         preset: The study's base, whose embedding table is one source of token
             vectors; see `resolve_preset`.
         search: How to search.
-        directory: Where the search lies; nobody else's. A few small files stay.
+        directory: Directory of this search alone. A few small files stay in it.
 
     Raises:
         UserError: The task is of another kind, the directory holds another search,
@@ -192,7 +191,7 @@ def _search(
 
 
 def _settings(data: TaskData, preset: str, search: BaselineSearch) -> dict[str, Any]:
-    """What the result depends on."""
+    """Everything that the result depends on, as JSON values."""
     settings = {"preset": preset, **dataclasses.asdict(search)}
     file = search.embeddings_file
     if file is not None and os.path.isfile(file):
@@ -217,19 +216,18 @@ def random_search(
 ) -> None:
     """Score hyperparameters that Keras Tuner draws.
 
-    What is drawn depends on the seed alone, and it is drawn anew at each call: the
-    files in the directory are not read.
+    The draws depend on the seed alone; each call repeats them and reads no files.
 
     Args:
-        score: Called with each trial's hyperparameters; more is better. What it raises
-            ends the search.
+        score: Called with each trial's hyperparameters; more is better. Its errors end
+            the search.
         embeddings: See `choose`.
-        trials: How many to draw.
+        trials: Number of draws.
         seed: Seed of the draws.
-        directory: For Keras Tuner's own files; what is in it is deleted.
+        directory: Directory for Keras Tuner's own files, which is emptied first.
     """
-    # Keras Tuner adds 1 to its seed with each value that it draws, so seeds that are
-    # neighbours would give almost the same trials; and 0 would be no seed at all.
+    # Keras Tuner adds 1 to its seed with each value that it draws, so that neighbouring
+    # seeds would draw almost the same trials, and it takes 0 for no seed.
     seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
     oracle = keras_tuner.oracles.RandomSearchOracle(
         objective=keras_tuner.Objective("score", direction="max"),
@@ -252,7 +250,7 @@ def random_search(
 
 
 class _Tuner(keras_tuner.Tuner):
-    """Keras Tuner with trials of our own, which clear no Keras session."""
+    """A tuner whose trials are ours: it builds no model and clears no Keras session."""
 
     def run_trial(
         self,
@@ -262,15 +260,15 @@ class _Tuner(keras_tuner.Tuner):
         try:
             return {"score": score(self.hypermodel.build(trial.hyperparameters))}
         except Exception as error:
-            # Keras Tuner would note any other error as a bad trial and go on.
+            # Keras Tuner would count any other error as a bad trial and go on.
             raise keras_tuner.errors.FatalError(str(error)) from error
 
 
 @contextlib.contextmanager
 def _no_chief() -> Iterator[None]:
-    """Hide the chief that this process works for, where it is a sweep's worker.
+    """Hide the chief of the sweep from Keras Tuner if this process is its worker.
 
-    Keras Tuner would take the trials of this search from that chief as well.
+    Keras Tuner would otherwise ask that chief for the trials of this search.
     """
     names = [name for name in os.environ if name.startswith("KERASTUNER_")]
     hidden = {name: os.environ.pop(name) for name in names}
@@ -287,26 +285,26 @@ TUNER_DIR = "keras_tuner"
 
 
 def digest(value: Any) -> str:
-    """A short name that no other JSON value has."""
+    """A short name of a JSON value, unique in practice."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def claim(path: Path, settings: Mapping[str, Any]) -> None:
-    """Make it the directory of one search, or go on with that one.
+    """Claim a directory for a search, or continue the search in it.
 
     Args:
-        path: The directory, which is there.
-        settings: What the search's result depends on, as JSON values.
+        path: A directory that exists.
+        settings: Everything that the result depends on, as JSON values.
 
     Raises:
-        UserError: It holds a search of other settings.
+        UserError: The directory holds a search with other settings.
     """
     try:
         known: Mapping[str, Any] = {
             **json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
         }
     except (OSError, ValueError, TypeError):
-        # Of whatever search the rest is, it is not known to be this one.
+        # The rest may be of any search: start afresh.
         (path / RESULT_FILE).unlink(missing_ok=True)
         shutil.rmtree(path / TRIALS_DIR, ignore_errors=True)
         known = settings
@@ -324,7 +322,7 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path, cls: Callable[..., Any]) -> Any:
-    """What was written there; `None` where it is missing or damaged."""
+    """Read a record that was saved as JSON; `None` if it is missing or damaged."""
     try:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

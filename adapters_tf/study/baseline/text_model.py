@@ -17,25 +17,25 @@ class Hyperparameters:
     """A small text model: token vectors, an encoder, pooling, hidden layers.
 
     Attributes:
-        embedding: Source of the vectors: `"base"`, the word-piece embedding table of
-            the study's base; `"file"`, a file of word vectors; `"random"`.
+        embedding: Source of the vectors: `"base"`, the word-piece embeddings of the
+            study's base; `"file"`, a file of word vectors; or `"random"`.
         embedding_trained: Whether they are trained; `"random"` ones always are.
         embedding_dim: Length of `"random"` vectors.
         embedding_dropout: Rate on the vectors.
-        wide: Whether the output also has a term for each token that occurs, as a
-            linear model of bags of words has: the wide part of a wide and deep model.
+        wide: Whether to add a linear bag-of-words model to the output: the wide part of
+            a wide and deep model.
         encoder: `"none"`, `"convolution"` or `"gru"` (in both directions).
-        filters: Of each convolution.
-        max_ngram: There is a convolution for each width from 1 to this.
+        filters: Filters of each convolution.
+        max_ngram: Largest width; there is a convolution of each width from 1.
         encoder_dropout: Rate on the convolutions' or the GRU's output.
-        units: Of the GRU in each direction.
+        units: Units of the GRU in each direction.
         pooling: `"mean"`, `"max"` or `"attention"`.
         hidden_layers: Number of dense layers between the text and the output.
-        hidden_units: Of each of them.
-        normalization: After each of them: `"none"`, `"layer"` or `"batch"`.
-        hidden_dropout: Rate after each of them.
-        activation: Of hidden layers and convolutions.
-        learning_rate: Of Adam.
+        hidden_units: Units of each dense layer.
+        normalization: After each dense layer: `"none"`, `"layer"` or `"batch"`.
+        hidden_dropout: Rate after each dense layer.
+        activation: Activation of dense layers and convolutions.
+        learning_rate: Adam's rate.
         l2: Factor of the squared weights of dense layers and convolutions.
     """
 
@@ -59,7 +59,7 @@ class Hyperparameters:
     l2: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Those that the model has."""
+        """The hyperparameters that the model has."""
         fields = dataclasses.asdict(self)
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -67,20 +67,18 @@ class Hyperparameters:
 def choose(
     hp: keras_tuner.HyperParameters, embeddings: Sequence[str]
 ) -> Hyperparameters:
-    """A point of the search space, as Keras Tuner chose it.
+    """Let Keras Tuner choose a point of the search space.
 
-    The space follows table 5 of Houlsby et al. (2019), and is coarser where 20 trials
-    explore it, not 10,000: one activation for all layers, of three not six, and at
-    most three hidden layers. It has a recurrent encoder, attention and maximum
-    pooling as well. The rates and the regularisation are for Adam; the paper's are
-    for another optimizer.
+    The space follows table 5 of Houlsby et al. (2019), but is coarser, for 20 trials in
+    place of 10,000: one activation for all layers, of three instead of six, and at most
+    three hidden layers. It adds a recurrent encoder, attention and maximum pooling. The
+    rates and the regularization suit Adam; the paper used another optimizer.
 
     Args:
         hp: What Keras Tuner passes to a hypermodel.
         embeddings: The sources of token vectors to choose from.
     """
-    # Each is declared whether or not it is active, as Keras Tuner wants it; one that
-    # is not active is None.
+    # Keras Tuner wants all hyperparameters declared; the inactive ones are None.
     values: dict[str, Any] = {"embedding": hp.Choice("embedding", list(embeddings))}
     given = [name for name in embeddings if name != "random"]
     with hp.conditional_scope("embedding", given):
@@ -117,10 +115,10 @@ class TextEncoder(keras.layers.Layer):
     influence on the vector.
 
     Args:
-        hyperparameters: What it is made of.
-        table: The tokens and, where they have them, their vectors.
-        seed: Returns another seed at each call.
-        **kwargs: As every layer.
+        hyperparameters: The hyperparameters of the model.
+        table: The tokens, with vectors or without.
+        seed: Returns a new seed at each call.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         tokens: `[batch, length]` int32, each row of at least one token, then 0s.
@@ -185,7 +183,7 @@ class TextEncoder(keras.layers.Layer):
         mask = ops.not_equal(tokens, 0)
         places = ops.expand_dims(mask, -1)
         x = self.embedding_dropout(self.embedding(tokens), training=training)
-        # A convolution that reaches past the end sees zeros, however long the batch.
+        # Convolutions see zeros past the end, whatever the length of the batch.
         x = ops.where(places, x, 0.0)
         if self.convolutions:
             x = ops.concatenate([conv(x) for conv in self.convolutions], axis=-1)
@@ -220,19 +218,18 @@ def build_text_model(
     regression: bool,
     seed: int,
 ) -> keras.Model:
-    """A compiled model of rows of one or two texts.
+    """Build and compile a model for rows of one or two texts.
 
-    The texts of a pair are encoded by themselves, with the same weights, and compared
-    as in InferSent (Conneau et al., 2017): [u, v, |u - v|, u * v]. Read as one text,
-    a pair would hide from these encoders what their tokens have in common: only
-    attention between the tokens finds that.
+    The texts of a pair are encoded separately, with the same weights, and compared as
+    in InferSent (Conneau et al., 2017): [u, v, |u - v|, u * v]. If the pair were one text,
+    these encoders could not compare its tokens, which takes attention between them.
 
     Args:
-        hyperparameters: What the model is made of.
+        hyperparameters: The model's hyperparameters.
         table: The rows' tokens.
         num_outputs: Number of classes, or 1.
         regression: Whether the labels are numbers.
-        seed: Of the initial weights and of dropout; Keras's global one is not used.
+        seed: Seed of initial weights and dropout; Keras's global seed has no effect.
 
     Returns:
         A model of as many inputs `[batch, length]` int32 as there are text columns,
@@ -268,7 +265,7 @@ def build_text_model(
         x = keras.layers.Dropout(h.hidden_dropout, seed=next_seed())(x)
     outputs = dense(num_outputs, name="output")(x)
     if h.wide:
-        # Zero at first, so a token that is not in the training rows says nothing.
+        # Zero at first, so that tokens without training rows have no effect.
         wide = keras.layers.Embedding(table.size, num_outputs, "zeros", name="wide")
         tokens = ops.concatenate(inputs, axis=-1) if len(inputs) > 1 else inputs[0]
         places = ops.expand_dims(ops.cast(ops.not_equal(tokens, 0), "float32"), -1)
@@ -277,19 +274,18 @@ def build_text_model(
     loss: Any = keras.losses.MeanSquaredError()
     if not regression:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Batches differ in length: XLA would compile each of them.
+    # Without XLA, which would compile for each length of a batch.
     optimizer = keras.optimizers.Adam(h.learning_rate)
-    # A first step that makes variables is traced twice.
+    # Otherwise the first step creates variables and is traced twice.
     optimizer.build(model.trainable_variables)
     model.compile(optimizer, loss, jit_compile=False)
     return model
 
 
 def num_trained(model: keras.Model, table: TokenTable) -> int:
-    """How many parameters training can change.
+    """The number of parameters that training can change.
 
-    Of a trained table of tokens these are the rows of the tokens that occur in
-    training rows; the others keep what they began with.
+    Of a trained embedding table, only rows of tokens in the training rows change.
     """
     total = 0
     for variable in model.trainable_variables:

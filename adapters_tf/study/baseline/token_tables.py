@@ -19,10 +19,10 @@ from adapters_tf.tasks.task import TaskData
 
 UNKNOWN = 1
 _FIRST_TOKEN = 2
-# A word that occurs once teaches the vector of unknown words what rarity means.
+# Words that occur once are unknown, so that the vector of unknown words is trained.
 _MIN_COUNT = 2
-# BERT's own, about 0.05, are so small that a linear layer on frozen ones hardly
-# learns at the rates that suit everything else. GloVe's are about 0.4.
+# The standard deviation of all vectors. BERT's, about 0.05, is so small that a linear
+# layer on frozen vectors hardly learns at the usual rates; GloVe's is about 0.4.
 _STDDEV = 0.25
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -31,20 +31,18 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 class TokenTable:
     """The rows of a task as tokens, and the tokens' vectors.
 
-    Index 0 pads and 1 is any token that is not in the table. The tokens of the
-    training rows follow, then those that only dev rows have: they keep the vectors
-    that they came with. So a table is as small as the task, and a model on it is the
-    same as one on the whole vocabulary.
+    Index 0 is padding and 1 is every token outside the table. The tokens of the
+    training rows follow, then those that only dev rows have, whose vectors are never
+    trained. A model on this table equals one on the whole vocabulary.
 
     Attributes:
-        train: The training rows, for each text column a ragged `[rows, tokens]`
-            int32, at least one token a row.
-        dev: The dev rows.
+        train: The training rows: for each text column a ragged `[rows, tokens]` int32,
+            at least one token a row.
+        dev: The dev rows, in the same form.
         size: Number of indices.
-        num_trained: How many of them occur in training rows.
-        vectors: `[size, dim]` float32, those of the source times a number that makes
-            the standard deviation of all their values 0.25; zeros for 0 and 1. `None`
-            for a table to be learnt.
+        num_trained: Number of indices that occur in training rows.
+        vectors: `[size, dim]` float32: the source's vectors, scaled to a standard
+            deviation of 0.25, and zeros for 0 and 1. `None` if vectors are learned.
     """
 
     train: tuple[tf.RaggedTensor, ...]
@@ -63,8 +61,8 @@ def word_table(data: TaskData, max_length: int) -> TokenTable:
     """Lower-cased words of the training rows, without vectors.
 
     Args:
-        data: The task; words that its training rows have once are unknown.
-        max_length: Longest text in words; the rest is cut off.
+        data: The task; words that occur once in its training rows are unknown.
+        max_length: Longest text in words; longer texts are cut off.
     """
     train, dev = (
         [[split_words(text.lower())[:max_length] for text in column] for column in c]
@@ -87,7 +85,7 @@ def file_table(data: TaskData, path: str, max_length: int) -> TokenTable:
     Args:
         data: The task.
         path: See `read_word_vectors`.
-        max_length: Longest text in words; the rest is cut off.
+        max_length: Longest text in words; longer texts are cut off.
 
     Raises:
         DataError: As `read_word_vectors`.
@@ -123,13 +121,13 @@ def piece_table(data: TaskData, preset: str, max_length: int) -> TokenTable:
     Args:
         data: The task.
         preset: See `resolve_preset`.
-        max_length: Longest text in pieces; the rest is cut off.
+        max_length: Longest text in pieces; longer texts are cut off.
 
     Raises:
         UserError: The preset cannot be loaded.
     """
     preset = resolve_preset(preset)
-    # Room for the two special tokens, which are taken off again.
+    # Two more, for the special tokens that are removed below.
     preprocessor = load_preprocessor(preset, max_length + 2)
 
     def pieces(column: Sequence[str]) -> list[Any]:
@@ -207,21 +205,21 @@ _RULE = (
 def read_word_vectors(
     path: str | os.PathLike[str], words: Collection[str]
 ) -> dict[str, np.ndarray]:
-    """The vectors that a file has for these words.
+    """Read the vectors of these words from a file.
 
-    The file is read line by line and only these words' vectors are kept, so a file of
-    several GB takes little memory. A first line of two whole numbers is the header of
-    word2vec and fastText. Where a word has several lines, the first counts.
+    Lines are read one by one and other words are skipped, so that a file of several GB
+    takes little memory. A first line of two whole numbers is the header of word2vec and
+    fastText. If a word has several lines, the first counts.
 
     Args:
-        path: The file.
-        words: The words, as they are to be spelled in the file.
+        path: A file in the text format of GloVe, word2vec or fastText.
+        words: The words, spelled as in the file.
 
     Returns:
         A `[dim]` float32 vector for each word that the file has.
 
     Raises:
-        DataError: The file is missing, no text, cut off, or has a line that is not
+        DataError: The file is missing, is not text, is cut off, has a line that is not
             a word with as many numbers as the first line, or has none of the words.
     """
     wanted = {word.encode() for word in words}

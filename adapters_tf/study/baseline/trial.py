@@ -30,12 +30,12 @@ class Trial:
     """A trained model's best epoch.
 
     Attributes:
-        hyperparameters: Those that the model has.
+        hyperparameters: The model's hyperparameters.
         dev: The task's dev metrics after the best epoch.
         predictions: For each dev row its class index or score.
-        trained_parameters: How many parameters training could change.
+        trained_parameters: Number of parameters that training could change.
         epoch: The best epoch, from 1.
-        epochs: How many were run.
+        epochs: Number of epochs run.
         seconds: Wall time.
     """
 
@@ -49,7 +49,7 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """The first dev metric, which selects."""
+        """The first dev metric, by which models are selected."""
         return next(iter(self.dev.values()))
 
 
@@ -61,15 +61,15 @@ def run_trial(
     batch_size: int,
     seed: int,
 ) -> Trial:
-    """Train a model until its dev metric rises no more, or for all epochs.
+    """Train a model until its dev metric stops rising, or for all epochs.
 
     Args:
         data: The task.
-        table: Its rows as tokens.
-        hyperparameters: Of the model.
+        table: The task's rows as tokens.
+        hyperparameters: The model's hyperparameters.
         epochs: Most passes over the training rows.
         batch_size: Rows of a batch.
-        seed: Of weights, dropout and the order of the rows.
+        seed: Seed of weights, dropout and the order of the rows.
     """
     start = time.monotonic()
     model = build_text_model(
@@ -81,8 +81,8 @@ def run_trial(
     )
     best, epochs = _train(model, data, table, epochs, batch_size, seed)
     trained = num_trained(model, table)
-    # A Keras model is a cycle of references; without this the next trials' memory
-    # comes on top. keras.backend.clear_session would also harm models of the caller.
+    # Free the model, a cycle of references, before the next trial. Keras's
+    # clear_session would also harm the caller's models.
     del model
     gc.collect()
     return Trial(
@@ -135,7 +135,7 @@ def _predictor(model: keras.Model, table: TokenTable) -> Callable[[], np.ndarray
     """A function that returns the model's outputs for the dev rows, in their order."""
     spec = tuple(tf.TensorSpec([None, None], tf.int32) for _ in table.dev)
 
-    # Keras's own predict traces the model anew for the first few shapes of batches.
+    # Keras's predict would trace the model again for the first few shapes of batches.
     @tf.function(input_signature=[spec])
     def run(tokens: Any) -> Any:
         return model(tokens, training=False)
