@@ -60,8 +60,8 @@ class BaselineSearch:
 class BaselineResult:
     """The best model that a search found, by the task's first dev metric.
 
-    The dev rows selected the model and its epoch, so that its metrics on other rows tend
-    to be a little lower.
+    The dev rows selected the model and its epoch, so its metrics on other rows tend to
+    be a little lower.
 
     Attributes:
         dev: The task's dev metrics, the first one first.

@@ -221,8 +221,8 @@ def build_text_model(
     """Build and compile a model for rows of one or two texts.
 
     The texts of a pair are encoded separately, with the same weights, and compared as
-    in InferSent (Conneau et al., 2017): [u, v, |u - v|, u * v]. If the pair were one text,
-    these encoders could not compare its tokens, which takes attention between them.
+    in InferSent (Conneau et al., 2017): [u, v, |u - v|, u * v]. If the pair were one
+    text, these encoders could not compare its tokens, which takes attention.
 
     Args:
         hyperparameters: The model's hyperparameters.
