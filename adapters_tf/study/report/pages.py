@@ -6,17 +6,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from adapters_tf.study.ablation import Ablation
-from adapters_tf.study.report import panels, summary
-from adapters_tf.study.report.analysis import (
-    Gap,
-    TradeoffPoint,
-    class_scores,
-    confusions,
-    cost_of,
-    gap_to_full,
-    rate_effects,
-    tradeoff,
-)
+from adapters_tf.study.report import analysis, figures, panels, summary, tables
 from adapters_tf.study.report.comparison import Comparison, compare, on_test_rows
 from adapters_tf.study.report.document import (
     Block,
@@ -25,34 +15,7 @@ from adapters_tf.study.report.document import (
     Picture,
     Section,
 )
-from adapters_tf.study.report.figures import (
-    draw_ablation,
-    draw_confusion,
-    draw_tradeoff,
-)
 from adapters_tf.study.report.labels import metric_label
-from adapters_tf.study.report.panels import (
-    Panel,
-    parameter_panels,
-    rate_panels,
-    scale_panels,
-    size_panels,
-)
-from adapters_tf.study.report.tables import (
-    PUBLISHED_SUMMARY,
-    ablation_table,
-    class_table,
-    confusion_table,
-    cost_table,
-    gap_table,
-    published_table,
-    rate_table,
-    score_table,
-    search_table,
-    selection_table,
-    tradeoff_table,
-    variant_table,
-)
 from adapters_tf.study.results import Result
 
 
@@ -79,7 +42,7 @@ def build_document(
         sentences = [summary.ablation(ablation) for ablation in ablations]
         return Document(title, (Section("Summary", _kept(sentences)), layers))
     comparison = compare(results, sizes)
-    gaps = [gap_to_full(comparison, column) for column in comparison.adapters]
+    gaps = [analysis.gap_to_full(comparison, column) for column in comparison.adapters]
     found = [gap for gap in gaps if gap is not None]
     return Document(
         title,
@@ -99,7 +62,7 @@ def _summary(
     results: Sequence[Result],
     ablations: Sequence[Ablation],
     comparison: Comparison,
-    gaps: Sequence[Gap],
+    gaps: Sequence[analysis.Gap],
 ) -> tuple[str, ...]:
     adapters = comparison.adapters
     return _kept(
@@ -107,10 +70,13 @@ def _summary(
             summary.about_the_study(results, comparison),
             summary.scores(comparison),
             *map(summary.gap, gaps),
-            *(summary.cost(cost_of(comparison, column)) for column in adapters),
-            summary.learning_rates(rate_effects(results)),
+            *(
+                summary.cost(analysis.cost_of(comparison, column))
+                for column in adapters
+            ),
+            summary.learning_rates(analysis.rate_effects(results)),
             *map(summary.ablation, ablations),
-            PUBLISHED_SUMMARY if adapters else None,
+            tables.PUBLISHED_SUMMARY if adapters else None,
         ]
     )
 
@@ -120,30 +86,30 @@ def _kept(sentences: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def _scores(
-    results: Sequence[Result], comparison: Comparison, gaps: Sequence[Gap]
+    results: Sequence[Result], comparison: Comparison, gaps: Sequence[analysis.Gap]
 ) -> tuple[Block, ...]:
-    blocks: list[Block] = [score_table(comparison)]
+    blocks: list[Block] = [tables.score_table(comparison)]
     if gaps:
-        blocks.append(gap_table(comparison, gaps))
+        blocks.append(tables.gap_table(comparison, gaps))
     if tested := on_test_rows(comparison):
-        blocks.append(score_table(tested, "test"))
+        blocks.append(tables.score_table(tested, "test"))
     if comparison.adapters:
         with_questions = any(r.kind == "question_answering" for r in results)
-        blocks.append(published_table(comparison.tasks, with_questions))
+        blocks.append(tables.published_table(comparison.tasks, with_questions))
     return tuple(blocks)
 
 
 def _parameters(results: Sequence[Result], comparison: Comparison) -> tuple[Block, ...]:
     columns = [column for column in comparison.columns if column.selected]
-    costs = [cost_of(comparison, column) for column in columns]
-    return (cost_table(costs), *parameter_blocks(results))
+    costs = [analysis.cost_of(comparison, column) for column in columns]
+    return (tables.cost_table(costs), *parameter_blocks(results))
 
 
 def _settings(results: Sequence[Result], comparison: Comparison) -> tuple[Block, ...]:
-    search = search_table(comparison)
+    search = tables.search_table(comparison)
     return (
-        selection_table(comparison),
-        variant_table(results),
+        tables.selection_table(comparison),
+        tables.variant_table(results),
         *([search] if search else []),
         *rate_blocks(results),
     )
@@ -156,10 +122,10 @@ _DETAILED_TASKS = 4
 def parameter_blocks(results: Sequence[Result]) -> list[Block]:
     """Score against trained parameters: over all tasks, then for some of them."""
     blocks: list[Block] = []
-    points = tradeoff(results)
+    points = analysis.tradeoff(results)
     if points:
-        blocks += [_tradeoff_picture(points), tradeoff_table(points)]
-    found = parameter_panels(results)
+        blocks += [_tradeoff_picture(points), tables.tradeoff_table(points)]
+    found = panels.parameter_panels(results)
     kinds = {r.setting.task: r.kind for r in results}
     rows = {r.setting.task: r.dev_rows for r in results}
     questions = [p for p in found if kinds[p.task] == "question_answering"]
@@ -177,11 +143,11 @@ def parameter_blocks(results: Sequence[Result]) -> list[Block]:
     for name, some, note in shown:
         blocks += _panels_picture(name, what, some, panels.draw_parameters, note)
     what = "Score against the adapters' size"
-    sizes = size_panels(results)
+    sizes = panels.size_panels(results)
     return blocks + _panels_picture("adapter_size", what, sizes, panels.draw_sizes)
 
 
-def _tradeoff_picture(points: Sequence[TradeoffPoint]) -> Picture:
+def _tradeoff_picture(points: Sequence[analysis.TradeoffPoint]) -> Picture:
     counts = sorted({point.tasks for point in points})
     caption = "Score against trained parameters, relative to full fine-tuning"
     if counts[-1] > 1:
@@ -192,20 +158,20 @@ def _tradeoff_picture(points: Sequence[TradeoffPoint]) -> Picture:
         f"{caption}. For each size and task the learning rate and epochs with the best "
         "dev score. Compare figures 1 and 3 of the paper.",
         "Score relative to full fine-tuning against trained parameters",
-        partial(draw_tradeoff, points),
+        partial(figures.draw_tradeoff, points),
     )
 
 
 def rate_blocks(results: Sequence[Result]) -> list[Block]:
     """Score against the learning rate."""
-    effects = rate_effects(results)
+    effects = analysis.rate_effects(results)
     return [
-        *([rate_table(effects)] if effects else []),
+        *([tables.rate_table(effects)] if effects else []),
         *_panels_picture(
             "learning_rate",
             "Score against the learning rate, with the best of all other settings for "
             "each rate",
-            rate_panels(results),
+            panels.rate_panels(results),
             panels.draw_rates,
         ),
     ]
@@ -213,7 +179,7 @@ def rate_blocks(results: Sequence[Result]) -> list[Block]:
 
 def scale_blocks(results: Sequence[Result]) -> list[Block]:
     """Score against the initial scale of the adapters."""
-    found = scale_panels(results)
+    found = panels.scale_panels(results)
     if not found:
         return []
     return [
@@ -231,8 +197,8 @@ def scale_blocks(results: Sequence[Result]) -> list[Block]:
 def _panels_picture(
     name: str,
     what: str,
-    found: Sequence[Panel],
-    draw: Callable[[Sequence[Panel]], Figure],
+    found: Sequence[panels.Panel],
+    draw: Callable[[Sequence[panels.Panel]], Figure],
     note: str = "",
 ) -> list[Block]:
     if not found:
@@ -266,9 +232,9 @@ def layer_blocks(ablations: Sequence[Ablation], names: FileNames) -> list[Block]
                 "training again. The diagonal is one layer, the upper right corner "
                 f"all of them.{majority} Compare figure 6 of the paper.",
                 f"Change of the score on {ablation.task} by removed layers",
-                partial(draw_ablation, ablation),
+                partial(figures.draw_ablation, ablation),
             ),
-            ablation_table(ablation, name),
+            tables.ablation_table(ablation, name),
         ]
     return blocks
 
@@ -276,7 +242,7 @@ def layer_blocks(ablations: Sequence[Ablation], names: FileNames) -> list[Block]
 def class_blocks(comparison: Comparison, names: FileNames) -> list[Block]:
     """The confusion matrix and the classes' scores of each classification task."""
     blocks: list[Block] = []
-    for confusion in confusions(comparison):
+    for confusion in analysis.confusions(comparison):
         whose = f"adapters of size {confusion.size}, seed {confusion.seed}"
         if confusion.seeds > 1:
             whose += f", the best of {confusion.seeds} on these rows"
@@ -287,12 +253,12 @@ def class_blocks(comparison: Comparison, names: FileNames) -> list[Block]:
                 f"{confusion.task}: dev rows by class and predicted class; {whose}. "
                 f"{100 * confusion.accuracy:.1f}% are on the diagonal.",
                 f"Confusion matrix of {confusion.task}",
-                partial(draw_confusion, confusion),
+                partial(figures.draw_confusion, confusion),
             ),
-            confusion_table(confusion, name),
-            class_table(
+            tables.confusion_table(confusion, name),
+            tables.class_table(
                 confusion,
-                class_scores(confusion.labels, confusion.counts),
+                analysis.class_scores(confusion.labels, confusion.counts),
                 names.new(f"classes-{confusion.task}"),
             ),
         ]
