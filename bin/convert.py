@@ -263,7 +263,7 @@ JOBS = (
 
 def cli() -> None:
     """Entry point of `adapters-tf-convert`."""
-    # Directories get their names when they are whole.
+    # Output directories appear complete or not at all.
     run_sub_jobs(_USAGE, JOBS, interrupted="nothing was written")
 
 

@@ -1,6 +1,7 @@
 """adapters-tf-inspect: what an adapter directory holds, and how two differ.
 
-Not inspect.py: run as a file, it would hide the module of that name from Python.
+The file is not named inspect.py, which would hide Python's module `inspect` when it runs
+as a script.
 """
 
 import dataclasses
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 def define() -> Groups:
     """The program's flags."""
     g = Groups(
-        "Says what an adapter directory holds, or in what two differ. They are read\n"
-        "whole and their tensors checked; the base is not loaded.\n"
+        "Prints what an adapter directory holds, or how two differ. Reads the whole\n"
+        "directory and checks its tensors; does not load the base.\n"
         "  adapters-tf-inspect --adapter=out/adapter"
     )
     g.group("Input")
     g.string("adapter", None, "adapter directory")
-    g.string("other", None, "another one, to compare it with")
+    g.string("other", None, "another adapter directory, to compare with")
     g.group("Output")
     g.boolean("tensors", False, "list the tensors")
     g.boolean("json", False, "print JSON")
@@ -111,7 +112,7 @@ def _aligned(rows: list[tuple[str, str]], right: bool = False) -> list[str]:
 
 
 def _diff_text(diff: "AdapterDiff") -> str:
-    """What differs between two adapters as text."""
+    """The differences between two adapters as text."""
     lines = []
     for name, (one, other) in diff.fields.items():
         lines.append(f"{name}: {json.dumps(one)} -> {json.dumps(other)}")
@@ -134,7 +135,7 @@ def _diff_text(diff: "AdapterDiff") -> str:
 
 
 def _diff_json(diff: "AdapterDiff") -> dict[str, Any]:
-    """The same as JSON values; a relative difference that is infinite is null."""
+    """The differences as JSON values; an infinite relative difference is null."""
     value = dataclasses.asdict(diff)
     for part in value["parts"]:
         if not math.isfinite(part["relative"]):

@@ -1,4 +1,4 @@
-"""adapters-tf-report: what was found, in the form that others take."""
+"""adapters-tf-report: reports of a study, and predictions for GLUE's server."""
 
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,12 @@ def define_study() -> Groups:
     g.strings(
         "results",
         None,
-        "directories of adapters-tf-sweep, or results.jsonl files; of a trial that is "
-        "in several the last counts",
+        "directories of adapters-tf-sweep, or results.jsonl files; if a trial is in "
+        "several, the last counts",
     )
     g.strings("ablations", [], "JSON files of adapters-tf-ablate")
     g.group("Content")
-    g.strings("sizes", [], "adapter sizes to give a column each [the best on average]")
+    g.strings("sizes", [], "adapter sizes that get a column each [the best on average]")
     g.string("title", None, "the report's heading")
     g.group("Output")
     g.string("output_dir", None, "new or empty directory for the report")
@@ -79,27 +79,27 @@ def _sizes(values: list[str]) -> list[int]:
 def define_glue() -> Groups:
     """The flags of `glue`."""
     g = Groups(
-        "Predicts GLUE's test sets with saved adapters and writes the files that its "
-        "server takes.\n"
+        "Predicts GLUE's test sets with saved adapters and writes the files for its "
+        "server.\n"
         "  adapters-tf-report glue --adapters=cola=out/cola/adapter,sst2=out/sst2/"
         "adapter \\\n      --data_dir=glue_data --output_dir=submission"
     )
     g.group("Adapters")
-    g.strings("adapters", None, "task=adapter directory, with commas between")
-    g.string("preset", None, "where the base is [where training loaded it]")
+    g.strings("adapters", None, "task=adapter directory, comma-separated")
+    g.string("preset", None, "the base [the one that each adapter names]")
     g.integer("batch_size", 64, "rows of a batch")
     g.group("Test sets")
     g.string("data_dir", None, "folder with the public files of GLUE")
-    g.boolean("fill_missing", False, "a constant prediction for tasks without adapter")
+    g.boolean("fill_missing", False, "predict a constant for tasks without an adapter")
     g.group("Output")
     g.string("output_dir", None, "directory of the files")
-    g.boolean("zip", False, "submission.zip too, which needs all tasks")
+    g.boolean("zip", False, "also submission.zip, which needs all tasks")
     g.boolean("overwrite", False, "replace the files of an earlier submission")
     return g
 
 
 def glue(flags: Any) -> None:
-    """Predict and write. What is missing is logged."""
+    """Predict and write the files; a warning lists missing ones."""
     require(flags, "adapters", "data_dir", "output_dir")
     adapters = parse_adapters(flags.adapters)
     from adapters_tf.study.glue_submission import write_glue_submission
@@ -128,7 +128,7 @@ JOBS = (
     ),
     SubJob(
         "glue",
-        "predictions of GLUE's test sets, as its server takes them",
+        "predictions of GLUE's test sets, for its server",
         define_glue,
         glue,
     ),
@@ -137,7 +137,7 @@ JOBS = (
 
 def cli() -> None:
     """Entry point of `adapters-tf-report`."""
-    # Directories and files get their names when they are whole.
+    # Outputs appear complete or not at all.
     run_sub_jobs(_USAGE, JOBS, interrupted="start the same command again")
 
 
