@@ -45,7 +45,7 @@ def _numbers(name: str, values: list[str] | None, kind: type) -> list[Any] | Non
 def define_average() -> Groups:
     """The flags of `average`."""
     g = Groups(
-        "Averages adapters of one base, form and task, such as those of several seeds.\n"
+        "Averages adapters of one base, form and task, for example of several seeds.\n"
         "  adapters-tf-edit average --adapters=s0/adapter,s1/adapter --output_dir=A"
     )
     g.group("Input")

@@ -1,7 +1,7 @@
 """adapters-tf-inspect: what an adapter directory holds, and how two differ.
 
-The file is not named inspect.py, which would hide Python's module `inspect` when it runs
-as a script.
+The file is not named inspect.py, which would hide Python's module `inspect` when it
+runs as a script.
 """
 
 import dataclasses
