@@ -262,7 +262,7 @@ def convert_to_adapterhub(
         adapter.adapter, bottleneck_dim=units, reduction_factor=None
     )
     check_name(name)
-    config = write_hub_config(name, adapter.adapter, units, d, blocks, model_name)
+    config = write_hub_config(name, sized, d, blocks, model_name)
     tensors = _adapter_tensors(adapter, sized, name, d, blocks)
     labels = tuple(adapter.task.get("labels", ()))
     values = {k: v for k, v in adapter.tensors.items() if k.startswith(HEAD_LAYERS)}

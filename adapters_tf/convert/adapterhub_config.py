@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 from adapters_tf.convert.files import field, rate
 from adapters_tf.errors import UserError
@@ -248,7 +248,6 @@ def _is_factor(value: Any, hidden_dim: int) -> bool:
 def write_hub_config(
     name: str,
     adapter: AdapterConfig,
-    bottleneck_dim: int,
     hidden_dim: int,
     num_layers: int,
     model_name: str,
@@ -257,8 +256,7 @@ def write_hub_config(
 
     Args:
         name: The adapter's name in AdapterHub.
-        adapter: The adapters' configuration.
-        bottleneck_dim: Their size.
+        adapter: The adapters' configuration, with their `bottleneck_dim`.
         hidden_dim: Hidden size of the base.
         num_layers: Number of its blocks.
         model_name: The base's name in the file.
@@ -287,7 +285,9 @@ def write_hub_config(
         "config": {
             "mh_adapter": "attention" in adapter.sublayers,
             "output_adapter": "feed_forward" in adapter.sublayers,
-            "reduction_factor": reduction_factor(hidden_dim, bottleneck_dim),
+            "reduction_factor": reduction_factor(
+                hidden_dim, cast(int, adapter.bottleneck_dim)
+            ),
             "non_linearity": theirs,
             "original_ln_before": adapter.reads_layer_norm,
             "original_ln_after": True,
