@@ -68,8 +68,8 @@ def run(flags: Any) -> None:
 
 def _draw(sweeps: list[dict[str, Any]], axes: dict[str, str], output: Path) -> None:
     """A figure for each axis beside the JSON file, `NAME_AXIS.png` and `.svg`."""
-    from adapters_tf.report.figures.scaling import draw_scaling
-    from adapters_tf.report.figures.style import save
+    from adapters_tf.benchmark.scaling.figure import draw_scaling
+    from adapters_tf.study.report.figures import save
 
     for axis, what in axes.items():
         own = [sweep for sweep in sweeps if sweep["axis"] == axis]

@@ -1,4 +1,4 @@
-"""adapters-tf-edit: new adapters out of trained ones."""
+"""adapters-tf-edit: new adapters from trained ones."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from adapters_tf.bin.program import Groups, SubJob, require, run_sub_jobs
 from adapters_tf.errors import UserError
 
 _USAGE = (
-    "Makes new adapters out of trained ones of one base, without training.\n"
+    "Makes new adapters from trained ones of one base, without training.\n"
     "  adapters-tf-edit average --adapters=s0/adapter,s1/adapter --output_dir=A\n"
     "  adapters-tf-edit prune --adapter=out/adapter --layers=0,1 --output_dir=A"
 )
@@ -45,12 +45,12 @@ def _numbers(name: str, values: list[str] | None, kind: type) -> list[Any] | Non
 def define_average() -> Groups:
     """The flags of `average`."""
     g = Groups(
-        "Averages adapters of one base, form and task, as those of several seeds.\n"
+        "Averages adapters of one base, form and task, for example of several seeds.\n"
         "  adapters-tf-edit average --adapters=s0/adapter,s1/adapter --output_dir=A"
     )
     g.group("Input")
     g.strings("adapters", None, "adapter directories")
-    g.strings("weights", None, "a number for each, with a sum of 1 [all equal]")
+    g.strings("weights", None, "a number for each adapter, with a sum of 1 [all equal]")
     _define_output(g)
     return g
 
@@ -99,8 +99,8 @@ def interpolate(flags: Any) -> None:
 def define_prune() -> Groups:
     """The flags of `prune`."""
     g = Groups(
-        "Leaves out the adapters of some blocks: those that an ablation found to\n"
-        "matter least, or those that are named.\n"
+        "Removes the adapters of some blocks: the least important ones by an\n"
+        "ablation, or those that you name.\n"
         "  adapters-tf-edit prune --adapter=out/adapter --ablation=a.json --count=4 "
         "--output_dir=A"
     )
@@ -123,7 +123,7 @@ def prune(flags: Any) -> None:
     ):
         raise UserError("Give --ablation and --count, or --layers. See --help.")
     from adapters_tf.models.adapter_file import load_adapter
-    from adapters_tf.report.ablation import read_ablations
+    from adapters_tf.study.ablation import read_ablations
     from adapters_tf.tools import least_important_layers, prune_adapter
 
     adapter = load_adapter(flags.adapter)
@@ -144,13 +144,15 @@ JOBS = (
     SubJob(
         "interpolate", "a point between two adapters", define_interpolate, interpolate
     ),
-    SubJob("prune", "an adapter without those of some blocks", define_prune, prune),
+    SubJob(
+        "prune", "an adapter without the adapters of some blocks", define_prune, prune
+    ),
 )
 
 
 def cli() -> None:
     """Entry point of `adapters-tf-edit`."""
-    # Directories get their names when they are whole.
+    # Output directories appear complete or not at all.
     run_sub_jobs(_USAGE, JOBS, interrupted="nothing was written")
 
 

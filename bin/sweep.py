@@ -9,15 +9,12 @@ from adapters_tf.bin.cache_flags import cache_config, define_cache_flags
 from adapters_tf.bin.data_flags import define_train_file_flags, file_format
 from adapters_tf.bin.program import Groups, run
 from adapters_tf.errors import UserError
-from adapters_tf.study.board import print_table
-from adapters_tf.study.grid import AXES, AXES_OF
-from adapters_tf.study.grids import GRIDS
-from adapters_tf.study.run import run_chief, run_sweep, run_worker
-from adapters_tf.study.setting import STUDY_METHODS
-from adapters_tf.study.store import RESULTS_FILE
+from adapters_tf.study import require_extra
+from adapters_tf.study.grid import AXES, AXES_OF, GRIDS, STUDY_METHODS
+from adapters_tf.study.results import RESULTS_FILE
 from adapters_tf.study.sweep import Sweep, read_sweep
 
-# Of a file of one's own, as adapters-tf-train has them.
+# Flags of adapters-tf-train for a data file.
 _FILE_FLAGS = ("train_file", "dev_file", "label_kind", "dev_fraction")
 _SHARED_FLAGS = (
     "data_dir",
@@ -108,7 +105,7 @@ def sweep_from_flags(flags: Any) -> Sweep:
 
 
 def _with_axes(block: dict[str, Any], axes: dict[str, Any]) -> dict[str, Any]:
-    """The block with the values of the flags, where its method takes them."""
+    """The block with those flags' values that its method takes."""
     own = AXES_OF.get(block.get("method", "adapters"), ())
     return {**block, **{k: v for k, v in axes.items() if k in own}}
 
@@ -127,13 +124,17 @@ def main(flags: Any, argv: Sequence[str] | None = None) -> None:
 
     Args:
         flags: The flags' values.
-        argv: The flags as they were given, for workers; by default `sys.argv`'s.
+        argv: The command line's flags, for workers; by default `sys.argv`'s.
     """
+    require_extra()
+    from adapters_tf.study.board import print_table
+    from adapters_tf.study.run import run_chief, run_sweep, run_worker
+
     argv = sys.argv[1:] if argv is None else argv
     sweep = sweep_from_flags(flags)
     if flags.workers < 1:
         raise UserError(f"--workers must be 1 or more. Received: {flags.workers}")
-    # A worker has the flags of the sweep that started it.
+    # Local workers have the same flags, --workers included, and share the cache.
     cache = dataclasses.replace(cache_config(flags), processes=flags.workers)
     if flags.worker:
         if not flags.chief:

@@ -1,7 +1,7 @@
 """Imports go one way.
 
-layers <- adapters <- models <- data/tasks <- training <- export <- convert
-<- benchmark/study <- report <- tools <- bin.
+layers <- adapters <- models <- data/tasks <- training <- export <- convert <- study
+<- benchmark <- tools <- bin.
 """
 
 import ast
@@ -17,9 +17,8 @@ ORDER = [
     "training",
     "export",
     "convert",
-    "benchmark",
     "study",
-    "report",
+    "benchmark",
     "tools",
     "bin",
 ]

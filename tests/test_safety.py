@@ -13,8 +13,7 @@ MODULES = [
 ]
 KNOWN = {
     # Reads pickles of torch as tensors, with a closed list of what they may name.
-    "adapters_tf/convert/torch_file.py": ["pickle"],
-    "adapters_tf/convert/torch_writer.py": ["pickle"],
+    "adapters_tf/convert/torch_files.py": ["pickle"],
     # Run by the peer's Python alone, on files of this machine.
     "adapters_tf/benchmark/steps/peer.py": ["torch", "torch"],
     "adapters_tf/benchmark/time_to_quality/peer.py": ["torch"],

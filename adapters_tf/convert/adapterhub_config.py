@@ -2,20 +2,19 @@
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Collection
+from typing import Any, cast
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.convert.adapterhub_legacy import modern_fields
-from adapters_tf.convert.adapterhub_name import check_name
-from adapters_tf.convert.json_file import field, rate
+from adapters_tf.convert.files import field, rate
 from adapters_tf.errors import UserError
 
 CONFIG_FILE = "adapter_config.json"
-# What the files that we write are compatible with. A version must be there: without
-# one the library takes `gelu` for the tanh form.
+# The version that our files are compatible with. Without a version, the library takes
+# `gelu` for the tanh form.
 VERSION = "adapters.1.3.0"
-# Names of transformers' activations -> ours. Its leakyrelu has another slope than
-# Keras's, and the rest have no counterpart.
+# Activations of transformers -> ours. Its leakyrelu has another slope than Keras's, and
+# the others have no counterpart.
 _ACTIVATIONS = {
     "relu": "relu",
     "swish": "silu",
@@ -30,7 +29,7 @@ _ACTIVATIONS = {
     "mish": "mish",
     "linear": "linear",
 }
-# What the adapters of this library compute: field -> the values that say so.
+# Fields whose values are fixed by what our adapters compute.
 _FIXED = {
     "architecture": (None,),
     "original_ln_after": (True,),
@@ -42,7 +41,7 @@ _FIXED = {
     "phm_layer": (False,),
     "stochastic_depth": (0.0, None),
 }
-# Read by the code below, or without a meaning where the values above are as they are.
+# Fields that the code below reads, and fields without meaning at the fixed values.
 _READ = {
     "mh_adapter",
     "output_adapter",
@@ -78,14 +77,14 @@ _KNOWN = {*_FIXED} | _READ | _WITHOUT_MEANING
 
 @dataclasses.dataclass(frozen=True)
 class HubAdapter:
-    """What an `adapter_config.json` says.
+    """The contents of an `adapter_config.json`.
 
     Attributes:
         name: The adapter's name, which is part of its tensors' names.
-        adapter: The adapters.
-        scaling: Factor of what an adapter adds; part of our up-projections.
-        dropout: Dropout in training on what an adapter adds, which ours have not.
-        base: What the library called the base that it was trained on, if it did.
+        adapter: Our configuration of the adapters.
+        scaling: Factor of the adapters' outputs; part of our up-projections.
+        dropout: Dropout on the adapters' outputs in training, which ours do not have.
+        base: The name of the base, if the file has it.
     """
 
     name: str
@@ -98,7 +97,7 @@ class HubAdapter:
 def read_hub_config(
     config: dict[str, Any], hidden_dim: int, num_layers: int
 ) -> HubAdapter:
-    """What an `adapter_config.json` says, for a base of this size.
+    """Read an `adapter_config.json` for a base of this size.
 
     Args:
         config: The whole file.
@@ -106,8 +105,8 @@ def read_hub_config(
         num_layers: Number of its blocks.
 
     Raises:
-        UserError: if it is not of a BERT of that size, or its adapters compute
-            something that this library's do not.
+        UserError: The file is not of a BERT of that size, or its adapters compute
+            something that ours do not.
     """
     name = field(config, "name", str, CONFIG_FILE)
     for key, own in (("model_type", "bert"), ("hidden_size", hidden_dim)):
@@ -186,7 +185,7 @@ def _reads_layer_norm(inner: dict[str, Any]) -> bool:
     residual = inner.get("residual_before_ln", True)
     if before is True and residual is True:
         return True
-    # Where no LayerNorm goes before, its sides are one.
+    # Without a LayerNorm before the adapter, both residuals are the same.
     if before is False and residual in (True, False):
         return False
     raise UserError(
@@ -209,7 +208,7 @@ def _left_out(inner: dict[str, Any]) -> list[int]:
 
 def _scaling(inner: dict[str, Any]) -> float:
     value = inner.get("scaling", 1.0)
-    # Larger ones, infinity and NaN leave no numbers in the up-projections.
+    # Larger factors, infinity and NaN would leave no finite up-projections.
     if type(value) not in (int, float) or not abs(value) < 1e30:
         raise UserError(
             "scaling must be a number; a learned one has no place in this library's "
@@ -242,14 +241,13 @@ def _bottleneck_dim(
 def _is_factor(value: Any, hidden_dim: int) -> bool:
     if type(value) not in (int, float) or not 0 < value < math.inf:
         return False
-    # By the smallest of floats it is infinite.
+    # Division by the smallest floats overflows.
     return hidden_dim // value < math.inf
 
 
 def write_hub_config(
     name: str,
     adapter: AdapterConfig,
-    bottleneck_dim: int,
     hidden_dim: int,
     num_layers: int,
     model_name: str,
@@ -257,17 +255,15 @@ def write_hub_config(
     """The `adapter_config.json` of our adapters.
 
     Args:
-        name: The adapter's name there.
-        adapter: The adapters.
-        bottleneck_dim: Their size.
+        name: The adapter's name in AdapterHub.
+        adapter: The adapters' configuration, with their `bottleneck_dim`.
         hidden_dim: Hidden size of the base.
         num_layers: Number of its blocks.
-        model_name: What the library shall call the base.
+        model_name: The base's name in the file.
 
     Raises:
-        UserError: if the name or the adapters cannot be said in that format.
+        UserError: The format cannot express these adapters.
     """
-    check_name(name)
     for attribute in ("layer_norm", "depth", "parallel"):
         default = getattr(AdapterConfig(), attribute)
         if getattr(adapter, attribute) != default:
@@ -276,7 +272,7 @@ def write_hub_config(
                 f"LayerNorm of their own that computes as ours. Received: {attribute}="
                 f"{getattr(adapter, attribute)}"
             )
-    # The first one that is written so; aliases come later in the table.
+    # The first name in the table; aliases come later.
     ours = "silu" if adapter.activation == "swish" else adapter.activation
     theirs = next((k for k, v in _ACTIVATIONS.items() if v == ours), None)
     if theirs is None:
@@ -289,7 +285,9 @@ def write_hub_config(
         "config": {
             "mh_adapter": "attention" in adapter.sublayers,
             "output_adapter": "feed_forward" in adapter.sublayers,
-            "reduction_factor": reduction_factor(hidden_dim, bottleneck_dim),
+            "reduction_factor": reduction_factor(
+                hidden_dim, cast(int, adapter.bottleneck_dim)
+            ),
             "non_linearity": theirs,
             "original_ln_before": adapter.reads_layer_norm,
             "original_ln_after": True,
@@ -313,7 +311,7 @@ def write_hub_config(
 
 
 def about(name: str, hidden_dim: int, model_name: str) -> dict[str, Any]:
-    """The fields that a configuration of an adapter and one of a head both have."""
+    """The fields that configurations of adapters and of heads share."""
     return {
         "hidden_size": hidden_dim,
         "model_class": "BertAdapterModel",
@@ -327,10 +325,46 @@ def about(name: str, hidden_dim: int, model_name: str) -> dict[str, Any]:
 def reduction_factor(hidden_dim: int, bottleneck_dim: int) -> float:
     """The factor from which the library computes this size.
 
-    It takes `int(hidden_dim // factor)`, which by the rounding of floats is one less
-    than it should be for many sizes where the factor is `hidden_dim / size`.
+    The library computes `int(hidden_dim // factor)`. With `hidden_dim / size` as the
+    factor, rounding makes many sizes one too small.
     """
     factor = hidden_dim / bottleneck_dim
     if int(hidden_dim // factor) == bottleneck_dim:
         return factor
     return hidden_dim / (bottleneck_dim + 0.5)
+
+
+_LEGACY_ACTIVATIONS = {"gelu": "gelu_new", "gelu_orig": "gelu"}
+
+
+def modern_fields(fields: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Translate the `config` of the library's first versions, which has no `version`.
+
+    Then, `gelu` was the tanh form. The very first files have names in capitals
+    (`MH_Adapter`, `LN_before`) and two fields of adapter fusion.
+
+    Args:
+        fields: The `config`.
+        known: The field names of today's library.
+
+    Raises:
+        UserError: Two fields have the same name today.
+    """
+    modern: dict[str, Any] = {}
+    for name, value in fields.items():
+        # Some of today's names have capitals too.
+        today = name if name in known else name.lower()
+        if today in modern:
+            raise UserError(
+                "Fields of a configuration without a version are read without regard "
+                f"to capitals, so each must be there once. Received: {today} twice"
+            )
+        modern[today] = value
+    # Fields of adapter fusion, without effect on a single adapter.
+    modern.pop("attention_type", None)
+    if modern.get("new_attention_norm") is False:
+        del modern["new_attention_norm"]
+    activation = modern.get("non_linearity")
+    if isinstance(activation, str):
+        modern["non_linearity"] = _LEGACY_ACTIVATIONS.get(activation, activation)
+    return modern

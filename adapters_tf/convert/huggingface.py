@@ -1,5 +1,7 @@
-"""A Hugging Face directory of a BERT as a base."""
+"""A BERT and its tokenizer from a Hugging Face directory, as a preset."""
 
+import dataclasses
+import json
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -7,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from adapters_tf.convert.bert_config import read_sizes
-from adapters_tf.convert.bert_tensors import bert_tensors, check_sizes
-from adapters_tf.convert.huggingface_tokenizer import read_tokenizer
-from adapters_tf.convert.json_file import read_json
-from adapters_tf.convert.preset_directory import backbone_class, write_preset
-from adapters_tf.convert.tensor_files import read_tensors
+from adapters_tf.convert.bert import bert_tensors, check_names, check_sizes, read_sizes
+from adapters_tf.convert.files import read_json, read_tensors
+from adapters_tf.convert.preset_directory import (
+    backbone_class,
+    infer_lowercase,
+    read_vocabulary,
+    write_preset,
+)
 from adapters_tf.errors import UserError
 from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
 
@@ -42,21 +46,21 @@ def convert_huggingface(
     *,
     lowercase: bool | None = None,
 ) -> None:
-    """Write a Hugging Face BERT as a preset that computes what it does.
+    """Convert a Hugging Face BERT to a preset that computes the same.
 
     keras-hub loads such a directory too, but always with the tanh form of GELU and
     a dropout of 0.1, whatever its configuration says.
 
     Args:
-        input_dir: With `config.json`, `model.safetensors` or `pytorch_model.bin`, and
-            `vocab.txt` or `tokenizer.json`.
+        input_dir: Directory with `config.json`, `model.safetensors` or
+            `pytorch_model.bin`, and `vocab.txt` or `tokenizer.json`.
         output_dir: A new directory.
-        say: Takes lines on what was decided.
-        lowercase: Whether its texts are lower-cased; by default what the directory
-            says, see `read_tokenizer`.
+        say: Called with a line for each decision.
+        lowercase: Whether to lower-case texts; by default the tokenizer's files decide,
+            see `read_tokenizer`.
 
     Raises:
-        UserError: if a file is missing or damaged, the model or tokenizer is not one
+        UserError: A file is missing or damaged, the model or tokenizer is not one
             that this library has, or a tensor is missing, unknown or of another shape.
     """
     folder = Path(input_dir)
@@ -88,7 +92,7 @@ def convert_huggingface(
 
 
 def _names(tensors: Collection[str]) -> dict[str, str]:
-    """Name of today, without a prefix -> the tensor's name in the file."""
+    """Today's names without a prefix -> the tensors' names in the file."""
     found: dict[str, str] = {}
     for theirs in tensors:
         name = theirs.removeprefix(_PREFIX)
@@ -115,14 +119,11 @@ def _values(
     skipped = sorted(
         name for name in found if name.startswith(_OUTSIDE) or name in _BUFFERS
     )
-    missing = sorted(t.hugging_face for t in wanted if t.hugging_face not in found)
-    unknown = sorted({*found} - {t.hugging_face for t in wanted} - {*skipped})
-    if missing or unknown:
-        raise UserError(
-            "The tensors must be exactly those of a BERT with its pooler. "
-            f"Missing: {', '.join(missing[:20]) or 'none'}; not known: "
-            f"{', '.join(unknown[:20]) or 'none'}"
-        )
+    check_names(
+        [t.hugging_face for t in wanted],
+        {*found} - {*skipped},
+        "The tensors must be exactly those of a BERT with its pooler.",
+    )
     heads = [name for name in skipped if name not in _BUFFERS]
     if heads:
         say(f"Not part of a base, left out: {', '.join(heads)}")
@@ -132,3 +133,133 @@ def _values(
         )
         for t in wanted
     }
+
+
+_CONFIG_FILE, _FILE = "tokenizer_config.json", "tokenizer.json"
+# What `tokenizer_config.json` calls a setting -> its name in a `BertNormalizer`.
+_NORMALIZER = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+# A step of `tokenizer.json` -> its type for BERT.
+_STEPS = {
+    "normalizer": "BertNormalizer",
+    "pre_tokenizer": "BertPreTokenizer",
+    "model": "WordPiece",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WordPieces:
+    """A WordPiece tokenizer.
+
+    Attributes:
+        vocabulary: The tokens, by id.
+        lowercase: Whether texts are lower-cased.
+        strip_accents: Whether accents are removed; `None`: if texts are lower-cased.
+    """
+
+    vocabulary: list[str]
+    lowercase: bool
+    strip_accents: bool | None
+
+
+def read_tokenizer(
+    folder: Path, lowercase: bool | None, say: Callable[[str], None]
+) -> WordPieces:
+    """Read the tokenizer of a directory, from its two files and the vocabulary.
+
+    Args:
+        folder: Directory with `vocab.txt` or `tokenizer.json`.
+        lowercase: Whether to lower-case texts. By default `tokenizer_config.json`
+            decides, else the normalizer of `tokenizer.json`, else the vocabulary.
+        say: Called with a line for each decision.
+
+    Raises:
+        UserError: A file is missing or damaged, or the tokenizer differs from
+            keras-hub's BERT tokenizer.
+    """
+    file = read_json(folder / _FILE, missing={})
+    config = read_json(folder / _CONFIG_FILE, missing={})
+    _check_steps(file, folder / _FILE)
+    vocabulary = _vocabulary(folder, file)
+    normalizer = _normalizer(file)
+    settings: dict[str, bool | None] = {}
+    for name, its_name in _NORMALIZER.items():
+        own, other = config.get(name), normalizer.get(its_name)
+        for value, where in ((own, _CONFIG_FILE), (other, _FILE)):
+            if value is not None and not isinstance(value, bool):
+                raise UserError(
+                    f"{name} must be true or false. Received: {value!r} in "
+                    f"{str(folder / where)!r}"
+                )
+        settings[name] = other if own is None else own
+        if own is not None and other is not None and own != other:
+            say(f"{name}={own}, as {_CONFIG_FILE} says; {_FILE} says {other}.")
+    if settings["tokenize_chinese_chars"] is False:
+        raise UserError(
+            "tokenize_chinese_chars must be true: keras-hub's tokenizer makes a word "
+            "of each Chinese character, and a preset cannot say otherwise. Received: "
+            f"tokenize_chinese_chars=False in {str(folder)!r}"
+        )
+    if lowercase is None:
+        lowercase = settings["do_lower_case"]
+        if lowercase is None:
+            lowercase = infer_lowercase(vocabulary, say)
+        elif config.get("do_lower_case") is None:
+            do = "are lower-cased" if lowercase else "keep their case"
+            say(f"Texts {do}, as the normalizer of {_FILE} says.")
+    return WordPieces(vocabulary, bool(lowercase), settings["strip_accents"])
+
+
+def _check_steps(file: dict[str, Any], path: Path) -> None:
+    """Refuse a tokenizer that makes other tokens of the vocabulary than keras-hub's."""
+    for step, expected in _STEPS.items():
+        for part in _parts(file, step):
+            received = part.get("type") if isinstance(part, dict) else part
+            if received != expected:
+                raise UserError(
+                    f"The tokenizer's {step} must be {expected}, as BERT's is: "
+                    "keras-hub has no other, and would make other tokens. Received: "
+                    f"{json.dumps(received)} in {str(path)!r}. If texts shall be "
+                    "tokenized as BERT's all the same, remove that file; vocab.txt is "
+                    "enough."
+                )
+
+
+def _normalizer(file: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the `BertNormalizer`."""
+    found: dict[str, Any] = {}
+    for part in _parts(file, "normalizer"):
+        found |= part
+    return found
+
+
+def _parts(file: dict[str, Any], step: str) -> list[Any]:
+    """The parts of a step; some files write a sequence of one."""
+    if step not in file:
+        return []
+    parts = file[step].get(f"{step}s") if isinstance(file[step], dict) else None
+    return parts if isinstance(parts, list) else [file[step]]
+
+
+def _vocabulary(folder: Path, file: dict[str, Any]) -> list[str]:
+    if (folder / "vocab.txt").is_file() or not file:
+        return read_vocabulary(folder / "vocab.txt")
+    model = file.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(vocabulary, dict):
+        raise UserError(
+            "A directory without vocab.txt must have the vocabulary in "
+            f"{_FILE}. Received: {str(folder / _FILE)!r}, whose model has none."
+        )
+    numbers = list(vocabulary.values())
+    if any(type(n) is not int for n in numbers) or sorted(numbers) != list(
+        range(len(numbers))
+    ):
+        raise UserError(
+            f"The tokens' numbers must be 0, 1, 2 and so on. Received: others in "
+            f"{str(folder / _FILE)!r}"
+        )
+    return sorted(vocabulary, key=vocabulary.__getitem__)

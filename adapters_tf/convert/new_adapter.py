@@ -1,5 +1,6 @@
-"""An adapter directory out of tensors that came from elsewhere."""
+"""An adapter directory from tensors of another library."""
 
+import dataclasses
 import os
 import re
 from collections.abc import Sequence
@@ -16,36 +17,56 @@ from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.build import build_model
 
-_METRICS = {
-    "classification": ("accuracy", "f1_macro"),
-    "regression": ("spearman", "pearson"),
-    "question_answering": ("f1", "exact_match"),
-    "multi_label": ("f1_micro", "f1_macro"),
-    "token_classification": ("entity_f1", "entity_precision", "entity_recall"),
-}
-_COLUMNS: dict[str, tuple[str, ...]] = {
-    "question_answering": ("question", "context"),
-    "token_classification": ("0",),
+
+@dataclasses.dataclass(frozen=True)
+class ImportedKind:
+    """A kind of task in other libraries, whose files do not say all of this.
+
+    Attributes:
+        hub_head: The type of its head in AdapterHub.
+        metrics: The metrics that it gets.
+        text_columns: Default names of its text columns; for tags the number of the
+            words' column.
+        reads_tokens: Whether its head reads every token: AdapterHub's is one linear
+            layer then, with no choice of what it reads.
+    """
+
+    hub_head: str
+    metrics: tuple[str, ...]
+    text_columns: tuple[str, ...] = ("text",)
+    reads_tokens: bool = False
+
+
+KINDS = {
+    "classification": ImportedKind("classification", ("accuracy", "f1_macro")),
+    # In AdapterHub, a regression is a classification with one label.
+    "regression": ImportedKind("classification", ("spearman", "pearson")),
+    "multi_label": ImportedKind("multilabel_classification", ("f1_micro", "f1_macro")),
+    "question_answering": ImportedKind(
+        "question_answering", ("f1", "exact_match"), ("question", "context"), True
+    ),
+    "token_classification": ImportedKind(
+        "tagging", ("entity_f1", "entity_precision", "entity_recall"), ("0",), True
+    ),
 }
 
 
 def make_task(
     name: str, kind: str, labels: Sequence[str], text_columns: Sequence[str] | None
 ) -> Task:
-    """The task of an adapter that came without one.
+    """Make the task of an adapter whose files do not describe one.
 
     Args:
-        name: Its name.
+        name: The task's name.
         kind: As `Adapter.kind`.
         labels: Names of the classes.
-        text_columns: Names of the text columns; by default `text`, or those of
-            questions. For tags the number of the words' column, by default 0.
+        text_columns: Names of the text columns; see `ImportedKind` for the defaults.
 
     Raises:
-        UserError: if there are not one or two columns, two for questions, and for tags
-            a number.
+        UserError: There are not one or two columns, or two for questions, or one
+            number for tags.
     """
-    columns = tuple(text_columns or _COLUMNS.get(kind, ("text",)))
+    columns = tuple(text_columns or KINDS[kind].text_columns)
     if kind == "token_classification" and not (
         len(columns) == 1 and re.fullmatch("[0-9]+", columns[0])
     ):
@@ -59,7 +80,7 @@ def make_task(
             "text_columns must name one or two columns, and two for questions. "
             f"Received: text_columns={','.join(columns)} of a task for {kind}"
         )
-    return Task(name, kind, columns, tuple(labels), _METRICS[kind])
+    return Task(name, kind, columns, tuple(labels), KINDS[kind].metrics)
 
 
 def new_model(
@@ -70,10 +91,10 @@ def new_model(
     seq_length: int,
     tuning: str,
 ) -> AdapterModel:
-    """The model that the tensors go to, in float32.
+    """Build the model that the tensors go to, in float32.
 
     Args:
-        task: Its task.
+        task: The task.
         preset: See `load_backbone`, or `"demo"`.
         adapter: The adapters.
         head: Arguments of the head.
@@ -81,7 +102,7 @@ def new_model(
         tuning: What was trained: `"adapters"` or `"adapters_only"`.
 
     Raises:
-        UserError: if the base cannot be loaded or has too few positions.
+        UserError: The base cannot be loaded or has too few positions.
     """
     return build_model(
         task.kind,
@@ -105,20 +126,20 @@ def save_new_adapter(
     training: dict[str, Any],
     overwrite: bool = False,
 ) -> None:
-    """Give the task's variables these values, and save them.
+    """Assign values to the task's variables and save them.
 
     Args:
         model: From `new_model`.
-        values: Variable path -> array, for exactly what the model trains.
+        values: Path -> array, for exactly the variables that the model trains.
         task: The task.
         output_dir: The adapter directory.
         preset: Where the base was loaded from.
         seq_length: Longest input, in tokens.
-        training: What is known of how it was trained.
-        overwrite: As `save_adapter`.
+        training: Facts on the training.
+        overwrite: As for `save_adapter`.
 
     Raises:
-        AdapterFileError: if a value is missing, unknown or of another shape, or the
+        AdapterFileError: A value is missing, unknown or of another shape, or the
             directory exists or cannot be written.
     """
     variables = {v.path: v for v in model.trainable_variables}

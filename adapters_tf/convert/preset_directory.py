@@ -7,28 +7,28 @@ from typing import Any
 
 import keras_hub
 
-from adapters_tf.convert.bert_tensors import assign
+from adapters_tf.convert.bert import assign
 from adapters_tf.errors import UserError
 from adapters_tf.export.directories import new_directory
 from adapters_tf.models.fingerprint import base_fingerprint
 from adapters_tf.models.hugging_face_config import TANH_GELU
 from adapters_tf.models.presets import load_backbone, load_preprocessor
 
-# That keras-hub's BertTokenizer refuses to be without.
+# The tokens that keras-hub's BertTokenizer requires.
 _SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]")
 
 
 def backbone_class(
     hidden_act: Any, plain_gelu: type[keras_hub.models.BertBackbone]
 ) -> type[keras_hub.models.BertBackbone]:
-    """The BERT that computes a checkpoint's activation.
+    """The class of BERT that computes a checkpoint's activation.
 
     Args:
-        hidden_act: `hidden_act` of its configuration.
-        plain_gelu: What `"gelu"` means where it comes from.
+        hidden_act: `hidden_act` of the checkpoint's configuration.
+        plain_gelu: The class for `"gelu"`, which is the exact or the tanh form.
 
     Raises:
-        UserError: if it is not a GELU.
+        UserError: The activation is not a GELU.
     """
     if hidden_act == "gelu":
         return plain_gelu
@@ -53,15 +53,15 @@ def write_preset(
 
     Args:
         cls: `keras_hub.models.BertBackbone` or `ExactGeluBertBackbone`.
-        sizes: Its arguments.
-        values: Function of the backbone that gives path -> array for its variables.
+        sizes: The arguments of `cls`.
+        values: Takes the backbone and returns path -> array for its variables.
         vocabulary: The tokens, by id.
         lowercase: Whether the tokenizer lower-cases texts.
         output_dir: A new directory.
-        strip_accents: What the checkpoint says about it itself, if it does.
+        strip_accents: Whether the tokenizer removes accents, if the checkpoint says.
 
     Raises:
-        UserError: if the sizes, values or vocabulary do not fit, the directory exists
+        UserError: The sizes, values or vocabulary do not fit, the directory exists
             or cannot be written.
     """
     check_vocabulary(vocabulary, sizes["vocabulary_size"])
@@ -93,11 +93,11 @@ def _check(directory: Path, backbone: Any, vocabulary: list[str]) -> None:
 
 
 def check_vocabulary(vocabulary: list[str], size: int) -> None:
-    """Refuse a vocabulary that is not the one of a BERT of this size.
+    """Refuse a vocabulary that does not fit a BERT of this size.
 
     Raises:
-        UserError: if it has more tokens than there are embeddings, one of them twice,
-            or lacks a token that keras-hub's BERT tokenizer needs.
+        UserError: The vocabulary has more tokens than the base has embeddings, has a
+            token twice, or lacks one that keras-hub's BERT tokenizer needs.
     """
     needed = [t for t in _SPECIAL_TOKENS if t not in vocabulary]
     twice = len(set(vocabulary)) != len(vocabulary)
@@ -112,10 +112,10 @@ def check_vocabulary(vocabulary: list[str], size: int) -> None:
 
 
 def read_vocabulary(path: Path) -> list[str]:
-    """The tokens of a `vocab.txt`, by id.
+    """Read the tokens of a `vocab.txt`, in the order of their ids.
 
     Raises:
-        UserError: if it cannot be read.
+        UserError: The file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -124,20 +124,19 @@ def read_vocabulary(path: Path) -> list[str]:
             "The vocabulary, a text file with a token in each line, could not be "
             f"read: {error}"
         ) from error
-    # Not splitlines, which also splits at characters that are tokens.
+    # splitlines would also split at characters that are tokens.
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def infer_lowercase(vocabulary: list[str], say: Callable[[str], None]) -> bool:
     """Whether a vocabulary is of lower-cased texts.
 
-    It is if lower-casing changes fewer than one in a hundred of its tokens with letters
-    that have two cases. Cased BERTs have thousands that it changes; bert-base-uncased
-    has none, but the capital R of the real numbers, which has no small form.
+    It is if lower-casing changes fewer than 1% of the tokens whose letters have two
+    cases. Thousands of a cased BERT's tokens change, and none of bert-base-uncased's.
 
     Args:
         vocabulary: The tokens.
-        say: Takes a line on what it is.
+        say: Called with a line on the result.
     """
     words = [t for t in vocabulary if not (t.startswith("[") and t.endswith("]"))]
     capital = sum(token != token.lower() for token in words)

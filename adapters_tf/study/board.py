@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs."""
+"""The progress of a sweep: a live table on a terminal, lines elsewhere."""
 
 import statistics
 import sys
@@ -11,13 +11,13 @@ import rich.live
 import rich.table
 import rich.text
 
-from adapters_tf.study.plan import Plan
 from adapters_tf.study.results import Result
 from adapters_tf.study.store import Store
+from adapters_tf.study.sweep import Plan
 
 
 class Board:
-    """A live table on a terminal; elsewhere a line for each trial that ends.
+    """Shows a live table on a terminal; elsewhere a line for each finished trial.
 
     Args:
         plan: The sweep's trials.
@@ -38,7 +38,7 @@ class Board:
         known = self._known_before = len(self._seen)
         if self._stdout.isatty():
             console = rich.console.Console(file=self._stdout)
-            # Transient, as the program prints the table when all is done.
+            # Transient: the program prints the table again at the end.
             self._live = rich.live.Live(
                 console=console, auto_refresh=False, transient=True
             )
@@ -53,7 +53,7 @@ class Board:
             self._live.stop()
 
     def update(self, running: Sequence[str]) -> None:
-        """Show what has ended, and what runs."""
+        """Show which trials have finished and which run."""
         results = self._store.results()
         new = [name for name in results if name not in self._seen]
         self._seen.update(new)
@@ -62,7 +62,7 @@ class Board:
         left = self._left(self._plan.num_trials - done)
         if self._live is not None:
             table = score_table(results)
-            # Not as the table's caption, which is no wider than the table.
+            # A caption of the table would be wrapped to the table's width.
             lines = rich.text.Text("\n".join([f"{progress} trials{left}", *running]))
             self._live.update(rich.console.Group(table, lines), refresh=True)
             return
@@ -77,7 +77,7 @@ class Board:
         print(line, file=self._stdout, flush=True)
 
     def _left(self, rest: int) -> str:
-        """From how many trials this process has seen end since it began."""
+        """The time left, estimated from the trials that ended since the start."""
         done = len(self._seen) - self._known_before
         if not done or rest <= 0:
             return ""

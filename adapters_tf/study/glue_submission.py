@@ -18,14 +18,14 @@ from adapters_tf.training.predict_texts import LoadedAdapter
 
 ARCHIVE = "submission.zip"
 
-# The server takes complete sets only. A constant that fills one up is the first class
-# of each test set, or this score.
+# The server takes complete sets only. A missing test set is filled with its first
+# class, or with this score.
 _CONSTANT_SCORE = 0.0
 _LARGEST_SCORE = 5.0
 
 
 def missing_tests(tasks: Iterable[str]) -> list[str]:
-    """The test sets that adapters of these tasks do not predict, in GLUE's order.
+    """The test sets that need adapters of other tasks, in GLUE's order.
 
     Args:
         tasks: Names of GLUE tasks.
@@ -45,33 +45,31 @@ def write_glue_submission(
     archive: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Predicts GLUE's test sets and writes a file for each, as the server wants it.
+    """Predict GLUE's test sets and write the files that its server takes.
 
     The files are `CoLA.tsv`, `SST-2.tsv` and so on, with the columns `index` and
-    `prediction`: 0 or 1, a name such as `not_entailment`, or for STS-B a score, clipped
-    to 0 to 5. MNLI's adapter makes three: `MNLI-m.tsv`, `MNLI-mm.tsv` and, for the
+    `prediction`: 0 or 1, a name such as `not_entailment`, or for STS-B a score clipped
+    to 0 to 5. MNLI's adapter predicts three: `MNLI-m.tsv`, `MNLI-mm.tsv` and the
     diagnostic set, `AX.tsv`. Adapters, test sets and output are checked before the
-    first prediction. Which files of a complete submission are not there is logged as a
-    warning.
+    first prediction. A warning lists the files that a complete submission lacks.
 
     Args:
         adapters: GLUE task (`cola`, `mnli`, ...) -> its adapter directory.
         data_dir: GLUE's folders, with the test files.
-        output_dir: Where to write; made if it does not exist.
-        preset: Where to load the base from; by default from where training
-            loaded it.
-        batch_size: Rows at a time.
-        fill_missing: Whether to write the test sets of the tasks that have no adapter
-            too, with a constant prediction, of which the scores mean nothing.
-        archive: Whether to write `submission.zip` with all of the files too.
-        overwrite: Whether files of these names in `output_dir` may be replaced.
+        output_dir: Where to write; created if it does not exist.
+        preset: The base; by default the one that each adapter names.
+        batch_size: Rows of a batch.
+        fill_missing: Also write the test sets of tasks without an adapter, with a
+            constant prediction whose score means nothing.
+        archive: Also write `submission.zip` with all files.
+        overwrite: Replace files of these names in `output_dir`.
 
     Returns:
         The files written, in GLUE's order; the archive last.
 
     Raises:
-        UserError: A name is no GLUE task's, an adapter is of another task, a file is
-            there already, or the archive would not be complete.
+        UserError: A name is not a GLUE task, an adapter is of another task, a file
+            exists already, or the archive would be incomplete.
         AdapterFileError: An adapter directory or its base is not usable.
         DataError: A test set is missing or not as GLUE's.
     """
@@ -96,7 +94,7 @@ def write_glue_submission(
     output = _prepare(Path(output_dir), written, archive, overwrite)
     paths = {name: output / f"{name}.tsv" for name in written}
     for task in list(loaded):
-        # One base at a time: it goes with the adapter.
+        # `pop` frees each adapter's base before the next prediction.
         adapter = loaded.pop(task)
         for name in [n for n in rows if GLUE_TESTS[n].task == task]:
             numbers, examples = rows[name]
@@ -183,7 +181,7 @@ def _constant(
     try:
         numbers, _ = read_glue_test(name, data_dir)
     except DataError:
-        # Nothing of the rows is needed but their numbers, which are known.
+        # A constant needs only the numbers of the rows, which are known.
         numbers = [str(i) for i in range(test.rows)]
     value = layout.file_labels[0] if layout.labels else _score(_CONSTANT_SCORE)
     return numbers, [value] * len(numbers)

@@ -1,14 +1,74 @@
-"""The results of a study: JSON lines, one for each finished trial."""
+"""Results of a study: reading them, selecting settings, means and errors."""
 
+import collections
 import dataclasses
 import json
+import math
 import os
-from collections.abc import Iterable
+import statistics
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import DataError
-from adapters_tf.study.setting import Setting
+from adapters_tf.study.grid import Setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A mean, as a fraction.
+
+    Attributes:
+        mean: The value; 0.25 is 25 percent, or 25 points.
+        sem: Its standard error in the same unit; `None` if unknown, as for a single
+            seed.
+    """
+
+    mean: float
+    sem: float | None = None
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """The difference of two independent estimates."""
+        return Estimate(self.mean - other.mean, _root([self.sem, other.sem]))
+
+    def percent(self, digits: int = 1) -> str:
+        """Times 100, such as `"85.8 ± 0.4"`."""
+        # `+ 0.0` makes a zero of the negative zero that rounding may leave.
+        text = f"{round(100 * self.mean, digits) + 0.0:.{digits}f}"
+        if self.sem is None:
+            return text
+        return f"{text} ± {100 * self.sem:.{digits}f}"
+
+
+def of_sample(values: Iterable[float]) -> Estimate:
+    """The mean of a sample, with the standard error that its spread gives.
+
+    Args:
+        values: One value or more; a single one has no standard error.
+    """
+    values = list(values)
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Estimate(mean)
+    return Estimate(mean, statistics.stdev(values) / math.sqrt(len(values)))
+
+
+def average(estimates: Iterable[Estimate]) -> Estimate:
+    """The mean of independent estimates, with their errors propagated.
+
+    The error ignores the spread between the estimates: it holds for exactly these
+    estimates, not for others like them.
+    """
+    estimates = list(estimates)
+    total = _root([e.sem for e in estimates])
+    sem = None if total is None else total / len(estimates)
+    return Estimate(statistics.fmean(e.mean for e in estimates), sem)
+
+
+def _root(errors: list[float | None]) -> float | None:
+    known = [error for error in errors if error is not None]
+    return math.hypot(*known) if len(known) == len(errors) else None
+
 
 RESULTS_FILE = "results.jsonl"
 
@@ -20,11 +80,11 @@ class Result:
     Attributes:
         setting: What was trained.
         metric: Name of the task's first metric, which selects.
-        score: Its value on the dev rows after the last epoch, a fraction.
+        score: That metric on the dev rows after the last epoch, a fraction.
         dev: All dev metrics after the last epoch.
         majority_baseline: The same metrics of a prediction that ignores the texts.
-        trained_parameters: Trained for this task.
-        base_parameters: Of the plain base; 0 for `"no_bert"`.
+        trained_parameters: Number of parameters trained for this task.
+        base_parameters: Number of the base's parameters; 0 for `"no_bert"`.
         train_rows: Number of training rows.
         dev_rows: Number of dev rows.
         seconds: Wall time of the trial.
@@ -32,8 +92,8 @@ class Result:
         best: `epoch`, `step` and `dev` of the epoch with the best first metric.
         confusion: For classification, `labels` and `counts`: `counts[i][j]` dev rows
             of class i that were predicted as class j.
-        about: Whatever else is known: `preset`, `seq_length`, `examples_per_second`,
-            for `"no_bert"` the `hyperparameters` found.
+        about: Further facts: `preset`, `seq_length`, `examples_per_second`, and for
+            `"no_bert"` the `hyperparameters` found.
     """
 
     setting: Setting
@@ -80,9 +140,9 @@ class Result:
 
 
 def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
-    """The results in these files, or in `results.jsonl` of these directories.
+    """Read results from files, or from `results.jsonl` in directories.
 
-    A trial that is in several files counts once, as the last of them has it.
+    If several files hold a trial, the last one counts.
 
     Raises:
         DataError: A file is missing, or a line is not a result.
@@ -108,3 +168,85 @@ def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
                 ) from error
             found[result.setting.name] = result
     return list(found.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+    """A setting's trials, one for each seed.
+
+    Attributes:
+        setting: The setting, with the first of its seeds.
+        results: Its results, in the order of their seeds.
+    """
+
+    setting: Setting
+    results: tuple[Result, ...]
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The dev score of each seed."""
+        return tuple(r.score for r in self.results)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean over the seeds; a single seed has no standard error."""
+        return of_sample(self.scores)
+
+    @property
+    def mean(self) -> float:
+        """The mean over the seeds."""
+        return self.estimate.mean
+
+    @property
+    def best(self) -> Result:
+        """The seed with the highest dev score, as the paper selects on GLUE."""
+        return max(self.results, key=lambda r: r.score)
+
+
+def by_setting(results: Iterable[Result]) -> list[Selected]:
+    """The trials of each setting, whatever their seeds."""
+    groups: dict[Setting, list[Result]] = collections.defaultdict(list)
+    for result in results:
+        groups[result.setting.with_seed(0)].append(result)
+    selected = []
+    for trials in groups.values():
+        trials.sort(key=lambda r: r.setting.seed)
+        selected.append(Selected(trials[0].setting, tuple(trials)))
+    return selected
+
+
+def select(
+    results: Iterable[Result],
+    group: Callable[[Setting], Any] = lambda s: (s.task, s.variant),
+) -> dict[Any, Selected]:
+    """Select the best setting of each group, by the mean dev score over its seeds.
+
+    Settings are compared on the seeds that all settings of the group have, so that
+    further seeds, which only the winner runs with, do not unseat it. The first of
+    equals wins.
+
+    Args:
+        results: The trials.
+        group: Gives a setting's group: by default its task and its method with size.
+            `lambda s: (s.task, s.method)` also selects the size.
+
+    Returns:
+        The winner of each group, in the order of their first trials.
+    """
+    groups: dict[Any, list[Selected]] = collections.defaultdict(list)
+    for trials in by_setting(results):
+        groups[group(trials.setting)].append(trials)
+    return {key: _winner(candidates) for key, candidates in groups.items()}
+
+
+def _winner(candidates: list[Selected]) -> Selected:
+    seeds = set.intersection(*({r.setting.seed for r in c.results} for c in candidates))
+    if not seeds:
+        return max(candidates, key=lambda c: c.mean)
+
+    def shared_mean(candidate: Selected) -> float:
+        return statistics.fmean(
+            r.score for r in candidate.results if r.setting.seed in seeds
+        )
+
+    return max(candidates, key=shared_mean)

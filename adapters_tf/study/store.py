@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
+from adapters_tf.study.grid import Setting
 from adapters_tf.study.results import RESULTS_FILE, Result
-from adapters_tf.study.setting import Setting
 from adapters_tf.study.sweep import Sweep
 from adapters_tf.training.run_dir import (
     ADAPTER_DIR,
@@ -40,16 +40,16 @@ class Store:
 
     @contextlib.contextmanager
     def open(self, sweep: Sweep) -> Iterator[None]:
-        """Claim it for one sweep; the workers of that sweep do not claim it.
+        """Claim the directory for a sweep; only its chief does, not its workers.
 
         Raises:
-            UserError: It cannot be written, is in use, holds other files, or the
-                trials of a sweep of other data, another base or another length.
+            UserError: The directory cannot be written, is in use, or holds other files
+                or a sweep of other data, another base or another length.
         """
         shared = sweep.shared()
         self._check(shared)
         with lock_directory(self.directory):
-            # Those of before stay: a later sweep may leave some tasks out.
+            # A later sweep may leave out some of the earlier tasks: keep them.
             old = self._read_shared() or {"tasks": {}}
             shared["tasks"] = {**old["tasks"], **shared["tasks"]}
             write_json(self.directory / SWEEP_FILE, shared)
@@ -92,12 +92,8 @@ class Store:
         """The directory of a trial."""
         return self.directory / TRIALS_DIR / setting.name
 
-    def adapter_dir(self, setting: Setting) -> Path:
-        """Where a trial's adapter is kept."""
-        return self.trial_dir(setting) / ADAPTER_DIR
-
     def save(self, result: Result) -> None:
-        """Make a trial a finished one; its run's files are no longer needed."""
+        """Save a finished trial's result and adapter; delete the rest of its run."""
         directory = self.trial_dir(result.setting)
         run = directory / RUN_DIR
         if (run / ADAPTER_DIR).is_dir():
@@ -107,27 +103,26 @@ class Store:
         shutil.rmtree(run, ignore_errors=True)
 
     def result(self, setting: Setting) -> Result | None:
-        """A trial's result, if it is finished."""
-        if setting.name not in self._results:
-            path = self.trial_dir(setting) / _RESULT_FILE
-            if not path.is_file():
-                return None
-            record = json.loads(path.read_text(encoding="utf-8"))
-            self._results[setting.name] = Result.from_dict(record)
-        return self._results[setting.name]
+        """A trial's result, if the trial is finished."""
+        return self._read(setting.name)
 
     def results(self) -> Mapping[str, Result]:
         """All finished trials, by their setting's name."""
         for path in sorted((self.directory / TRIALS_DIR).glob(f"*/{_RESULT_FILE}")):
-            if path.parent.name not in self._results:
-                record = json.loads(path.read_text(encoding="utf-8"))
-                self._results[path.parent.name] = Result.from_dict(record)
+            self._read(path.parent.name)
         return self._results
 
-    def publish(self) -> None:
-        """Write the results' file, and drop adapters that are no longer the best.
+    def _read(self, name: str) -> Result | None:
+        path = self.directory / TRIALS_DIR / name / _RESULT_FILE
+        if name not in self._results and path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            self._results[name] = Result.from_dict(record)
+        return self._results.get(name)
 
-        Of the adapters of a task and variant the one with the best dev score is kept.
+    def publish(self) -> None:
+        """Write the results file, and keep each task and variant's best adapter.
+
+        The other adapters are deleted.
         """
         results = self.results()
         lines = [json.dumps(results[name].to_dict()) for name in sorted(results)]
@@ -135,21 +130,12 @@ class Store:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         os.replace(temporary, path)
-        kept = {
-            max(group, key=lambda r: r.score).setting.name
-            for group in _groups(results).values()
-        }
-        for name in results:
-            if name not in kept:
-                shutil.rmtree(
-                    self.directory / TRIALS_DIR / name / ADAPTER_DIR,
-                    ignore_errors=True,
-                )
-
-
-def _groups(results: Mapping[str, Result]) -> dict[tuple[str, str], list[Result]]:
-    groups: dict[tuple[str, str], list[Result]] = {}
-    for result in results.values():
-        key = (result.setting.task, result.setting.variant)
-        groups.setdefault(key, []).append(result)
-    return groups
+        best: dict[tuple[str, str], Result] = {}
+        for result in results.values():
+            group = (result.setting.task, result.setting.variant)
+            if group not in best or result.score > best[group].score:
+                best[group] = result
+        kept = {result.setting.name for result in best.values()}
+        for name in results.keys() - kept:
+            adapter = self.directory / TRIALS_DIR / name / ADAPTER_DIR
+            shutil.rmtree(adapter, ignore_errors=True)

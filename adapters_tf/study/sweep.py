@@ -1,24 +1,23 @@
-"""What a sweep is: tasks, a grid, seeds and what all its trials share."""
+"""A sweep: its tasks, grid and seeds, and the trials it still needs."""
 
 import dataclasses
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from adapters_tf.errors import UserError
-from adapters_tf.study.grid import Block, expand
-from adapters_tf.study.grids import GRIDS
-from adapters_tf.study.setting import Setting
+from adapters_tf.study.grid import GRIDS, Block, Setting, expand
+from adapters_tf.study.results import Result, select
 from adapters_tf.tasks.source import TaskSource
 from adapters_tf.training.config import TrainConfig, TrainJob
 
-# What all trials train alike.
+# Fields of `Sweep` that are the same in all trials' models.
 SHARED_FIELDS = ("preset", "seq_length", "precision")
+# Keys of a sweep file that hold for every task.
+_TASK_DEFAULTS = ("data_dir", "tfds_data_dir", "max_train_examples")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,14 +27,14 @@ class Sweep:
     Attributes:
         tasks: Where each task's rows come from.
         blocks: The grid.
-        seeds: Every trial of the grid is run with each.
-        final_seeds: Only the best setting of each task and variant, by the mean dev
-            score over `seeds`, is run with these as well.
-        preset: The base.
+        seeds: Seeds of every trial of the grid.
+        final_seeds: Further seeds for the best setting of each task and variant, by
+            the mean dev score over `seeds`.
+        preset: The base; see `load_backbone`, or `"demo"`.
         seq_length: Longest input in tokens.
         precision: `"float32"` or `"mixed_bfloat16"`.
-        baseline_trials: Models that one `"no_bert"` trial tries.
-        embeddings_file: Word vectors for them; see `BaselineSearch`.
+        baseline_trials: Number of models that a `"no_bert"` trial tries.
+        embeddings_file: Word vectors for these models; see `BaselineSearch`.
     """
 
     tasks: tuple[TaskSource, ...]
@@ -80,7 +79,7 @@ class Sweep:
             config=TrainConfig(
                 epochs=setting.epochs,
                 batch_size=setting.batch_size,
-                # `Setting` sees to it that every method that trains has one.
+                # `Setting` requires one of every method that trains.
                 learning_rate=cast(float, setting.learning_rate),
                 seed=setting.seed,
             ),
@@ -96,24 +95,28 @@ class Sweep:
         return dataclasses.replace(job, adapter=adapter)
 
     def shared(self) -> dict[str, Any]:
-        """What all its results depend on, as JSON values, task by task.
+        """What all results of a directory must share, as JSON values.
 
-        Results in one directory must agree in it; the grid and the seeds may grow.
+        The grid, the seeds and the list of tasks may grow.
         """
-        tasks = {t.task_name: _plain(dataclasses.asdict(t)) for t in self.tasks}
+        # Through JSON, as in the file that they are compared with.
+        tasks = {
+            t.task_name: json.loads(json.dumps(dataclasses.asdict(t)))
+            for t in self.tasks
+        }
         names = (*SHARED_FIELDS, "baseline_trials", "embeddings_file")
         return {"tasks": tasks, **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> "Sweep":
-        """A sweep from the keys of a sweep file; see docs/study.md.
+        """The sweep that the keys of a sweep file describe; see docs/study.md.
 
         Raises:
             UserError: A key or value is not valid.
         """
         values = dict(given)
         known = {f.name for f in dataclasses.fields(cls)} - {"blocks"}
-        known |= {"grid", "data_dir", "tfds_data_dir", "max_train_examples"}
+        known |= {"grid", *_TASK_DEFAULTS}
         unknown = sorted(set(values) - known)
         if unknown:
             near = difflib.get_close_matches(unknown[0], known, 1)
@@ -124,7 +127,7 @@ class Sweep:
             )
         for_all = {
             name: values.pop(name)
-            for name in ("data_dir", "tfds_data_dir", "max_train_examples")
+            for name in _TASK_DEFAULTS
             if values.get(name) is not None
         }
         values["tasks"] = tuple(
@@ -148,10 +151,10 @@ class Sweep:
 
 
 def read_sweep(name: str) -> dict[str, Any]:
-    """The keys of a named grid, or of a YAML or JSON file.
+    """Read the keys of one of `GRIDS`, or of a YAML or JSON file.
 
     Raises:
-        UserError: There is no such grid or file, or it cannot be read.
+        UserError: There is no such grid or file, or the file cannot be read.
     """
     if name in GRIDS:
         return dict(GRIDS[name])
@@ -163,11 +166,15 @@ def read_sweep(name: str) -> dict[str, Any]:
         )
     try:
         text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
         raise UserError(
             f"The grid's file could not be read. Received: {name!r}: {error.strerror}"
         ) from error
+    # Of the extra `study`, which --help must not need.
+    import yaml
+
+    try:
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(
             f"A grid's file must be YAML or JSON. Received: {name!r}: {error}"
@@ -186,5 +193,61 @@ def _list(name: str, value: Any) -> list[Any]:
     return list(value)
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+class Plan:
+    """The trials of a sweep: its grid, then more seeds of the selected settings.
+
+    Args:
+        sweep: The sweep.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._grid = sweep.settings()
+        self._final_seeds = sweep.final_seeds
+
+    @property
+    def num_trials(self) -> int:
+        """The number of all trials, those of `final_seeds` included."""
+        seeds = {s.seed for s in self._grid}
+        groups = {(s.task, s.variant) for s in self._grid}
+        return len(self._grid) + len(groups) * len(set(self._final_seeds) - seeds)
+
+    def wanted(self, results: Mapping[str, Result]) -> list[Setting]:
+        """The trials to run, in order, as far as they are known yet.
+
+        The trials of `final_seeds` are known once the grid's trials of the same task
+        and variant have finished.
+
+        Args:
+            results: The finished trials, by their setting's name.
+        """
+        grid = {s.name for s in self._grid}
+        open_groups = {(s.task, s.variant) for s in self._grid if s.name not in results}
+        done = [
+            r
+            for r in results.values()
+            if r.setting.name in grid
+            and (r.setting.task, r.setting.variant) not in open_groups
+        ]
+        finals = [
+            selected.setting.with_seed(seed)
+            for selected in select(done).values()
+            for seed in self._final_seeds
+        ]
+        return list(dict.fromkeys([*self._grid, *finals]))
+
+    def next(
+        self, results: Mapping[str, Result], running: Collection[str]
+    ) -> Setting | None:
+        """The first trial that is neither finished nor running.
+
+        Args:
+            results: The finished trials, by their setting's name.
+            running: Names of the running trials.
+
+        Returns:
+            `None` if there is none now; a running trial may decide on further ones.
+        """
+        for setting in self.wanted(results):
+            if setting.name not in results and setting.name not in running:
+                return setting
+        return None

@@ -16,8 +16,8 @@ from adapters_tf.study.baseline.search import (
     check_baseline_task,
     search_baseline,
 )
+from adapters_tf.study.grid import NO_BERT, Setting
 from adapters_tf.study.results import Result
-from adapters_tf.study.setting import NO_BERT, Setting
 from adapters_tf.study.store import LOG_FILE, RUN_DIR, Store
 from adapters_tf.study.sweep import SHARED_FIELDS, Sweep
 from adapters_tf.tasks.metrics import majority_baseline
@@ -30,13 +30,13 @@ from adapters_tf.training.trainer import LossIsNotFinite
 
 
 class TrialRunner:
-    """Runs trials one after another; models and tokens are used again where they can.
+    """Runs trials one after another, and shares models and tokens between them.
 
     Args:
         sweep: The sweep.
         store: Where its trials are.
         pool: The models; by default a pool that keeps two.
-        cache: Where hidden states are kept, for all trials.
+        cache: Where to keep hidden states for all trials.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class TrialRunner:
         self._store = store
         self._pool = pool or ModelPool()
         self._cache = PrefixCache(cache, shared=True)
-        # One for all: a model belongs to the strategy that it was made in.
+        # One strategy for all trials: a model belongs to the one it was made in.
         self._strategy = get_strategy("one_device")
         self._sources = {task.task_name: task for task in sweep.tasks}
         self._data: dict[str, TaskData] = {}
 
     def check(self) -> None:
-        """Read all rows, and refuse before any training what could not be trained.
+        """Read all rows and refuse, before any training, what cannot be trained.
 
         Raises:
             UserError: A task's files, the base or a setting of the grid is not usable.
@@ -87,10 +87,10 @@ class TrialRunner:
         return self._data[task]
 
     def run(self, setting: Setting) -> Result:
-        """Run a trial, or go on with it, and save its result.
+        """Run a trial, or continue it, and save its result.
 
-        A run whose loss is no longer finite counts as a prediction that ignores the
-        texts, and says so in `about["diverged"]`.
+        A run whose loss becomes NaN or infinite gets the metrics of a prediction that
+        ignores the texts, and `about["diverged"]` says so.
         """
         known = self._store.result(setting)
         if known is not None:
@@ -122,7 +122,7 @@ class TrialRunner:
         shared = {name: getattr(self._sweep, name) for name in SHARED_FIELDS}
         run = self._store.trial_dir(setting) / RUN_DIR
         try:
-            # One that ended, and was killed before its result was saved.
+            # A run may have ended just before this process was killed.
             metrics = read_metrics(run) or run_job(
                 job,
                 data,
@@ -147,7 +147,7 @@ class TrialRunner:
         else:
             speed = metrics["examples_per_second"]
             shared["examples_per_second"] = round(speed, 2)
-            # Of further splits, which select nothing: the additional tasks' test rows.
+            # Metrics of further splits, such as test rows, which select nothing.
             shared |= {k: v for k, v in metrics.items() if k.startswith("dev_")}
             shared.pop("dev_rows", None)
         return {
@@ -187,6 +187,6 @@ def _majority(data: TaskData) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _log(path: Path) -> Iterator[None]:
-    """What training prints goes to a file of the trial's own."""
+    """Redirect what training prints to a file of the trial."""
     with open(path, "a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         yield

@@ -1,8 +1,8 @@
 """The sweep on Keras Tuner: its oracle hands out trials, its workers run them.
 
-Keras Tuner brings the queue, the service between machines and the state that a
-restart goes on from. What is finished is what has a result on disk, so that a state
-file which was half written when the machine went down costs nothing.
+Keras Tuner provides the queue, the service between machines and the state that a
+restart continues. Finished trials are those with a result on disk, so a state file
+that a crash left half written costs nothing.
 """
 
 import json
@@ -17,9 +17,9 @@ import keras_tuner
 from absl import logging
 
 from adapters_tf.errors import UserError
-from adapters_tf.study.plan import Plan
-from adapters_tf.study.setting import Setting
+from adapters_tf.study.grid import Setting
 from adapters_tf.study.store import ENGINE_DIR, Store
+from adapters_tf.study.sweep import Plan
 from adapters_tf.study.trial import TrialRunner
 
 _IDLE_SECONDS = 1.0
@@ -53,7 +53,7 @@ class SweepOracle(keras_tuner.Oracle):
         if setting is not None:
             self._on_change([*running, setting.name])
             return {"status": "RUNNING", "values": setting.to_dict()}
-        # A trial that ends may be what a final seed was waiting for.
+        # The end of a running trial may decide on the final seeds.
         return {"status": "IDLE" if running else "STOPPED"}
 
     @keras_tuner.synchronized
@@ -68,12 +68,12 @@ class SweepOracle(keras_tuner.Oracle):
 
 
 class SweepTuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """Runs the trials that the oracle hands out; a worker, or all of a sweep.
+    """Runs the trials that the oracle hands out: all of a sweep, or a worker's.
 
     Args:
         oracle: The oracle.
         store: Where the trials are.
-        runner: Runs them; `None` in a chief, which runs none.
+        runner: Runs the trials; `None` in a chief, which runs none.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SweepTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self._ran = True
         engine = store.directory / ENGINE_DIR
         if is_worker():
-            # Nothing is in it, but it may have been cut short.
+            # A worker's state file holds nothing, but a crash may have cut it short.
             name = os.environ["KERASTUNER_TUNER_ID"]
             (engine / f"{name}.json").unlink(missing_ok=True)
         else:
@@ -93,7 +93,7 @@ class SweepTuner(keras_tuner.engine.base_tuner.BaseTuner):
         )
 
     def pre_create_trial(self) -> None:
-        # Keras Tuner asks an oracle that has nothing again at once.
+        # Keras Tuner does not pause before it asks an idle oracle again.
         if not self._ran:
             time.sleep(_IDLE_SECONDS)
         self._ran = False
@@ -105,7 +105,7 @@ class SweepTuner(keras_tuner.engine.base_tuner.BaseTuner):
             assert self._runner is not None
             return {"score": self._runner.run(setting).score}
         except Exception as error:
-            # Keras Tuner would go on with the next trial, and hide what happened.
+            # Keras Tuner would hide any other error and go on with the next trial.
             raise keras_tuner.errors.FatalError(setting.name) from error
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
+from adapters_tf.benchmark.scaling.figure import draw_scaling
 from adapters_tf.benchmark.scaling.job import ScalingOptions
 from adapters_tf.benchmark.scaling.laws import fit_law
 from adapters_tf.benchmark.scaling.tables import as_markdown
 from adapters_tf.errors import UserError
-from adapters_tf.report.figures.scaling import draw_scaling
 
 SIZES = [1, 4, 16, 64]
 

@@ -12,8 +12,8 @@ TASK = {"name": "mood", "kind": "classification", "labels": ["sad", "glad"]}
 TASK |= {"text_columns": ["text"], "metrics": ["accuracy"]}
 
 
-@pytest.fixture
-def saved(tiny_preset, tmp_path):
+@pytest.fixture(scope="module")
+def saved(tiny_preset, tmp_path_factory):
     """Directories of two adapters of one form."""
     model = adapters_tf.build_model(
         "classification",
@@ -22,6 +22,7 @@ def saved(tiny_preset, tmp_path):
         seq_length=16,
         head={"num_classes": 2},
     )
+    directory = tmp_path_factory.mktemp("saved")
     paths = []
     for name in ("one", "other"):
         random = np.random.default_rng(len(paths))
@@ -30,8 +31,8 @@ def saved(tiny_preset, tmp_path):
         adapter = model.get_adapter(
             preset=tiny_preset, task=TASK, seq_length=16, metrics={"accuracy": 0.75}
         )
-        adapters_tf.save_adapter(adapter, tmp_path / name)
-        paths.append(str(tmp_path / name))
+        adapters_tf.save_adapter(adapter, directory / name)
+        paths.append(str(directory / name))
     return paths
 
 

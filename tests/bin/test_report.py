@@ -5,8 +5,8 @@ import json
 import pytest
 
 from adapters_tf.bin import report
+from adapters_tf.study.grid import Setting
 from adapters_tf.study.results import Result
-from adapters_tf.study.setting import Setting
 
 
 @pytest.fixture

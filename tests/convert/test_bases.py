@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from adapters_tf.convert import convert_google_bert, convert_huggingface
-from adapters_tf.convert.torch_writer import write_torch_tensors
+from adapters_tf.convert.torch_files import write_torch_tensors
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import (
     BertAdapterBackbone,

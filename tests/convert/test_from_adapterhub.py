@@ -8,8 +8,7 @@ import safetensors.numpy
 
 import adapters_tf
 from adapters_tf.convert import convert_from_adapterhub
-from adapters_tf.convert.torch_file import read_torch_tensors
-from adapters_tf.convert.torch_writer import write_torch_tensors
+from adapters_tf.convert.torch_files import read_torch_tensors, write_torch_tensors
 from adapters_tf.errors import UserError
 from adapters_tf.models.task import Task
 

@@ -5,9 +5,8 @@ import pytest
 
 import adapters_tf
 from adapters_tf.convert import convert_from_adapterhub, convert_to_adapterhub
-from adapters_tf.convert.adapterhub_name import TAKEN_NAMES
-from adapters_tf.convert.torch_file import read_torch_tensors
-from adapters_tf.convert.torch_writer import write_torch_tensors
+from adapters_tf.convert.adapterhub import TAKEN_NAMES
+from adapters_tf.convert.torch_files import read_torch_tensors, write_torch_tensors
 from adapters_tf.errors import UserError
 from adapters_tf.models.task import Task
 

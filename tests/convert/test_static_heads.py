@@ -5,9 +5,9 @@ import pytest
 
 import adapters_tf
 from adapters_tf.convert import convert_from_adapterhub
-from adapters_tf.convert.from_adapterhub import HEAD_WEIGHTS_FILES
-from adapters_tf.convert.tensor_files import read_tensors
-from adapters_tf.convert.torch_writer import write_torch_tensors
+from adapters_tf.convert.adapterhub import HEAD_WEIGHTS_FILES
+from adapters_tf.convert.files import read_tensors
+from adapters_tf.convert.torch_files import write_torch_tensors
 from adapters_tf.errors import UserError
 
 # Fixture -> the class whose head computes the same, and its layer.

@@ -8,9 +8,9 @@ import safetensors.numpy
 
 import adapters_tf
 from adapters_tf.convert import convert_from_adapterhub, convert_to_adapterhub
+from adapters_tf.convert.adapterhub import check_name, name_of_task
 from adapters_tf.convert.adapterhub_config import reduction_factor
-from adapters_tf.convert.adapterhub_name import check_name, name_of_task
-from adapters_tf.convert.torch_file import read_torch_tensors
+from adapters_tf.convert.torch_files import read_torch_tensors
 from adapters_tf.errors import UserError
 from adapters_tf.models.task import Task
 

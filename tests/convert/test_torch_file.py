@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from adapters_tf.convert.tensor_files import read_tensors
-from adapters_tf.convert.torch_file import read_torch_tensors
-from adapters_tf.convert.torch_writer import write_torch_tensors
+from adapters_tf.convert.files import read_tensors
+from adapters_tf.convert.torch_files import read_torch_tensors, write_torch_tensors
 from adapters_tf.errors import UserError
 
 TENSORS = {
@@ -134,7 +133,7 @@ def test_a_plain_pickle_is_refused(tmp_path, monkeypatch):
 
 def tensor(offset=0, shape=(2,), strides=(1,), key="0", count=2, kind="FloatStorage"):
     """The instructions of one tensor, as torch writes them."""
-    from adapters_tf.convert.torch_writer import _global, _integer, _integers, _text
+    from adapters_tf.convert.torch_files import _global, _integer, _integers, _text
 
     return b"".join(
         [
@@ -149,7 +148,7 @@ def tensor(offset=0, shape=(2,), strides=(1,), key="0", count=2, kind="FloatStor
 
 def program(body, before=b""):
     """A pickle of a state dict with the tensor "a"."""
-    from adapters_tf.convert.torch_writer import _text
+    from adapters_tf.convert.torch_files import _text
 
     out = pickle.PROTO + b"\x02" + before + pickle.EMPTY_DICT + pickle.MARK
     return out + _text("a") + body + pickle.SETITEMS + pickle.STOP
@@ -192,7 +191,7 @@ def test_tensors_that_lie_are_refused(changed, message, tmp_path):
 
 def shared(tmp_path, names):
     """A file of 64 KiB of numbers that all these tensors have, and one more tensor."""
-    from adapters_tf.convert.torch_writer import _text
+    from adapters_tf.convert.torch_files import _text
 
     numbers = np.arange(2**14, dtype="<f4")
     body = tensor(shape=(2**14,), count=2**14)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from encoders import BLOCK_CALLS, NAMES, PAIRS, TEXTS, D, make_encoder
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.convert.bert_base import load_bert
+from adapters_tf.convert.bert import load_bert
 from adapters_tf.data.examples import Examples
 from adapters_tf.data.features import tokenize
 from adapters_tf.errors import AdapterFileError, DataError, UserError

@@ -2,8 +2,8 @@
 
 import pytest
 
+from adapters_tf.study.grid import Setting
 from adapters_tf.study.results import Result
-from adapters_tf.study.setting import Setting
 
 
 @pytest.fixture
@@ -30,3 +30,24 @@ def make_result():
         )
 
     return make
+
+
+@pytest.fixture
+def ablation():
+    """The JSON value of an ablation of three layers."""
+    scores = {(0, 0): 0.8, (0, 1): 0.76, (0, 2): 0.4}
+    scores |= {(1, 1): 0.784, (1, 2): 0.5, (2, 2): 0.6}
+    return {
+        "kind": "layer_ablation",
+        "task": "a",
+        "metric": "accuracy",
+        "num_layers": 3,
+        "adapter": "out/adapter",
+        "dev_rows": 40,
+        "majority_baseline": {"accuracy": 0.4},
+        "full": {"accuracy": 0.8},
+        "spans": [
+            {"first": first, "last": last, "dev": {"accuracy": score}}
+            for (first, last), score in scores.items()
+        ],
+    }

@@ -1,7 +1,8 @@
-"""Removed adapters against a model that never had them; the program."""
+"""Removed adapters against a model that never had them; ablation files; the program."""
 
 import itertools
 import json
+import math
 import sys
 
 import numpy as np
@@ -10,8 +11,14 @@ import pytest
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import ablate
 from adapters_tf.data.examples import Examples
+from adapters_tf.errors import DataError
 from adapters_tf.models.adapter_file import save_adapter
-from adapters_tf.study.ablation import ablate_layers, removed_adapters
+from adapters_tf.study.ablation import (
+    Ablation,
+    ablate_layers,
+    read_ablations,
+    removed_adapters,
+)
 from adapters_tf.tasks.build import build_model
 
 TEXTS = ["the film was good", "a bad plot", "so very fine", "sad actor", "it was"] * 3
@@ -62,42 +69,58 @@ def without(preset, model, layers):
     return other
 
 
+KEPT = {(0, 0): [1], (1, 1): [0], (0, 1): []}  # removed span -> blocks with adapters
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_preset):
+    """A trained model, and for each removed span what one without it predicts."""
+    model = trained_model(tiny_preset)
+    expected = {
+        span: without(tiny_preset, model, kept).predict(TEXTS, verbose=0)
+        for span, kept in KEPT.items()
+    }
+    return model, expected
+
+
 @pytest.mark.parametrize("config", [{}, {"layer_norm": True, "depth": 2}])
-def test_removed_is_as_if_never_there_and_put_back(tiny_preset, config):
-    model = trained_model(tiny_preset, **config)
+def test_removed_is_as_if_never_there_and_put_back(tiny_preset, trained, config):
+    model, expected = trained
+    if config:
+        model = trained_model(tiny_preset, **config)
     before = model.predict(TEXTS, verbose=0)
-    for (first, last), kept in {(0, 0): [1], (1, 1): [0], (0, 1): []}.items():
-        with removed_adapters(model, first, last):
+    for span in KEPT:
+        with removed_adapters(model, *span):
             removed = model.predict(TEXTS, verbose=0)
         assert np.abs(removed - before).max() > 0.05
         if not config:
-            expected = without(tiny_preset, model, kept).predict(TEXTS, verbose=0)
-            np.testing.assert_allclose(removed, expected, atol=1e-5)
+            np.testing.assert_allclose(removed, expected[span], atol=1e-5)
     np.testing.assert_array_equal(model.predict(TEXTS, verbose=0), before)
 
 
-@pytest.fixture
-def adapter_dir(tiny_preset, tmp_path):
-    model = trained_model(tiny_preset)
-    adapter = model.get_adapter(task=TASK, preset=tiny_preset, seq_length=16)
-    save_adapter(adapter, tmp_path / "adapter")
-    return str(tmp_path / "adapter"), model
+@pytest.fixture(scope="module")
+def adapter_dir(trained, tiny_preset, tmp_path_factory):
+    adapter = trained[0].get_adapter(task=TASK, preset=tiny_preset, seq_length=16)
+    path = tmp_path_factory.mktemp("ablation") / "adapter"
+    save_adapter(adapter, path)
+    return str(path)
 
 
-def accuracy(model):
-    return float((model.predict(TEXTS, verbose=0).argmax(-1) == LABELS).mean())
+def accuracy(logits):
+    return float((logits.argmax(-1) == LABELS).mean())
 
 
-def test_every_span_once_with_its_metric(adapter_dir, tiny_preset):
-    directory, model = adapter_dir
+def test_every_span_once_with_its_metric(adapter_dir, trained):
+    model, expected = trained
     seen = []
-    found = ablate_layers(directory, Examples((TEXTS,), LABELS), on_span=seen.append)
+    rows = Examples((TEXTS,), LABELS)
+    found = ablate_layers(adapter_dir, rows, on_span=seen.append)
     spans = {(s["first"], s["last"]): s["dev"]["accuracy"] for s in found["spans"]}
     assert list(spans) == [(0, 0), (0, 1), (1, 1)] and seen == found["spans"]
-    assert found["full"] == {"accuracy": pytest.approx(accuracy(model))}
-    for (first, last), kept in {(0, 0): [1], (1, 1): [0], (0, 1): []}.items():
-        expected = accuracy(without(tiny_preset, model, kept))
-        assert spans[first, last] == pytest.approx(expected)
+    full = accuracy(model.predict(TEXTS, verbose=0))
+    assert found["full"] == {"accuracy": pytest.approx(full)}
+    for span, logits in expected.items():
+        assert spans[span] == pytest.approx(accuracy(logits))
     assert (found["num_layers"], found["dev_rows"]) == (2, 15)
     assert found["base_fingerprint"] == model.backbone.fingerprint
     assert found["majority_baseline"] == {"accuracy": pytest.approx(9 / 15)}
@@ -106,14 +129,12 @@ def test_every_span_once_with_its_metric(adapter_dir, tiny_preset):
 def test_program_writes_a_file_that_the_report_reads(
     adapter_dir, tmp_path, monkeypatch, capsys
 ):
-    from adapters_tf.report import read_ablations
-
     rows = tmp_path / "dev.csv"
     names = ("neg", "pos")
     lines = [f"{t},{names[y]}" for t, y in zip(TEXTS, LABELS, strict=True)]
     rows.write_text("\n".join(["text,label", *lines]) + "\n")
     output = tmp_path / "a.json"
-    command = ["layers", f"--adapter={adapter_dir[0]}", f"--file={rows}"]
+    command = ["layers", f"--adapter={adapter_dir}", f"--file={rows}"]
 
     def run(*flags):
         monkeypatch.setattr(sys, "argv", ["adapters-tf-ablate", *command, *flags])
@@ -161,3 +182,56 @@ def test_init_scale_trains_each_scale(
     scales = [json.loads(line)["initializer_stddev"] for line in lines]
     assert sorted(scales) == [1e-7, 1e-2]
     assert len(list(itertools.chain(tmp_path.glob("out/trials/*/adapter")))) == 1
+
+
+def test_changes_are_relative_to_the_full_score(ablation):
+    found = Ablation.from_dict(ablation)
+    expected = [
+        [0.0, -0.05, -0.5],
+        [math.nan, -0.02, -0.375],
+        [math.nan, math.nan, -0.25],
+    ]
+    np.testing.assert_allclose(found.changes(), expected, atol=1e-12)
+    assert found.majority == 0.4
+    assert found.change(found.majority) == pytest.approx(-0.5)
+
+
+def test_of_a_score_of_0_changes_are_differences(ablation):
+    found = Ablation.from_dict(ablation | {"full": {"accuracy": -0.1}})
+    assert not found.relative
+    assert found.changes()[0, 2] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "other"}, 'no "kind": "layer_ablation"'),
+        ({"spans": []}, "it has no spans"),
+        ({"full": {"f1": 0.5}}, "'accuracy' is missing"),
+        ({"full": {"accuracy": math.nan}}, "accuracy must be a finite number"),
+        ({"num_layers": 2}, "first=0, last=2, num_layers=2"),
+        ({"num_layers": "3"}, "0 <= first <= last < num_layers"),
+        ({"dev_rows": None}, "NoneType"),
+    ],
+)
+def test_what_is_not_valid_is_named(ablation, tmp_path, change, message):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(ablation | change))
+    with pytest.raises(DataError, match="JSON file that adapters-tf-ablate") as error:
+        read_ablations([path])
+    assert message in str(error.value) and "x.json" in str(error.value)
+
+
+def test_a_span_is_in_it_once(ablation):
+    ablation["spans"].append(ablation["spans"][1])
+    with pytest.raises(ValueError, match=r"span \(0, 1\) is in it twice"):
+        Ablation.from_dict(ablation)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{", None])
+def test_other_files(tmp_path, text):
+    path = tmp_path / "y.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match="y.json"):
+        read_ablations([path])

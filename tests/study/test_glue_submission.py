@@ -7,7 +7,7 @@ import pytest
 from absl import logging
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.bin import report_glue
+from adapters_tf.bin import report
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import AdapterFileError, DataError, UserError
 from adapters_tf.models.adapter_file import save_adapter
@@ -288,15 +288,15 @@ def test_job_of_the_report_program(adapters, data_dir, tmp_path, capsys):
         f"--data_dir={data_dir}",
         f"--output_dir={output}",
     ]
-    groups = report_glue.define()
+    groups = report.define_glue()
     groups.flags(arguments)
-    report_glue.main(groups.flags)
+    report.glue(groups.flags)
     assert capsys.readouterr().out == f"2 files in {output}:\n  CoLA.tsv\n  RTE.tsv\n"
     assert len(read(output / "RTE.tsv")) == 17
 
 
 def test_job_needs_its_flags():
-    groups = report_glue.define()
+    groups = report.define_glue()
     groups.flags(["glue", "--adapters=cola=x"])
     with pytest.raises(UserError, match="--data_dir is needed"):
-        report_glue.main(groups.flags)
+        report.glue(groups.flags)

@@ -6,9 +6,7 @@ import json
 import pytest
 
 from adapters_tf.errors import UserError
-from adapters_tf.study.grid import Block, expand
-from adapters_tf.study.grids import GRIDS
-from adapters_tf.study.setting import Setting
+from adapters_tf.study.grid import GRIDS, Block, Setting, expand
 from adapters_tf.study.sweep import Sweep, read_sweep
 from adapters_tf.tasks.source import TaskSource
 

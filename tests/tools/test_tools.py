@@ -12,8 +12,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.models import load_backbone
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.model_card import model_card
-from adapters_tf.report.ablation import Ablation
-from adapters_tf.study.ablation import removed_adapters
+from adapters_tf.study.ablation import Ablation, removed_adapters
 from adapters_tf.tools import (
     average_adapters,
     diff_adapters,
@@ -28,22 +27,27 @@ TASK |= {"text_columns": ["text"], "metrics": ["accuracy"]}
 CONFIG = adapters_tf.AdapterConfig(2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def adapters(tiny_preset):
-    """Function: an adapter with random tensors, and its model."""
+    """Function: an adapter with random tensors, and the model of its form."""
+    models = {}
 
     def make(seed=0, config=CONFIG, tuning="adapters", task=TASK, **head):
-        model = adapters_tf.build_model(
-            "classification",
-            tiny_preset,
-            config,
-            tuning,
-            seq_length=16,
-            head={"num_classes": 2, **head},
-        )
+        form = (config, tuning, *head.items())
+        if form not in models:
+            model = adapters_tf.build_model(
+                "classification",
+                tiny_preset,
+                config,
+                tuning,
+                seq_length=16,
+                head={"num_classes": 2, **head},
+            )
+            models[form] = model, [np.array(v) for v in model.trainable_variables]
+        model, initial = models[form]
         random = np.random.default_rng(seed)
-        for variable in model.trainable_variables:
-            variable.assign(variable + random.normal(0, 0.3, variable.shape))
+        for variable, value in zip(model.trainable_variables, initial, strict=True):
+            variable.assign(value + random.normal(0, 0.3, variable.shape))
         about = {"preset": tiny_preset, "seq_length": 16, "task": task}
         about |= {"metrics": {"accuracy": 0.75}, "training": {"seed": seed}}
         return model.get_adapter(**about), model

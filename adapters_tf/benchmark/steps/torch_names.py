@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from adapters_tf.convert.adapterhub import tensor_names
 from adapters_tf.convert.adapterhub_config import HubAdapter
-from adapters_tf.convert.bert_tensors import bert_tensors
-from adapters_tf.convert.from_adapterhub import tensor_names
+from adapters_tf.convert.bert import bert_tensors
 
 
 def torch_tensors(backbone: Any, adapter_name: str) -> dict[str, np.ndarray]:

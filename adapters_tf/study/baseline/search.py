@@ -1,27 +1,24 @@
 """The search for the best small text model of a task."""
 
+import contextlib
 import dataclasses
+import hashlib
+import json
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras_tuner
+import numpy as np
 from absl import logging
 
 from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.errors import UserError, check_counts
 from adapters_tf.models.task import Task
-from adapters_tf.study.baseline.random_search import random_search
-from adapters_tf.study.baseline.search_dir import (
-    RESULT_FILE,
-    TRIALS_DIR,
-    TUNER_DIR,
-    claim,
-    digest,
-    read_record,
-)
-from adapters_tf.study.baseline.space import Hyperparameters
+from adapters_tf.study.baseline.text_model import Hyperparameters, choose
 from adapters_tf.study.baseline.token_tables import token_tables
 from adapters_tf.study.baseline.trial import Trial, run_trial
 from adapters_tf.tasks.classification import confusion
@@ -33,15 +30,15 @@ class BaselineSearch:
     """How to search.
 
     Attributes:
-        trials: Number of models that are trained.
-        epochs: Most passes of a model over the training rows; it stops earlier when
-            its dev metric has not risen for three.
+        trials: Number of models to train.
+        epochs: Most passes of a model over the training rows. Training stops after
+            three epochs without a better dev metric.
         batch_size: Rows of a batch.
-        seed: Of the hyperparameters drawn, and of each model's weights, dropout and
-            order of the rows.
+        seed: Seed of the drawn hyperparameters, and of each model's weights, dropout
+            and order of the rows.
         embeddings_file: A file of word vectors in the text format of GloVe, word2vec
-            or fastText, as one more source of token vectors; `None` for none.
-        max_length: Longest text in tokens; the rest of a longer one is cut off.
+            or fastText, as a further source of token vectors.
+        max_length: Longest text in tokens; longer texts are cut off.
     """
 
     trials: int = 20
@@ -63,18 +60,18 @@ class BaselineSearch:
 class BaselineResult:
     """The best model that a search found, by the task's first dev metric.
 
-    The dev rows chose the model and its epoch, so its dev metrics are a little better
-    than those on other rows would be.
+    The dev rows selected the model and its epoch, so its metrics on other rows tend to
+    be a little lower.
 
     Attributes:
         dev: The task's dev metrics, the first one first.
         predictions: For each dev row its class index or score.
-        confusion: For classification, which classes were taken for which; see
+        confusion: For classification, the confusion matrix; see
             `adapters_tf.training.evaluate.confusion`.
-        hyperparameters: Those of the best model; see `Hyperparameters`.
-        trained_parameters: How many parameters its training could change.
-        epoch: The epoch it is of, from 1.
-        trials: `hyperparameters` and `score` of all trials, in their order.
+        hyperparameters: The model's; see `Hyperparameters`.
+        trained_parameters: Number of parameters that training could change.
+        epoch: The model's epoch, from 1.
+        trials: `hyperparameters` and `score` of all trials, in order.
         seconds: Wall time of all trials and of reading the texts.
     """
 
@@ -89,10 +86,10 @@ class BaselineResult:
 
 
 def check_baseline_task(task: Task) -> None:
-    """Refuse a task that there are no models for.
+    """Refuse a task that the search has no models for.
 
     Raises:
-        UserError: It is no classification or regression of one or two texts.
+        UserError: The task is not a classification or regression of one or two texts.
     """
     texts = len(task.text_columns)
     if task.kind not in ("classification", "regression") or texts > 2:
@@ -112,19 +109,18 @@ def search_baseline(
 ) -> BaselineResult:
     """Search at random for the best small text model of a task.
 
-    The baseline without BERT of table 2 of Houlsby et al. (2019), in small: see
-    `choose` for the space. The hyperparameters are drawn by Keras Tuner, a function of
-    the seed alone; each trial's result is written to `directory` when it is there. A
-    search that was killed draws the same ones again, takes what is known, and goes on
-    from there, whatever the state that Keras Tuner itself was left in. A search that
-    has finished returns its result at once.
+    This is the baseline without BERT of table 2 of Houlsby et al. (2019), in small; see
+    `choose` for the space. Keras Tuner draws the hyperparameters from the seed alone,
+    and each trial's result is saved in `directory`. After a kill, the search draws the
+    same hyperparameters again, reads the saved results and continues, whatever state
+    Keras Tuner's own files are in. A finished search returns its result at once.
 
     Args:
         data: The task, classification or regression, of one or two texts.
         preset: The study's base, whose embedding table is one source of token
             vectors; see `resolve_preset`.
         search: How to search.
-        directory: Where the search lies; nobody else's. A few small files stay.
+        directory: Directory of this search alone. A few small files stay in it.
 
     Raises:
         UserError: The task is of another kind, the directory holds another search,
@@ -195,7 +191,7 @@ def _search(
 
 
 def _settings(data: TaskData, preset: str, search: BaselineSearch) -> dict[str, Any]:
-    """What the result depends on."""
+    """Everything that the result depends on, as JSON values."""
     settings = {"preset": preset, **dataclasses.asdict(search)}
     file = search.embeddings_file
     if file is not None and os.path.isfile(file):
@@ -209,3 +205,125 @@ def _settings(data: TaskData, preset: str, search: BaselineSearch) -> dict[str, 
         "task": data.task.name,
         "data": digest([data.task.to_dict(), rows]),
     }
+
+
+def random_search(
+    score: Callable[[Hyperparameters], float],
+    embeddings: Sequence[str],
+    trials: int,
+    seed: int,
+    directory: Path,
+) -> None:
+    """Score hyperparameters that Keras Tuner draws.
+
+    The draws depend on the seed alone; each call repeats them and reads no files.
+
+    Args:
+        score: Called with each trial's hyperparameters; more is better. Its errors end
+            the search.
+        embeddings: See `choose`.
+        trials: Number of draws.
+        seed: Seed of the draws.
+        directory: Directory for Keras Tuner's own files, which is emptied first.
+    """
+    # Keras Tuner adds 1 to its seed with each value that it draws, so that neighbouring
+    # seeds would draw almost the same trials, and it takes 0 for no seed.
+    seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    oracle = keras_tuner.oracles.RandomSearchOracle(
+        objective=keras_tuner.Objective("score", direction="max"),
+        max_trials=trials,
+        seed=seed,
+    )
+    oracle.verbose = 0
+    with _no_chief():
+        tuner = _Tuner(
+            oracle,
+            hypermodel=lambda hp: choose(hp, embeddings),
+            directory=directory.parent,
+            project_name=directory.name,
+            overwrite=True,
+        )
+        try:
+            tuner.search(score)
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
+
+
+class _Tuner(keras_tuner.Tuner):
+    """A tuner whose trials are ours: it builds no model and clears no Keras session."""
+
+    def run_trial(
+        self,
+        trial: keras_tuner.engine.trial.Trial,
+        score: Callable[[Hyperparameters], float],
+    ) -> dict[str, float]:
+        try:
+            return {"score": score(self.hypermodel.build(trial.hyperparameters))}
+        except Exception as error:
+            # Keras Tuner would count any other error as a bad trial and go on.
+            raise keras_tuner.errors.FatalError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _no_chief() -> Iterator[None]:
+    """Hide the chief of the sweep from Keras Tuner if this process is its worker.
+
+    Keras Tuner would otherwise ask that chief for the trials of this search.
+    """
+    names = [name for name in os.environ if name.startswith("KERASTUNER_")]
+    hidden = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+SETTINGS_FILE = "search.json"
+RESULT_FILE = "baseline.json"
+TRIALS_DIR = "trials"
+TUNER_DIR = "keras_tuner"
+
+
+def digest(value: Any) -> str:
+    """A short name of a JSON value, unique in practice."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def claim(path: Path, settings: Mapping[str, Any]) -> None:
+    """Claim a directory for a search, or continue the search in it.
+
+    Args:
+        path: A directory that exists.
+        settings: Everything that the result depends on, as JSON values.
+
+    Raises:
+        UserError: The directory holds a search with other settings.
+    """
+    try:
+        known: Mapping[str, Any] = {
+            **json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
+        }
+    except (OSError, ValueError, TypeError):
+        # The rest may be of any search: start afresh.
+        (path / RESULT_FILE).unlink(missing_ok=True)
+        shutil.rmtree(path / TRIALS_DIR, ignore_errors=True)
+        known = settings
+    changed = [
+        f"{name} was {known.get(name)!r} and is {settings.get(name)!r}"
+        for name in sorted({*known, *settings})
+        if known.get(name) != settings.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"The directory {str(path)!r} holds a search of other settings "
+            f"({'; '.join(changed)}). Give the same settings, or another directory."
+        )
+    write_json(path / SETTINGS_FILE, settings)
+
+
+def read_record(path: Path, cls: Callable[..., Any]) -> Any:
+    """Read a record that was saved as JSON; `None` if it is missing or damaged."""
+    try:
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

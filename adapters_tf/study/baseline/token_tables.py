@@ -1,9 +1,10 @@
-"""A task's texts as indices into a table of vectors, from each source of them."""
+"""A task's texts as token indices, with vectors from a base, a file or none."""
 
 import collections
 import dataclasses
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,15 @@ import tensorflow as tf
 from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.data.features import tokenize
 from adapters_tf.data.preset_names import resolve_preset
+from adapters_tf.errors import DataError
 from adapters_tf.models.presets import load_backbone, load_preprocessor
-from adapters_tf.study.baseline.word_vectors import read_word_vectors
 
 UNKNOWN = 1
 _FIRST_TOKEN = 2
-# A word that occurs once teaches the vector of unknown words what rarity means.
+# Words that occur once are unknown, so that the vector of unknown words is trained.
 _MIN_COUNT = 2
-# BERT's own, about 0.05, are so small that a linear layer on frozen ones hardly
-# learns at the rates that suit everything else. GloVe's are about 0.4.
+# The standard deviation of all vectors. BERT's, about 0.05, is so small that a linear
+# layer on frozen vectors hardly learns at the usual rates; GloVe's is about 0.4.
 _STDDEV = 0.25
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -29,20 +30,18 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 class TokenTable:
     """The rows of a task as tokens, and the tokens' vectors.
 
-    Index 0 pads and 1 is any token that is not in the table. The tokens of the
-    training rows follow, then those that only dev rows have: they keep the vectors
-    that they came with. So a table is as small as the task, and a model on it is the
-    same as one on the whole vocabulary.
+    Index 0 is padding and 1 is every token outside the table. The tokens of the
+    training rows follow, then those that only dev rows have, whose vectors are never
+    trained. A model on this table equals one on the whole vocabulary.
 
     Attributes:
-        train: The training rows, for each text column a ragged `[rows, tokens]`
-            int32, at least one token a row.
-        dev: The dev rows.
+        train: The training rows: for each text column a ragged `[rows, tokens]` int32,
+            at least one token a row.
+        dev: The dev rows, in the same form.
         size: Number of indices.
-        num_trained: How many of them occur in training rows.
-        vectors: `[size, dim]` float32, those of the source times a number that makes
-            the standard deviation of all their values 0.25; zeros for 0 and 1. `None`
-            for a table to be learnt.
+        num_trained: Number of indices that occur in training rows.
+        vectors: `[size, dim]` float32: the source's vectors, scaled to a standard
+            deviation of 0.25, and zeros for 0 and 1. `None` if vectors are learned.
     """
 
     train: tuple[tf.RaggedTensor, ...]
@@ -61,8 +60,8 @@ def word_table(data: TaskData, max_length: int) -> TokenTable:
     """Lower-cased words of the training rows, without vectors.
 
     Args:
-        data: The task; words that its training rows have once are unknown.
-        max_length: Longest text in words; the rest is cut off.
+        data: The task; words that occur once in its training rows are unknown.
+        max_length: Longest text in words; longer texts are cut off.
     """
     train, dev = (
         [[split_words(text.lower())[:max_length] for text in column] for column in c]
@@ -85,7 +84,7 @@ def file_table(data: TaskData, path: str, max_length: int) -> TokenTable:
     Args:
         data: The task.
         path: See `read_word_vectors`.
-        max_length: Longest text in words; the rest is cut off.
+        max_length: Longest text in words; longer texts are cut off.
 
     Raises:
         DataError: As `read_word_vectors`.
@@ -121,13 +120,13 @@ def piece_table(data: TaskData, preset: str, max_length: int) -> TokenTable:
     Args:
         data: The task.
         preset: See `resolve_preset`.
-        max_length: Longest text in pieces; the rest is cut off.
+        max_length: Longest text in pieces; longer texts are cut off.
 
     Raises:
         UserError: The preset cannot be loaded.
     """
     preset = resolve_preset(preset)
-    # Room for the two special tokens, which are taken off again.
+    # Two more, for the special tokens that are removed below.
     preprocessor = load_preprocessor(preset, max_length + 2)
 
     def pieces(column: Sequence[str]) -> list[Any]:
@@ -194,3 +193,112 @@ def _table(
         num_trained=len(np.unique(np.concatenate([r.flat_values for r in train_rows]))),
         vectors=vectors,
     )
+
+
+_RULE = (
+    "A file of word vectors must hold one word a line with its numbers, separated by "
+    "spaces, in UTF-8, as GloVe's .txt and fastText's .vec files do."
+)
+
+
+def read_word_vectors(
+    path: str | os.PathLike[str], words: Collection[str]
+) -> dict[str, np.ndarray]:
+    """Read the vectors of these words from a file.
+
+    Lines are read one by one and other words are skipped, so that a file of several GB
+    takes little memory. A first line of two whole numbers is the header of word2vec and
+    fastText. If a word has several lines, the first counts.
+
+    Args:
+        path: A file in the text format of GloVe, word2vec or fastText.
+        words: The words, spelled as in the file.
+
+    Returns:
+        A `[dim]` float32 vector for each word that the file has.
+
+    Raises:
+        DataError: The file is missing, is not text, is cut off, has a line that is not
+            a word with as many numbers as the first line, or has none of the words.
+    """
+    wanted = {word.encode() for word in words}
+    found: dict[str, np.ndarray] = {}
+    dim, declared, count = 0, None, 0
+    try:
+        with open(path, "rb") as file:
+            for number, raw in enumerate(file, 1):
+                line = raw.strip(b" \r\n")
+                if number == 1:
+                    declared, dim = _first_line(path, line)
+                    if declared is not None:
+                        continue
+                if not line:
+                    continue
+                count += 1
+                word, numbers = _split(path, number, line, dim)
+                if word in wanted and word.decode() not in found:
+                    found[word.decode()] = _parse(path, number, numbers)
+    except OSError as error:
+        raise DataError(f"{_RULE} Received: {path}: {error.strerror}") from None
+    if not dim:
+        raise DataError(f"{_RULE} Received: the empty file {path}")
+    if declared is not None and count < declared:
+        raise DataError(
+            f"The first line of {path} says {declared} words. Received: {count} lines "
+            "after it. The file seems to be cut off; get it again"
+        )
+    if not found:
+        raise DataError(
+            f"A file of word vectors must have some of the task's {len(wanted)} words. "
+            f"Received: {path}, which has none of them in its {count} lines. Is it of "
+            "the language of the texts?"
+        )
+    return found
+
+
+def _first_line(path: object, line: bytes) -> tuple[int | None, int]:
+    """The number of words, where it is said, and the length of the vectors."""
+    if b"\0" in line:
+        raise DataError(
+            f"{_RULE} Received: {path}, which is binary. Unpack an archive; write a "
+            "word2vec .bin file as text with gensim's "
+            "save_word2vec_format(path, binary=False)"
+        )
+    fields = line.split(b" ")
+    if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
+        return int(fields[0]), int(fields[1])
+    if len(fields) < 2:
+        raise _bad_line(path, 1, line, "which is no word with numbers")
+    return None, len(fields) - 1
+
+
+def _split(path: object, number: int, line: bytes, dim: int) -> tuple[bytes, bytes]:
+    spaces = line.count(b" ")
+    if spaces == dim:
+        word, _, numbers = line.partition(b" ")
+        return word, numbers
+    reason = f"with {spaces} numbers where the first line has {dim}"
+    if spaces < dim:
+        raise _bad_line(path, number, line, reason)
+    # A few words of GloVe's 840B vectors hold spaces: ". . .".
+    fields = line.rsplit(b" ", dim)
+    try:
+        float(fields[0].rpartition(b" ")[2])
+    except ValueError:
+        return fields[0], b" ".join(fields[1:])
+    raise _bad_line(path, number, line, reason)
+
+
+def _parse(path: object, number: int, numbers: bytes) -> np.ndarray:
+    try:
+        vector = np.array([float(field) for field in numbers.split(b" ")], np.float32)
+    except ValueError:
+        raise _bad_line(path, number, numbers, "which are not all numbers") from None
+    if not np.isfinite(vector).all():
+        raise _bad_line(path, number, numbers, "which are not all finite")
+    return vector
+
+
+def _bad_line(path: object, number: int, line: bytes, reason: str) -> DataError:
+    start = line[:40].decode(errors="replace")
+    return DataError(f"{_RULE} Received: {path}, line {number}: {start!r}, {reason}")

@@ -12,8 +12,11 @@ import tensorflow as tf
 
 from adapters_tf.data.batches import eval_batches, train_batches
 from adapters_tf.data.examples import Examples, TaskData, rows_as
-from adapters_tf.study.baseline.space import Hyperparameters
-from adapters_tf.study.baseline.text_model import build_text_model, num_trained
+from adapters_tf.study.baseline.text_model import (
+    Hyperparameters,
+    build_text_model,
+    num_trained,
+)
 from adapters_tf.study.baseline.token_tables import TokenTable
 from adapters_tf.tasks.metrics import compute_metrics
 
@@ -26,12 +29,12 @@ class Trial:
     """A trained model's best epoch.
 
     Attributes:
-        hyperparameters: Those that the model has.
+        hyperparameters: The model's hyperparameters.
         dev: The task's dev metrics after the best epoch.
         predictions: For each dev row its class index or score.
-        trained_parameters: How many parameters training could change.
+        trained_parameters: Number of parameters that training could change.
         epoch: The best epoch, from 1.
-        epochs: How many were run.
+        epochs: Number of epochs run.
         seconds: Wall time.
     """
 
@@ -45,7 +48,7 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """The first dev metric, which selects."""
+        """The first dev metric, by which models are selected."""
         return next(iter(self.dev.values()))
 
 
@@ -57,15 +60,15 @@ def run_trial(
     batch_size: int,
     seed: int,
 ) -> Trial:
-    """Train a model until its dev metric rises no more, or for all epochs.
+    """Train a model until its dev metric stops rising, or for all epochs.
 
     Args:
         data: The task.
-        table: Its rows as tokens.
-        hyperparameters: Of the model.
+        table: The task's rows as tokens.
+        hyperparameters: The model's hyperparameters.
         epochs: Most passes over the training rows.
         batch_size: Rows of a batch.
-        seed: Of weights, dropout and the order of the rows.
+        seed: Seed of weights, dropout and the order of the rows.
     """
     start = time.monotonic()
     model = build_text_model(
@@ -77,8 +80,8 @@ def run_trial(
     )
     best, epochs = _train(model, data, table, epochs, batch_size, seed)
     trained = num_trained(model, table)
-    # A Keras model is a cycle of references; without this the next trials' memory
-    # comes on top. keras.backend.clear_session would also harm models of the caller.
+    # Free the model, a cycle of references, before the next trial. Keras's
+    # clear_session would also harm the caller's models.
     del model
     gc.collect()
     return Trial(
@@ -131,7 +134,7 @@ def _predictor(model: keras.Model, table: TokenTable) -> Callable[[], np.ndarray
     """A function that returns the model's outputs for the dev rows, in their order."""
     spec = tuple(tf.TensorSpec([None, None], tf.int32) for _ in table.dev)
 
-    # Keras's own predict traces the model anew for the first few shapes of batches.
+    # Keras's predict would trace the model again for the first few shapes of batches.
     @tf.function(input_signature=[spec])
     def run(tokens: Any) -> Any:
         return model(tokens, training=False)

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from adapters_tf.study.baseline import trial as trial_lib
-from adapters_tf.study.baseline.space import Hyperparameters
-from adapters_tf.study.baseline.text_encoder import TextEncoder
+from adapters_tf.study.baseline.text_model import Hyperparameters, TextEncoder
 from adapters_tf.study.baseline.token_tables import piece_table, word_table
 from adapters_tf.study.baseline.trial import run_trial
 

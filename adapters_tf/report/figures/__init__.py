@@ -1,1 +1,0 @@
-"""The figures of a report, drawn with Matplotlib without a display."""
