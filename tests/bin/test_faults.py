@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters_tf.benchmark.faults.job import FaultOptions, train_command, write_rows
-from adapters_tf.benchmark.strategies.workers import start_workers
 from adapters_tf.training.checkpoints import find_checkpoints
+from benchmarks.faults import FaultOptions, train_command, write_rows
+from benchmarks.processes import start_workers
 
 FLAGS = ("--bottleneck_dim=4",)
 WORKERS = "--distribution_strategy=multi_worker_mirrored"

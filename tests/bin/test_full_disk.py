@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from adapters_tf.benchmark.faults.job import FaultOptions, train_command, write_rows
 from adapters_tf.bin import train
 from adapters_tf.training.checkpoints import find_checkpoints
+from benchmarks.faults import FaultOptions, train_command, write_rows
 
 SECONDS = 200
 

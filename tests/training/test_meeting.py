@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from adapters_tf.benchmark.strategies.workers import free_ports
 from adapters_tf.errors import TryAgain, UserError
 from adapters_tf.training import meeting
 from adapters_tf.training.meeting import meet_workers
+from benchmarks.processes import free_ports
 
 
 @pytest.fixture

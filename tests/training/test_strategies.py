@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from adapters_tf.benchmark.strategies.job import (
+from adapters_tf.errors import UserError
+from adapters_tf.training.strategy import get_strategy, is_chief, num_workers
+from benchmarks.strategies import (
+    Spec,
     largest_difference,
     train_in_new_processes,
 )
-from adapters_tf.benchmark.strategies.process import Spec
-from adapters_tf.errors import UserError
-from adapters_tf.training.strategy import get_strategy, is_chief, num_workers
 
 # Two devices with neither: tests/bin/test_benchmark.py.
 CASES = {

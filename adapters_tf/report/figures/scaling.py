@@ -25,7 +25,7 @@ def draw_scaling(sweeps: Sequence[Mapping[str, Any]], x_label: str) -> Figure:
 
     Args:
         sweeps: With `measure`, `sizes`, `costs` and `fit`, as in the file of
-            `adapters-tf-benchmark scaling`.
+            the benchmark `scaling`.
         x_label: What the sizes count.
     """
     with style():
