@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import shutil
 import tomllib
 from pathlib import Path
@@ -57,10 +58,12 @@ def programs() -> str:
 
 
 def scripts() -> dict[str, str]:
-    """Program -> module, from pyproject.toml."""
+    """Program -> module: those of pyproject.toml, and the benchmarks."""
+    runpy.run_path(str(ROOT / "benchmarks" / "run.py"))["load_package"]()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     found = project["project"]["scripts"]
-    return {name: target.partition(":")[0] for name, target in found.items()}
+    programs = {name: target.partition(":")[0] for name, target in found.items()}
+    return programs | {"python benchmarks/run.py": "benchmarks.jobs"}
 
 
 def helps(module_name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import runpy
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,8 @@ def _beside(name):
     return module
 
 
+# Tests import `benchmarks`, which is not installed.
+runpy.run_path(str(ROOT / "benchmarks" / "run.py"))["load_package"]()
 encoders, pages, small_data = map(_beside, ("encoders", "pages", "small_data"))
 make_preset, sentiment_rows = small_data.make_preset, small_data.sentiment_rows
 

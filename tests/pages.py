@@ -6,6 +6,7 @@ import re
 import shlex
 
 ROOT = pathlib.Path(__file__).parent.parent
+BENCHMARKS = "python benchmarks/run.py"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -20,5 +21,9 @@ def commands(text):
             # Settings of the environment come first.
             while words and re.fullmatch(r"[A-Z_]+=.*", words[0], re.DOTALL):
                 words.pop(0)
-            if not end and words and "adapters-tf-" in words[0]:
+            if end or not words:
+                continue
+            if "adapters-tf-" in words[0]:
                 yield [pathlib.Path(words[0]).name, *words[1:]]
+            elif words[:2] == BENCHMARKS.split():
+                yield [BENCHMARKS, *words[2:]]

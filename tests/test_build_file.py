@@ -86,7 +86,12 @@ def test_every_label_and_file_is_there(targets):
 
 def test_every_module_is_in_one_library(targets):
     listed = [source(p) for t in libraries(targets).values() for p in t["srcs"]]
-    modules = glob(["adapters_tf/**/*.py", "bin/**/*.py", "export/**/*.py"])
+    modules = glob(
+        [
+            f"{folder}/**/*.py"
+            for folder in ("adapters_tf", "benchmarks", "bin", "export")
+        ]
+    )
     assert sorted(listed) == modules
 
 
@@ -114,6 +119,8 @@ def imported_modules(path):
 def imported(module):
     """The library of an imported module of ours; `None` of others."""
     first, _, rest = module.partition(".")
+    if first == "benchmarks":
+        return first
     if first != "adapters_tf":
         return None
     package = rest.partition(".")[0]
@@ -185,6 +192,9 @@ def test_buildifier_finds_nothing():
     npm(*buildifier, *check)
 
 
+# What BUILD reads of the checkout, beside its files and tests/.
+PARTS = ("adapters_tf", "benchmarks", "bin", "docs", "export", "notebooks")
+
 # Of the rules that BUILD loads, what a query reads: no package index has them. They
 # have no toolchains, which Bazel would get from the network.
 RULES = """
@@ -229,7 +239,7 @@ def bazel_graph(tmp_path_factory):
     workspace = folder / "workspace"
     workspace.mkdir()
     (folder / "WORKSPACE").rename(workspace / "WORKSPACE")
-    for part in glob(["*"]) + ["adapters_tf", "bin", "docs", "export", "notebooks"]:
+    for part in glob(["*"]) + [*PARTS]:
         (workspace / part).symlink_to(ROOT / part)
     (workspace / "tests").symlink_to(ROOT / "tests")
     done = subprocess.run(

@@ -1,7 +1,7 @@
 """Imports go one way.
 
 layers <- adapters <- models <- data/tasks <- training <- export <- convert <- study
-<- benchmark <- tools <- bin.
+<- tools <- bin <- benchmarks.
 """
 
 import ast
@@ -18,9 +18,9 @@ ORDER = [
     "export",
     "convert",
     "study",
-    "benchmark",
     "tools",
     "bin",
+    "benchmarks",
 ]
 
 
@@ -37,12 +37,14 @@ def imports(path):
             parts = name.split(".")
             if parts[0] == "adapters_tf" and len(parts) > 1:
                 yield parts[1]
+            elif parts[0] == "benchmarks":
+                yield parts[0]
 
 
 def test_imports_go_one_way():
     seen = 0
     for package in ORDER:
-        place = ROOT / package if package in ("bin", "export") else None
+        place = ROOT / package if package in ("bin", "export", "benchmarks") else None
         for path in (place or ROOT / "adapters_tf" / package).rglob("*.py"):
             for imported in imports(path):
                 if imported in ORDER:
@@ -53,10 +55,11 @@ def test_imports_go_one_way():
     assert seen > 50
 
 
-def test_no_file_is_over_500_lines():
+def test_no_file_is_over_400_lines():
     for path in [
         *ROOT.glob("adapters_tf/**/*.py"),
+        *ROOT.glob("benchmarks/**/*.py"),
         *ROOT.glob("bin/**/*.py"),
         *ROOT.glob("export/**/*.py"),
     ]:
-        assert len(path.read_text().splitlines()) <= 500, path
+        assert len(path.read_text().splitlines()) <= 400, path

@@ -8,15 +8,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = [
     path
-    for name in ("adapters_tf", "bin", "export")
+    for name in ("adapters_tf", "benchmarks", "bin", "export")
     for path in ROOT.glob(f"{name}/**/*.py")
 ]
 KNOWN = {
     # Reads pickles of torch as tensors, with a closed list of what they may name.
     "adapters_tf/convert/torch_files.py": ["pickle"],
     # Run by the peer's Python alone, on files of this machine.
-    "adapters_tf/benchmark/steps/peer.py": ["torch", "torch"],
-    "adapters_tf/benchmark/time_to_quality/peer.py": ["torch"],
+    "benchmarks/steps_peer.py": ["torch", "torch"],
+    "benchmarks/time_to_quality_peer.py": ["torch"],
 }
 IMPORTS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "torch"}
 CALLS = {

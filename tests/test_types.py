@@ -19,7 +19,9 @@ def test_mypy_finds_nothing(tmp_path):
     parts = [*(ROOT / "adapters_tf").iterdir(), ROOT / "bin", ROOT / "export"]
     for part in parts:
         (package / part.name).symlink_to(part)
-    command = [sys.executable, "-P", "-m", "mypy", "-p", "adapters_tf"]
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    command = [sys.executable, "-P", "-m", "mypy"]
+    command += ["-p", "adapters_tf", "-p", "benchmarks"]
     command.append(f"--config-file={ROOT / 'pyproject.toml'}")
     # Its cache is made in the working directory.
     environment = {k: v for k, v in os.environ.items() if k != "MYPYPATH"}
@@ -28,6 +30,7 @@ def test_mypy_finds_nothing(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     # All of them, and not an installed copy, of which it would check nothing.
+    parts.append(ROOT / "benchmarks")
     files = [*parts, *(path for part in parts for path in part.rglob("*"))]
     number = sum(path.suffix == ".py" for path in files)
     assert result.stdout == f"Success: no issues found in {number} source files\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters_tf.benchmark.strategies.workers import start_workers
 from adapters_tf.bin import train
 from adapters_tf.training.checkpoints import find_checkpoints
+from benchmarks.processes import start_workers
 
 WORKERS = "--distribution_strategy=multi_worker_mirrored"
 EPOCHS = 8  # of runs that lose a worker

@@ -25,7 +25,7 @@ from adapters_tf.study.sweep import Sweep, read_sweep
 
 # Words of commands that are not run here, and why, or where they are.
 LEFT_OUT = {
-    "adapters-tf-benchmark": "each job of it: test_benchmark.py, test_faults.py",
+    "python benchmarks/run.py": "each job of it: tests/benchmarks",
     "adapters-tf-serve": "runs until it is stopped: test_tutorial.py, test_serve.py",
     "from_adapter_bert": "TensorFlow 1 checkpoints: tests/convert/test_program.py",
     "--input_dir=uncased_L-12_H-768_A-12": "the same",

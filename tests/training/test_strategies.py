@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from adapters_tf.benchmark.strategies.job import (
-    largest_difference,
-    train_in_new_processes,
-)
-from adapters_tf.benchmark.strategies.process import Spec
 from adapters_tf.errors import UserError
 from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.workers import is_chief, num_workers
+from benchmarks.strategies import (
+    Spec,
+    largest_difference,
+    train_in_new_processes,
+)
 
 # Two devices with neither: tests/bin/test_benchmark.py.
 CASES = {

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from adapters_tf.benchmark.strategies.workers import free_ports
 from adapters_tf.errors import TryAgain, UserError
 from adapters_tf.training import workers
 from adapters_tf.training.workers import wait_for_workers
+from benchmarks.processes import free_ports
 
 
 @pytest.fixture

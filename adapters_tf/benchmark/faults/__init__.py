@@ -1,1 +1,0 @@
-"""Whether a run that is killed ends as one that is not."""

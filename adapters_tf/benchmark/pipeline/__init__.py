@@ -1,1 +1,0 @@
-"""The input pipeline: its speed, how little it pads, and how random its order is."""

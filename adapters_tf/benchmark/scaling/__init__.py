@@ -1,1 +1,0 @@
-"""How costs grow with the sizes of inputs, adapters and servables."""

@@ -1,1 +1,0 @@
-"""Many tasks in one servable, against the plain base and separate models."""

@@ -1,1 +1,0 @@
-"""Steps of training and inference, ours and the peer's, taking turns."""

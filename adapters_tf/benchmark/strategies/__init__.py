@@ -1,1 +1,0 @@
-"""Whether every distribution strategy trains to the same weights."""

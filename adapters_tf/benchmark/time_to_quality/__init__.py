@@ -1,1 +1,0 @@
-"""How long it takes from the files to a dev metric, ours and the peer's."""
