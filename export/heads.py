@@ -28,6 +28,8 @@ def head_features(head_input: str, outputs: dict[str, Any]) -> Any:
 # The paths of a head's variables, in the adapter file too.
 KERNEL = "logits/kernel"
 BIAS = "logits/bias"
+HIDDEN_KERNEL = "head_hidden/kernel"
+HIDDEN_BIAS = "head_hidden/bias"
 
 
 def tag_logits(outputs: dict[str, Any], weights: dict[str, Any]) -> Any:
@@ -63,6 +65,9 @@ def head_function(
 
     def text_head(outputs: dict[str, Any], weights: dict[str, Any]) -> Any:
         features = head_features(head["head_input"], outputs)
+        if HIDDEN_KERNEL in weights:
+            hidden = tf.matmul(features, weights[HIDDEN_KERNEL])
+            features = tf.tanh(hidden + weights[HIDDEN_BIAS])
         logits = tf.matmul(features, weights[KERNEL]) + weights[BIAS]
         return logits[:, 0] if kind == "regression" else logits
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from adapters_tf.export.bank import hidden_features
 from adapters_tf.export.servable_functions import (
     ServableFunctions,
     encoder_inputs,
@@ -94,6 +95,7 @@ class MixedRows:
     ) -> dict[str, Any]:
         bank = self._bank
         features = self._table.features(outputs, tasks)
+        features = hidden_features(bank, features, tasks)
         inside, units = self._units(tasks, self._table.num_classes)
         kernel = tf.gather(bank["head/kernel"], units)
         logits = tf.einsum("bd,bcd->bc", features, kernel)

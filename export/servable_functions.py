@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from adapters_tf.adapters.base import TaskForm
 from adapters_tf.adapters.joined import take
-from adapters_tf.export.bank import BankLayout
+from adapters_tf.export.bank import BankLayout, hidden_features
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.heads import BIAS, KERNEL, span_logits, tag_logits
 from adapters_tf.export.task_table import KINDS, TaskTable
@@ -173,6 +173,7 @@ class ServableFunctions:
 
     def _text_logits(self, outputs: dict[str, Any], task: Any, units: slice) -> Any:
         features = self._table.features(outputs, task)
+        features = hidden_features(self._bank, features, task)
         kernel = self._bank["head/kernel"][units]
         logits = tf.matmul(features, kernel, transpose_b=True)
         return logits + self._bank["head/bias"][units]

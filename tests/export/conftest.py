@@ -392,3 +392,10 @@ def check_here():
     """Exports check themselves in this process: a new one takes seconds."""
     with _check_here():
         yield
+
+
+@pytest.fixture(scope="module")
+def check_here_module():
+    """As `check_here`, for all tests of a module."""
+    with _check_here():
+        yield
