@@ -1,7 +1,6 @@
 """Many tasks' tensors in few arrays, without padding."""
 
 import dataclasses
-import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +57,7 @@ class BankLayout:
     block_paths: list[str]
     norm_paths: list[str]
     hidden_dim: int
-    norm_sizes: Mapping[str, int] = types.MappingProxyType({})
+    norm_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     forms: tuple[str, ...] = ()
 
     @classmethod

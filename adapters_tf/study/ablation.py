@@ -20,21 +20,19 @@ def removed_adapters(model: AdapterModel, first: int, last: int) -> Iterator[Non
     """Within it, the adapters of these encoder blocks pass their input on unchanged.
 
     LayerNorms and the head stay as trained. The model is the same one and nothing is
-    traced anew: an adapter's last projection is set to zeros, and what remains of it
-    is its residual connection.
+    traced anew: the variables that make an adapter change something are set to zeros.
 
     Args:
         model: A model with adapters.
         first: Index of the first block, from 0.
         last: Index of the last one.
     """
-    layers = [
-        adapter.up_projection
+    variables = [
+        variable
         for block in model.backbone.encoder_blocks[first : last + 1]
-        for adapter in (block.attention_adapter, block.feed_forward_adapter)
-        if adapter is not None
+        for layer in block.adapter_layers().values()
+        for variable in model.backbone.adapter.neutral_variables(layer)
     ]
-    variables = [v for layer in layers for v in layer.weights]
     kept = [v.numpy() for v in variables]
     try:
         for variable in variables:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Collection
 from typing import cast
 
-from adapters_tf.adapters import AdapterConfig
+from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.report.ablation import Ablation
@@ -75,8 +75,8 @@ def least_important_layers(
     return tuple(sorted(sorted(layers, key=lost.__getitem__)[:count]))
 
 
-def _pruned(adapter: Adapter, kept: tuple[int, ...]) -> AdapterConfig:
-    config = cast(AdapterConfig, adapter.adapter)  # `adapted_layers` saw to it
+def _pruned(adapter: Adapter, kept: tuple[int, ...]) -> AdapterMethod:
+    config = cast(AdapterMethod, adapter.adapter)  # `adapted_layers` saw to it
     own = config.layer_norm_layers
     if own is None and adapter.tuning.method == "adapters":
         own = adapted_layers(adapter)
