@@ -252,9 +252,13 @@ def save_token_paths(
     root.base_variables = list(base.model.variables)
     bank = base.build_bank(tasks)
     root.bank = {key: tf.Variable(v, trainable=False) for key, v in bank.items()}
-    paths = base.config["adapter_paths"], base.config["layer_norm_paths"]
     functions = ServableFunctions(
-        base.model, base.preprocessor, root.bank, TaskTable(tasks), *paths
+        base.model,
+        base.preprocessor,
+        root.bank,
+        TaskTable(tasks),
+        base.layout,
+        base.layout.forms_for(tasks),
     )
     rows_keys = [key for key in bank if not key.startswith("head/")]
     tokens = list(input_specs().values())

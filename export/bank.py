@@ -1,11 +1,11 @@
 """Many tasks' tensors in few arrays, without padding."""
 
 import dataclasses
-import types
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from adapters_tf.adapters import DEFAULT_FORM, form_of, full_forms
 from adapters_tf.adapters.base import TaskForm
@@ -14,7 +14,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.trainable_set import layer_norm_variables
-from adapters_tf.tasks.text_kind import BIAS, KERNEL
+from adapters_tf.tasks.text_kind import BIAS, HIDDEN_BIAS, HIDDEN_KERNEL, KERNEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class BankLayout:
     block_paths: list[str]
     norm_paths: list[str]
     hidden_dim: int
-    norm_sizes: Mapping[str, int] = types.MappingProxyType({})
+    norm_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     forms: tuple[str, ...] = ()
 
     @classmethod
@@ -137,7 +137,9 @@ def build_bank(tasks: list[ExportedTask], layout: BankLayout) -> dict[str, np.nd
         See `BaseFunctions.bank_specs`: the adapters as `adapters_tf.adapters.joined`
         has them; for each LayerNorm `[1 + own, d]` with each task's `row` `[T]`, 0 for
         the base's. And for the heads, named `head/...`, kernels `[1 + outputs, d]`,
-        biases `[1 + outputs]` and each task's `offset` and `size` `[T]`.
+        biases `[1 + outputs]` and each task's `offset` and `size` `[T]`; where there
+        are heads with a hidden layer, `head/hidden/...` has these `[1 + heads, d, d]`
+        and each task's `row` `[T]`, 0 without one.
 
     Raises:
         UserError: as `BankLayout.forms_for`.
@@ -204,21 +206,59 @@ def absent_adapters(
     }
 
 
+def hidden_features(bank: dict[str, Any], features: Any, tasks: Any) -> Any:
+    """What heads' last layers read: `[B, d]`, through the hidden layers they have.
+
+    Args:
+        bank: From `build_bank`, as tensors or variables. Without a head that has a
+            hidden layer it has no such tensors, and the features stay as they are.
+        features: `[B, d]`.
+        tasks: One task's index, or `[B]` of them.
+    """
+    if "head/hidden/row" not in bank:
+        return features
+    rows = tf.gather(bank["head/hidden/row"], tasks)
+    if rows.shape.rank == 0:
+        kernel = tf.gather(bank["head/hidden/kernel"], rows)
+        hidden = tf.matmul(features, kernel) + tf.gather(bank["head/hidden/bias"], rows)
+        return tf.where(rows > 0, tf.tanh(hidden), features)
+
+    def through_hidden_layers() -> Any:
+        own = tf.where(rows > 0)
+        of_own = tf.gather(rows, own[:, 0])
+        # Kernels are large: those of other rows are not fetched.
+        kernels = tf.gather(bank["head/hidden/kernel"], of_own)
+        hidden = tf.matmul(tf.gather_nd(features, own)[:, None, :], kernels)[:, 0]
+        hidden += tf.gather(bank["head/hidden/bias"], of_own)
+        return tf.tensor_scatter_nd_update(features, own, tf.tanh(hidden))
+
+    return tf.cond(tf.reduce_any(rows > 0), through_hidden_layers, lambda: features)
+
+
 def _join_heads(heads: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     kernels = [head[KERNEL].T for head in heads]
     offset, size = spans([len(kernel) for kernel in kernels])
-    return {
+    joined = {
         "head/offset": offset,
         "head/size": size,
         "head/kernel": stack(kernels),
         "head/bias": stack([head[BIAS] for head in heads]),
     }
+    own = [HIDDEN_KERNEL in head for head in heads]
+    if any(own):
+        hidden = [head for head in heads if HIDDEN_KERNEL in head]
+        joined["head/hidden/row"] = np.where(own, np.cumsum(own), 0).astype(np.int32)
+        joined["head/hidden/kernel"] = stack([h[HIDDEN_KERNEL][None] for h in hidden])
+        joined["head/hidden/bias"] = stack([h[HIDDEN_BIAS][None] for h in hidden])
+    return joined
 
 
 def _split_head(bank: dict[str, np.ndarray], task: int) -> dict[str, np.ndarray]:
     start = int(bank["head/offset"][task])
     outputs = slice(start, start + int(bank["head/size"][task]))
-    return {
-        KERNEL: bank["head/kernel"][outputs].T,
-        BIAS: bank["head/bias"][outputs],
-    }
+    head = {KERNEL: bank["head/kernel"][outputs].T, BIAS: bank["head/bias"][outputs]}
+    row = int(bank["head/hidden/row"][task]) if "head/hidden/row" in bank else 0
+    if row:
+        head[HIDDEN_KERNEL] = bank["head/hidden/kernel"][row]
+        head[HIDDEN_BIAS] = bank["head/hidden/bias"][row]
+    return head

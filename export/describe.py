@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from adapters_tf.adapters import full_forms
+from adapters_tf.adapters.joined import count_numbers
 from adapters_tf.errors import UserError
 from adapters_tf.export.bank_file import BankFile
 
@@ -215,15 +217,20 @@ def _sizes(bank: BankFile) -> tuple[list[int], list[int]]:
     d = bank.shapes["head/kernel"][1]
     outputs = bank.read("head/size")
     total = outputs * (d + 1)
+    if "head/hidden/row" in bank.shapes:
+        total = total + (bank.read("head/hidden/row") > 0) * (d * d + d)
     largest = outputs * 0
+    blocks: dict[str, None] = {}
     for entry in bank.shapes:
-        if entry.endswith("/row"):
+        path, _, name = entry.rpartition("/")
+        if path == "head" or path == "head/hidden":
+            continue
+        if name == "row":
             # Gamma and beta, where a LayerNorm is the task's own.
             total = total + (bank.read(entry) > 0) * 2 * d
-        path = entry.removesuffix("/size")
-        if path not in (entry, "head"):
-            units = bank.read(entry)
-            # Both kernels and biases of an adapter, where there is one.
-            total = total + units * (2 * d + 1) + (units > 0) * d
-            largest = largest.clip(units)
+        elif name == "size":
+            blocks[path.rpartition("/")[0]] = None
+            largest = largest.clip(bank.read(entry))
+    for form in full_forms():
+        total = total + count_numbers(bank.shapes, bank.read, form, list(blocks), d)
     return total.tolist(), largest.tolist()

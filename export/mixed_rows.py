@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from adapters_tf.export.bank import hidden_features
 from adapters_tf.export.servable_functions import (
     ServableFunctions,
     TextRows,
@@ -165,6 +166,7 @@ class _Batch:
         first = self.first_windows
         outputs = {name: tf.gather(v, first) for name, v in self._encoded.items()}
         features = self._table.features(outputs, self._tasks)
+        features = hidden_features(self._bank, features, self._tasks)
         inside, units = self._units(self._tasks, self.num_classes)
         kernel = tf.gather(self._bank["head/kernel"], units)
         logits = tf.einsum("bd,bcd->bc", features, kernel)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from adapters_tf.adapters.base import TaskForm
 from adapters_tf.adapters.joined import take
-from adapters_tf.export.bank import BankLayout
+from adapters_tf.export.bank import BankLayout, hidden_features
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.task_table import TaskTable
 from adapters_tf.export.task_tensors import NORM
@@ -76,6 +76,7 @@ class ServableFunctions:
             features = outputs["sequence_output"]
             if about.one_vector:
                 features = self._table.features(outputs, task)
+                features = hidden_features(self._bank, features, task)
             tensors = self._head_tensors(task)
             logits = about.logits(features, tensors, outputs["input_mask"])
             return about.token_outputs(logits, self._table.labels(task))

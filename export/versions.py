@@ -197,10 +197,10 @@ def _open(
     base = LoadedBase(path / BASE_DIR)
     bank = BankFile(directory).read_all()
     configs = [entry["config"] for entry in about["tasks"].values()]
-    if len(configs) != len(bank["activation"]):
+    if len(configs) != len(bank["head/size"]):
         raise UserError(
             f"{directory / SERVABLE_FILE} must list the tasks of the version's bank. "
-            f"Received: {len(configs)} tasks, and a bank of {len(bank['activation'])}. "
+            f"Received: {len(configs)} tasks, and a bank of {len(bank['head/size'])}. "
             "Go on from an earlier version, or export the servable again."
         )
     tasks = split_bank(bank, configs, base.layout)

@@ -98,6 +98,14 @@ class AdapterMethod(abc.ABC):
         """
 
     @abc.abstractmethod
+    def neutral_variables(self, layer: Any) -> list[keras.Variable]:
+        """The variables that, all at zero, make a layer change nothing.
+
+        Args:
+            layer: From `make_layer`.
+        """
+
+    @abc.abstractmethod
     def num_parameters(self, hidden_dim: int) -> int:
         """How many parameters the layers of one block have."""
 
@@ -179,6 +187,10 @@ class AdapterMethod(abc.ABC):
                 )
 
     # === In files ===
+
+    def about(self) -> dict[str, str | int]:
+        """What a model card says of the configuration: title -> value."""
+        return {"method": self.name}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `adapter_from_dict` reads them back."""

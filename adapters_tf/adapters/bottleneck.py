@@ -147,15 +147,15 @@ class AdapterConfig(AdapterMethod):
             return site.outputs + layer(normalized, training=training)
         return layer(site.outputs, training=training)
 
+    def neutral_variables(self, layer: Any) -> list[keras.Variable]:
+        return layer.up_projection.weights
+
     def num_parameters(self, hidden_dim: int) -> int:
         """For each sub-layer `2md + d + m` (paper, section 2.1), and the variants' own.
 
         A LayerNorm inside adds `2d`, each further bottleneck layer `m^2 + m`.
         """
-        m, d = (
-            _units(self.bottleneck_dim, self.reduction_factor, hidden_dim),
-            hidden_dim,
-        )
+        m, d = self.units(hidden_dim), hidden_dim
         one = 2 * m * d + d + m + (self.depth - 1) * (m * m + m)
         return len(self.sublayers) * (one + 2 * d * self.layer_norm)
 
@@ -165,6 +165,14 @@ class AdapterConfig(AdapterMethod):
                 "reads_layer_norm=True is for blocks whose LayerNorms come last. "
                 "Received: normalize_first=True"
             )
+
+    def units(self, hidden_dim: int) -> int:
+        """The bottleneck's units for a base of this hidden size."""
+        return _units(self.bottleneck_dim, self.reduction_factor, hidden_dim)
+
+    def about(self) -> dict[str, str | int]:
+        size = f"the base's width / {self.reduction_factor}"
+        return {"bottleneck size": self.bottleneck_dim or size}
 
     def to_dict(self) -> dict[str, Any]:
         # Files from before there was a second method name none.

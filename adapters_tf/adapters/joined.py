@@ -12,6 +12,7 @@ Unit 0, or number 0, is zeros that belong to no task. So a task costs its own nu
 and no more, whatever the sizes of the others.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,42 @@ def joined_specs(
                 others = [size for size in t.shape if size is not None]
                 found[key] = tf.TensorSpec([None, *others], t.dtype)
     return found
+
+
+def count_numbers(
+    shapes: Mapping[str, tuple[int, ...]],
+    read: Callable[[str], np.ndarray],
+    form: TaskForm,
+    block_paths: list[str],
+    hidden_dim: int,
+) -> Any:
+    """How many numbers each of the joined tasks has.
+
+    Args:
+        shapes: Shape of each joined array; those of a smaller form have fewer.
+        read: Reads one of them.
+        form: A form of the tasks.
+        block_paths: As in `join`.
+        hidden_dim: As there.
+
+    Returns:
+        `[tasks]` int, or 0 where no array is of this form.
+    """
+    total: Any = 0
+    for path in form.paths(block_paths):
+        units = read(f"{path}/size") if f"{path}/size" in shapes else np.int32(0)
+        for tensor in form.at_site(hidden_dim):
+            key = f"{path}/{tensor.name}"
+            if key not in shapes:
+                continue
+            if tensor.ragged:
+                total = total + read(f"{key}/shape").prod(axis=1)
+            else:
+                others = [size for size in tensor.shape if size is not None]
+                # One without units is there for the tasks that have an adapter here.
+                count = np.sign(units) if tensor.unit_axis is None else units
+                total = total + count * int(np.prod(others))
+    return total
 
 
 def spans(sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -234,10 +234,16 @@ def convert_to_adapterhub(
             cannot be written.
     """
     adapter = load_adapter(adapter_dir)
-    if not adapter.tuning.has_adapters or adapter.adapter is None:
+    own = adapter.adapter
+    if not adapter.tuning.has_adapters or own is None:
         raise UserError(
             "AdapterHub's format has adapters and a head, so the tuning method must be "
             f"adapters_only. Received: tuning={adapter.tuning.method}"
+        )
+    if not isinstance(own, AdapterConfig):
+        raise UserError(
+            "Only bottleneck adapters are written in AdapterHub's format. Received: "
+            f"adapters of the method {own.name!r}"
         )
     preset = preset or adapter.preset
     if preset is None:
@@ -255,12 +261,8 @@ def convert_to_adapterhub(
     name = name or name_of_task(str(adapter.task.get("name", "task")), say)
     model_name = model_name or preset
     d, blocks = base.hidden_dim, len(base.encoder_blocks)
-    units = adapter.adapter.bottleneck_dim or max(
-        1, int(d // adapter.adapter.reduction_factor)
-    )
-    sized = dataclasses.replace(
-        adapter.adapter, bottleneck_dim=units, reduction_factor=None
-    )
+    units = own.units(d)
+    sized = dataclasses.replace(own, bottleneck_dim=units, reduction_factor=None)
     check_name(name)
     config = write_hub_config(name, sized, d, blocks, model_name)
     tensors = _adapter_tensors(adapter, sized, name, d, blocks)
@@ -274,7 +276,7 @@ def convert_to_adapterhub(
             (directory / file).write_text(text, encoding="utf-8")
         _write(tensors, directory, WEIGHTS_FILES)
         _write(head_tensors, directory, HEAD_WEIGHTS_FILES)
-    if adapter.adapter.dropout:
+    if own.dropout:
         say("Dropout inside the adapters is not kept: there it is on what they add.")
     if hidden_activation(base) == "gelu_tanh":
         say(

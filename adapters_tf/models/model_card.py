@@ -91,9 +91,7 @@ def _about_task(adapter: Adapter) -> dict[str, Any]:
             rows[title] = ", ".join(f"`{_one_line(v)}`" for v in task[key])
     rows["longest input"] = f"{adapter.seq_length} tokens"
     if adapter.adapter is not None:
-        rows["bottleneck size"] = adapter.adapter.bottleneck_dim or (
-            f"the base's width / {adapter.adapter.reduction_factor}"
-        )
+        rows |= adapter.adapter.about()
     if adapter.base_fingerprint:
         rows["base's fingerprint"] = f"`{adapter.base_fingerprint}`"
     return rows

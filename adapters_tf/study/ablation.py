@@ -147,22 +147,20 @@ def _number(metrics: dict[str, Any], metric: str) -> float:
 def removed_adapters(model: AdapterModel, first: int, last: int) -> Iterator[None]:
     """Make the adapters of these encoder blocks pass their input on unchanged.
 
-    LayerNorms and the head stay as trained. The adapters' last projections are set to
-    zero, which leaves their residual connections, and are restored on exit. Nothing is
-    traced again.
+    LayerNorms and the head stay as trained. The variables that make an adapter change
+    something are set to zero and restored on exit. Nothing is traced again.
 
     Args:
         model: A model with adapters.
         first: Index of the first block, from 0.
         last: Index of the last one.
     """
-    layers = [
-        adapter.up_projection
+    variables = [
+        variable
         for block in model.backbone.encoder_blocks[first : last + 1]
-        for adapter in (block.attention_adapter, block.feed_forward_adapter)
-        if adapter is not None
+        for layer in block.adapter_layers().values()
+        for variable in model.backbone.adapter.neutral_variables(layer)
     ]
-    variables = [v for layer in layers for v in layer.weights]
     kept = [v.numpy() for v in variables]
     try:
         for variable in variables:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from adapters_tf.adapters import AdapterConfig
+from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.study.ablation import Ablation
@@ -186,8 +186,8 @@ def least_important_layers(
     return tuple(sorted(sorted(layers, key=lost.__getitem__)[:count]))
 
 
-def _pruned(adapter: Adapter, kept: tuple[int, ...]) -> AdapterConfig:
-    config = cast(AdapterConfig, adapter.adapter)  # `adapted_layers` checked it
+def _pruned(adapter: Adapter, kept: tuple[int, ...]) -> AdapterMethod:
+    config = cast(AdapterMethod, adapter.adapter)  # `adapted_layers` checked it
     own = config.layer_norm_layers
     if own is None and adapter.tuning.method == "adapters":
         own = adapted_layers(adapter)

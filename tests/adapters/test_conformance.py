@@ -210,6 +210,15 @@ def test_number_of_parameters_is_the_formula(name):
 
 
 @variants
+def test_neutral_variables_at_zero_leave_the_plain_block(name):
+    block, plain = make_block(VARIANTS[name]), make_block()
+    for layer in block.adapter_layers().values():
+        for variable in block.adapter.neutral_variables(layer):
+            variable.assign(np.zeros(variable.shape))
+    np.testing.assert_array_equal(block(inputs()), plain(inputs()))
+
+
+@variants
 def test_configuration_round_trip(name):
     config = VARIANTS[name]
     read = adapter_from_dict(json.loads(json.dumps(config.to_dict())))
@@ -217,7 +226,6 @@ def test_configuration_round_trip(name):
     block = make_block(config)
     copy = keras.layers.deserialize(keras.layers.serialize(block))
     assert copy.adapter == config
-    copy.build((None, None, HIDDEN))
     for one, other in zip(copy.weights, block.weights, strict=True):
         assert one.path == other.path
         one.assign(other)

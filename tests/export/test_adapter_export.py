@@ -214,26 +214,10 @@ def topics(saved_tasks):
     return load_adapter(saved_tasks["topics"].adapter_dir)
 
 
-@pytest.mark.parametrize(
-    ("changes", "rule"),
-    [
-        ({"parallel": True}, "serial, .*parallel=True. adapters-tf-predict, "),
-        (
-            {"reads_layer_norm": True},
-            "serial, .*train one anew with reads_layer_norm=Fal",
-        ),
-        ({"depth": 2}, "one bottleneck layer .*depth=2. .* anew with depth=1"),
-        (
-            {"layer_norm": True},
-            "no LayerNorm before or inside. Received: layer_norm=True",
-        ),
-        ({"activation": "exponential"}, "must be one of .* Received: 'exponential'"),
-    ],
-)
-def test_forms_of_adapters_that_are_refused(topics, tmp_path, changes, rule):
-    config = AdapterConfig(4, **changes)
+def test_activation_that_is_refused(topics, tmp_path):
+    config = AdapterConfig(4, activation="exponential")
     save_adapter(dataclasses.replace(topics, adapter=config), tmp_path / "in")
-    with pytest.raises(UserError, match=rule):
+    with pytest.raises(UserError, match="must be one of .* Received: 'exponential'"):
         export_adapter(tmp_path / "in", tmp_path / "out")
     assert os.listdir(tmp_path) == ["in"]
 

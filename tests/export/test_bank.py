@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 
-from adapters_tf.export.bank import ExportedTask, build_bank, split_bank
-from adapters_tf.export.task_tensors import DOWN, NORM, UP
-from adapters_tf.tasks.text_kind import BIAS, KERNEL
+from adapters_tf.adapters.bottleneck_forms import DOWN, UP
+from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank, split_bank
+from adapters_tf.export.task_tensors import NORM
+from adapters_tf.tasks.text_kind import BIAS, HIDDEN_BIAS, HIDDEN_KERNEL, KERNEL
 
 D = 6
 PATHS = ["block_0/attention_adapter", "block_0/feed_forward_adapter"]
 NORM_PATHS = ["embeddings_layer_norm", "block_0/norm"]
+LAYOUT = BankLayout(["block_0"], NORM_PATHS, D)
 
 
-def make_task(seed, sizes, norms=(True, True), outputs=2):
+def make_task(seed, sizes, norms=(True, True), outputs=2, hidden=False):
     """A random task with bottlenecks of these sizes, 0 for no adapter.
 
     norms: of the paths of LayerNorms, which are the task's own.
+    hidden: whether the head has a hidden layer.
     """
     random = np.random.default_rng(seed)
 
@@ -32,7 +35,9 @@ def make_task(seed, sizes, norms=(True, True), outputs=2):
         for name in NORM:
             encoder[f"{path}/{name}"] = values(D if own else 0)
     head = {KERNEL: values(D, outputs), BIAS: values(outputs)}
-    return ExportedTask({"seed": seed}, encoder, head)
+    if hidden:
+        head |= {HIDDEN_KERNEL: values(D, D), HIDDEN_BIAS: values(D)}
+    return ExportedTask({"seed": seed, "adapter": None}, encoder, head)
 
 
 MIXED = [
@@ -47,12 +52,19 @@ MIXED = [
 
 @pytest.mark.parametrize(
     "tasks",
-    [MIXED, MIXED[::-1], [MIXED[2]], [MIXED[2], MIXED[0]], [MIXED[1]] * 3],
-    ids=["mixed", "reversed", "head_only", "head_only_first", "same"],
+    [
+        MIXED,
+        MIXED[::-1],
+        [MIXED[2]],
+        [MIXED[2], MIXED[0]],
+        [MIXED[1]] * 3,
+        [*MIXED, make_task(6, (2, 2), hidden=True), make_task(7, (0, 1), hidden=True)],
+    ],
+    ids=["mixed", "reversed", "head_only", "head_only_first", "same", "hidden_layers"],
 )
 def test_round_trip_to_the_bit(tasks):
-    bank = build_bank(tasks, PATHS, NORM_PATHS, D)
-    back = split_bank(bank, [t.config for t in tasks], PATHS, NORM_PATHS)
+    bank = build_bank(tasks, LAYOUT)
+    back = split_bank(bank, [t.config for t in tasks], LAYOUT)
     assert len(back) == len(tasks)
     for task, other in zip(tasks, back, strict=True):
         assert other.config == task.config
@@ -66,7 +78,7 @@ def test_round_trip_to_the_bit(tasks):
 
 def test_a_task_costs_its_own_units_and_no_padding():
     """Unit 0 is the only one that is no task's."""
-    bank = build_bank(MIXED, PATHS, NORM_PATHS, D)
+    bank = build_bank(MIXED, LAYOUT)
     for path, units in zip(PATHS, (4 + 1 + 5, 4 + 9 + 3), strict=True):
         assert bank[f"{path}/{DOWN}/kernel"].shape == (1 + units, D)
         assert bank[f"{path}/{DOWN}/bias"].shape == (1 + units,)
@@ -87,7 +99,7 @@ def test_a_task_costs_its_own_units_and_no_padding():
 
 def test_memory_grows_by_the_added_task_alone():
     def size(tasks):
-        return sum(v.nbytes for v in build_bank(tasks, PATHS, NORM_PATHS, D).values())
+        return sum(v.nbytes for v in build_bank(tasks, LAYOUT).values())
 
     def own(task):
         return sum(v.nbytes for v in [*task.encoder.values(), *task.head.values()])
@@ -102,7 +114,7 @@ def test_memory_grows_by_the_added_task_alone():
 
 
 def test_units_of_each_task_follow_each_other():
-    bank = build_bank(MIXED, PATHS, NORM_PATHS, D)
+    bank = build_bank(MIXED, LAYOUT)
     for path in [*PATHS, "head"]:
         offset, size = bank[f"{path}/offset"], bank[f"{path}/size"]
         assert offset.dtype == size.dtype == np.int32
@@ -118,4 +130,4 @@ def test_units_of_each_task_follow_each_other():
 
 def test_no_task_is_no_bank():
     with pytest.raises(ValueError, match="at least one task"):
-        build_bank([], PATHS, NORM_PATHS, D)
+        build_bank([], LAYOUT)

@@ -240,9 +240,6 @@ def test_named_tasks_are_evaluated_on_their_dev_rows():
     [
         {"tuning": Tuning("full"), "adapter": None},
         {"tuning": Tuning("top_n", 2), "adapter": None},
-        {"head": {"num_classes": 2, "hidden_layer": True}},
-        {"adapter": AdapterConfig(4, reads_layer_norm=True)},
-        {"adapter": AdapterConfig(4, parallel=True)},
         {"adapter": AdapterConfig(4, activation="exponential")},
         {"task": {"name": "sst2"}},
     ],
@@ -256,6 +253,20 @@ def test_no_export_where_exports_refuse_it(changes):
         "adapters-tf-predict",
         "adapters-tf-evaluate",
     ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"head": {"num_classes": 2, "hidden_layer": True}},
+        {"adapter": AdapterConfig(4, reads_layer_norm=True)},
+        {"adapter": AdapterConfig(4, parallel=True)},
+    ],
+)
+def test_export_of_every_variant(changes):
+    adapter = changed(**changes)
+    check_exportable(adapter)
+    assert "adapters-tf-export" in {c[0] for c in commands_of(model_card(adapter))}
 
 
 def test_form_and_rows():
