@@ -15,18 +15,7 @@ from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.build import build_model
-
-_METRICS = {
-    "classification": ("accuracy", "f1_macro"),
-    "regression": ("spearman", "pearson"),
-    "question_answering": ("f1", "exact_match"),
-    "multi_label": ("f1_micro", "f1_macro"),
-    "token_classification": ("entity_f1", "entity_precision", "entity_recall"),
-}
-_COLUMNS: dict[str, tuple[str, ...]] = {
-    "question_answering": ("question", "context"),
-    "token_classification": ("0",),
-}
+from adapters_tf.tasks.kinds import kind_named
 
 
 def make_task(
@@ -45,21 +34,22 @@ def make_task(
         UserError: if there are not one or two columns, two for questions, and for tags
             a number.
     """
-    columns = tuple(text_columns or _COLUMNS.get(kind, ("text",)))
-    if kind == "token_classification" and not (
+    about = kind_named(kind)
+    columns = tuple(text_columns or about.text_columns)
+    if about.layout == "words" and not (
         len(columns) == 1 and re.fullmatch("[0-9]+", columns[0])
     ):
         raise UserError(
             "text_columns of a task for tags must be one number, that of the words' "
             f"column, from 0. Received: text_columns={','.join(columns)}"
         )
-    least = 2 if kind == "question_answering" else 1
+    least = 2 if about.layout == "question" else 1
     if not least <= len(columns) <= 2:
         raise UserError(
             "text_columns must name one or two columns, and two for questions. "
             f"Received: text_columns={','.join(columns)} of a task for {kind}"
         )
-    return Task(name, kind, columns, tuple(labels), _METRICS[kind])
+    return Task(name, kind, columns, tuple(labels), about.metrics)
 
 
 def new_model(
