@@ -7,15 +7,24 @@ import numpy as np
 
 from adapters_tf.convert.adapterhub_config import about
 from adapters_tf.convert.files import field, rate
-from adapters_tf.convert.new_adapter import KINDS
 from adapters_tf.data.tags import OUTSIDE, is_tag
 from adapters_tf.errors import UserError
+from adapters_tf.tasks.kinds import kind_named
 
 HEAD_CONFIG_FILE = "head_config.json"
 HEAD_LAYERS = ("logits/", "head_hidden/")
 BIAS = "logits/bias"
 # AdapterHub's type of head -> our kind. A regression has a head of type classification.
-_KINDS = {own.hub_head: kind for kind, own in KINDS.items() if kind != "regression"}
+# A kind of task -> the type of its head in AdapterHub. There, a regression is a
+# classification with one label.
+_HUB_HEADS = {
+    "classification": "classification",
+    "regression": "classification",
+    "multi_label": "multilabel_classification",
+    "question_answering": "question_answering",
+    "token_classification": "tagging",
+}
+_KINDS = {hub: kind for kind, hub in _HUB_HEADS.items() if kind != "regression"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +77,7 @@ def read_hub_head(
             f"head_type={head_type!r}"
         )
     layers = inner.get("layers")
-    most = 1 if KINDS[kind].reads_tokens else 2
+    most = 2 if kind_named(kind).one_vector else 1
     if layers not in range(1, most + 1) or (
         layers == 2 and inner.get("activation_function") != "tanh"
     ):
@@ -107,7 +116,7 @@ def read_hub_head(
     if inner.get("dropout_prob") is not None:
         dropout = rate(inner, "dropout_prob", dropout)
     options: dict[str, Any] = {"dropout": dropout}
-    if not KINDS[kind].reads_tokens:
+    if kind_named(kind).one_vector:
         options["head_input"] = "pooled" if inner.get("use_pooler") else "cls"
     if layers == 2:
         options["hidden_layer"] = True
@@ -194,14 +203,14 @@ def write_hub_head(
     count = head.tensors[BIAS].shape[0]
     labels = head.labels or tuple(f"LABEL_{i}" for i in range(count))
     inner: dict[str, Any] = {
-        "head_type": KINDS[head.kind].hub_head,
+        "head_type": _HUB_HEADS[head.kind],
         "num_labels": count,
         "layers": 2 if head.options.get("hidden_layer") else 1,
         "activation_function": "tanh",  # of the layer before, where there is one
         "label2id": {label: i for i, label in enumerate(labels)},
         "dropout_prob": head.options.get("dropout", 0.0),
     }
-    if not KINDS[head.kind].reads_tokens:
+    if kind_named(head.kind).one_vector:
         if head.options["head_input"] == "mean":
             raise UserError(
                 "AdapterHub's heads read the first token's vector. Received: a head "

@@ -1,6 +1,5 @@
 """An adapter directory from tensors of another library."""
 
-import dataclasses
 import os
 import re
 from collections.abc import Sequence
@@ -16,39 +15,7 @@ from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.build import build_model
-
-
-@dataclasses.dataclass(frozen=True)
-class ImportedKind:
-    """A kind of task in other libraries, whose files do not say all of this.
-
-    Attributes:
-        hub_head: The type of its head in AdapterHub.
-        metrics: The metrics that it gets.
-        text_columns: Default names of its text columns; for tags the number of the
-            words' column.
-        reads_tokens: Whether its head reads every token: AdapterHub's is one linear
-            layer then, with no choice of what it reads.
-    """
-
-    hub_head: str
-    metrics: tuple[str, ...]
-    text_columns: tuple[str, ...] = ("text",)
-    reads_tokens: bool = False
-
-
-KINDS = {
-    "classification": ImportedKind("classification", ("accuracy", "f1_macro")),
-    # In AdapterHub, a regression is a classification with one label.
-    "regression": ImportedKind("classification", ("spearman", "pearson")),
-    "multi_label": ImportedKind("multilabel_classification", ("f1_micro", "f1_macro")),
-    "question_answering": ImportedKind(
-        "question_answering", ("f1", "exact_match"), ("question", "context"), True
-    ),
-    "token_classification": ImportedKind(
-        "tagging", ("entity_f1", "entity_precision", "entity_recall"), ("0",), True
-    ),
-}
+from adapters_tf.tasks.kinds import kind_named
 
 
 def make_task(
@@ -60,27 +27,28 @@ def make_task(
         name: The task's name.
         kind: As `Adapter.kind`.
         labels: Names of the classes.
-        text_columns: Names of the text columns; see `ImportedKind` for the defaults.
+        text_columns: Names of the text columns; by default the kind's.
 
     Raises:
         UserError: There are not one or two columns, or two for questions, or one
             number for tags.
     """
-    columns = tuple(text_columns or KINDS[kind].text_columns)
-    if kind == "token_classification" and not (
+    about = kind_named(kind)
+    columns = tuple(text_columns or about.text_columns)
+    if about.layout == "words" and not (
         len(columns) == 1 and re.fullmatch("[0-9]+", columns[0])
     ):
         raise UserError(
             "text_columns of a task for tags must be one number, that of the words' "
             f"column, from 0. Received: text_columns={','.join(columns)}"
         )
-    least = 2 if kind == "question_answering" else 1
+    least = 2 if about.layout == "question" else 1
     if not least <= len(columns) <= 2:
         raise UserError(
             "text_columns must name one or two columns, and two for questions. "
             f"Received: text_columns={','.join(columns)} of a task for {kind}"
         )
-    return Task(name, kind, columns, tuple(labels), KINDS[kind].metrics)
+    return Task(name, kind, columns, tuple(labels), about.metrics)
 
 
 def new_model(

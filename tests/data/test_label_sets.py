@@ -115,7 +115,9 @@ def test_contradictory_formats(arguments, message):
 
 def test_a_separator_is_for_several_labels(write):
     path = write("rows.csv", "text,label\none,a;b\n")
-    with pytest.raises(DataError, match="label_kind='multi'. Received: .*'class'"):
+    with pytest.raises(
+        DataError, match="label_kind='multi'. Received: the task 'rows', class"
+    ):
         load_file_task(path, path, SEPARATED, "class")
     task = Task("t", "classification", ("text",), ("a", "b"))
     with pytest.raises(DataError, match="the task 't', classification"):

@@ -152,7 +152,7 @@ def test_wrong_base(saved_preset, sizes, tokenizer, tmp_path):
 
 def test_unknown_kind(saved_preset):
     with pytest.raises(
-        UserError, match="one of classification, regression, .*'tagging'"
+        UserError, match="one of classification, multi_label, .*'tagging'"
     ):
         build_model("tagging", saved_preset)
 
