@@ -26,6 +26,8 @@ from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainConfig, TrainJob
+from adapters_tf.training.devices import get_strategy
+from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.model_pool import ModelPool, build_task_model
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache import cache as cache_module
@@ -74,8 +76,14 @@ def models():
     return ModelPool(4)
 
 
+@pytest.fixture(scope="module")
+def strategy():
+    """One device. Runs share a model only under the same strategy object."""
+    return get_strategy("one_device")
+
+
 @pytest.fixture
-def run(models, tiny_preset, tmp_path):
+def run(models, strategy, tiny_preset, tmp_path):
     """Function: train; returns the adapter's tensors and the metrics."""
     count = 0
 
@@ -88,7 +96,9 @@ def run(models, tiny_preset, tmp_path):
             cache = PrefixCache(
                 CacheConfig(cache, directory=str(tmp_path / "states")), shared=True
             )
-        metrics = run_job(job, DATA, str(out), {}, pool=pool, cache=cache)
+        metrics = run_job(
+            job, DATA, str(out), {}, strategy=strategy, pool=pool, cache=cache
+        )
         metrics.pop("examples_per_second")
         return load_file(out / "adapter" / "adapter.safetensors"), metrics
 
