@@ -172,6 +172,14 @@ class AdapterMethod(abc.ABC):
             resolved[name] = tuple(sorted({i % num_blocks for i in layers}))
         return dataclasses.replace(self, **resolved)  # type: ignore[type-var]
 
+    def with_layers(
+        self, layers: tuple[int, ...], layer_norm_layers: tuple[int, ...] | None
+    ) -> Self:
+        """The same with other `layers` and `layer_norm_layers`."""
+        return dataclasses.replace(  # type: ignore[type-var]
+            self, layers=layers, layer_norm_layers=layer_norm_layers
+        )
+
     def check_blocks(self, num_blocks: int) -> None:
         """Refuse indices that are not of a backbone's blocks, counted from 0.
 

@@ -364,19 +364,19 @@ def _deeper_rows(
 
     kernel, bias = (f"{path}/{name}" for name in _DEEP)
     depths = tf.gather(bank[f"{kernel}/shape"], tasks)[:, 0]
-    offsets = {
-        name: tf.gather(bank[f"{name}/offset"], tasks) for name in (kernel, bias)
-    }
+    kernel_offset, bias_offset = (
+        tf.gather(bank[f"{name}/offset"], tasks) for name in (kernel, bias)
+    )
     units = tf.range(tf.shape(x)[2])
     size = sizes[:, None]
 
     def layer(i: Any, x: Any) -> tuple[Any, Any]:
         # Place 0 holds a zero, for the units that a task does not have.
         inside = (units < size) & (i < depths)[:, None]
-        places = offsets[1][:, None] + i * size + units
+        places = bias_offset[:, None] + i * size + units
         b = tf.gather(bank[bias], tf.where(inside, places, 0))
         row = (i * size + units) * size
-        places = offsets[0][:, None, None] + row[:, :, None] + units
+        places = kernel_offset[:, None, None] + row[:, :, None] + units
         both = inside[:, :, None] & inside[:, None, :]
         k = tf.gather(bank[kernel], tf.where(both, places, 0))
         y = activate(tf.matmul(x, k) + b[:, None, :], tasks)

@@ -7,10 +7,11 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from adapters_tf.adapters import AdapterMethod
 from adapters_tf.data.examples import Rows
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.models.adapter_model import AdapterModel
@@ -155,11 +156,13 @@ def removed_adapters(model: AdapterModel, first: int, last: int) -> Iterator[Non
         first: Index of the first block, from 0.
         last: Index of the last one.
     """
+    method = model.backbone.adapter
+    blocks = model.backbone.encoder_blocks[first : last + 1] if method else []
     variables = [
         variable
-        for block in model.backbone.encoder_blocks[first : last + 1]
+        for block in blocks
         for layer in block.adapter_layers().values()
-        for variable in model.backbone.adapter.neutral_variables(layer)
+        for variable in cast(AdapterMethod, method).neutral_variables(layer)
     ]
     kept = [v.numpy() for v in variables]
     try:

@@ -27,7 +27,6 @@ from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.devices import get_strategy
-from adapters_tf.training.evaluate import prepare
 from adapters_tf.training.model_pool import ModelPool, build_task_model
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache import cache as cache_module
