@@ -107,8 +107,12 @@ class BankLayout:
         for task in tasks:
             self.check_has(task.form)
         forms = full_forms()
-        for form in forms:
-            self.check_has(form)
+        if {form.name for form in forms} != set(self.forms):
+            raise UserError(
+                "A base and its servables are written by versions of adapters-tf that "
+                f"know the same adapters. Received: a base with {self.forms}; export "
+                "the base again."
+            )
         return forms
 
     def check_has(self, form: TaskForm) -> None:

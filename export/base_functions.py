@@ -156,7 +156,7 @@ class BaseFunctions:
         """
         groups = group_rows(tasks)
         inputs = {name: groups.sort(value) for name, value in inputs.items()}
-        forms: tuple[TaskForm, ...] = (DEFAULT_FORM,)
+        forms: Forms = (DEFAULT_FORM,)
         if self.bank_specs(forms).keys() != set(bank):
             forms = full_forms()
         norms = self._frozen_layer_norms()

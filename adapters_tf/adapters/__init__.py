@@ -55,6 +55,5 @@ def export_forms() -> list[tuple[TaskForm, ...]]:
     which hold tasks of different methods in one servable.
     """
     forms = full_forms()
-    found: list[tuple[TaskForm, ...]] = [(DEFAULT_FORM,)]
-    found += [(form,) for form in forms]
+    found: list[tuple[TaskForm, ...]] = [(DEFAULT_FORM,), *((form,) for form in forms)]
     return found if len(forms) == 1 else [*found, forms]

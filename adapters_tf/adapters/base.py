@@ -8,7 +8,7 @@ A method is one module with a frozen dataclass, its configuration, that extends
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import keras
 import numpy as np
@@ -58,8 +58,16 @@ class AdapterMethod(abc.ABC):
 
     name: ClassVar[str]
     suffix: ClassVar[str]
-    layers: tuple[int, ...] | None
-    layer_norm_layers: tuple[int, ...] | None
+
+    if TYPE_CHECKING:  # fields of the subclasses, which are frozen
+
+        @property
+        @abc.abstractmethod
+        def layers(self) -> tuple[int, ...] | None: ...
+
+        @property
+        @abc.abstractmethod
+        def layer_norm_layers(self) -> tuple[int, ...] | None: ...
 
     # === In the block ===
 
@@ -170,15 +178,11 @@ class AdapterMethod(abc.ABC):
                     f"Received: {name}={layers}"
                 )
             resolved[name] = tuple(sorted({i % num_blocks for i in layers}))
-        return dataclasses.replace(self, **resolved)  # type: ignore[type-var]
+        return self.replaced(**resolved)
 
-    def with_layers(
-        self, layers: tuple[int, ...], layer_norm_layers: tuple[int, ...] | None
-    ) -> Self:
-        """The same with other `layers` and `layer_norm_layers`."""
-        return dataclasses.replace(  # type: ignore[type-var]
-            self, layers=layers, layer_norm_layers=layer_norm_layers
-        )
+    def replaced(self, **changes: Any) -> Self:
+        """The same with other values of some fields."""
+        return dataclasses.replace(cast(Any, self), **changes)
 
     def check_blocks(self, num_blocks: int) -> None:
         """Refuse indices that are not of a backbone's blocks, counted from 0.
@@ -202,7 +206,7 @@ class AdapterMethod(abc.ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `adapter_from_dict` reads them back."""
-        fields = dataclasses.asdict(self)  # type: ignore[call-overload]
+        fields = dataclasses.asdict(cast(Any, self))
         return {"method": self.name, **fields}
 
     @classmethod
@@ -213,11 +217,11 @@ class AdapterMethod(abc.ABC):
             ValueError: if a field is unknown.
         """
         config = {k: v for k, v in config.items() if k != "method"}
-        known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        known = {f.name for f in dataclasses.fields(cast(Any, cls))}
         unknown = sorted(set(config) - known)
         if unknown:
             raise ValueError(f"Unknown adapter configuration field(s): {unknown}")
-        return cls(**config)
+        return cast(Any, cls)(**config)
 
     # === In exports ===
 

@@ -191,7 +191,7 @@ def _pruned(adapter: Adapter, kept: tuple[int, ...]) -> AdapterMethod:
     own = config.layer_norm_layers
     if own is None and adapter.tuning.method == "adapters":
         own = adapted_layers(adapter)
-    return config.with_layers(kept, own)
+    return config.replaced(layers=kept, layer_norm_layers=own)
 
 
 def prune_adapter(adapter: Adapter, layers: Collection[int]) -> Adapter:
