@@ -130,7 +130,8 @@ class Kind(abc.ABC):
         name: Name of the kind, as adapter files have it.
         label_kind: The value of `--label_kind` that asks for it; `None` for a kind
             whose files cannot be of another one.
-        metrics: Names of the metrics of a new task, the first one first.
+        metrics: Names of the metrics of a new task. Of the first one, which selects the
+            best epoch, more must be better.
         text_columns: Names of a task's columns where none are given.
         model_class: The Keras model.
         needs_word_pieces: Whether the base must have a WordPiece tokenizer.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.files import FileFormat
@@ -13,7 +14,12 @@ from adapters_tf.errors import UserError
 from adapters_tf.export import create_servable, export_adapter
 from adapters_tf.export.rows import rows_of, signature_inputs
 from adapters_tf.export.session import ServingSession
+from adapters_tf.export.base_functions import hub_outputs
+from adapters_tf.export.bulk.rows import rows_of, signature_inputs
+from adapters_tf.export.deployment.session import ServingSession
+from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.tasks.base import Kind
 from adapters_tf.tasks.build import build_model
 from adapters_tf.tasks.file_task import (
@@ -206,6 +212,22 @@ def test_examples_for_clients_are_rows_of_the_kind(ways, session, name):
     rows = kind_named(name).example_rows("short", "a long text", columns)
     assert len(rows) == 2 and {len(row) for row in rows} == {columns}
     session.run(f"{name}_text", _arrays(signature_inputs([*map(_Row, rows)])))
+
+
+@pytest.mark.parametrize("head_input", ["cls", "pooled", "mean"])
+def test_exported_head_with_a_hidden_layer(tiny_preset, head_input):
+    head = {"num_classes": 3, "hidden_layer": True, "head_input": head_input}
+    model = build_model("classification", tiny_preset, seq_length=16, head=head)
+    random = np.random.default_rng(0)
+    for variable in model.head_variables():
+        variable.assign(random.normal(0, 0.3, variable.shape))
+    tokens = preprocess_texts(model.preprocessor, tf.constant(TEXTS))
+    outputs = hub_outputs(model.backbone(tokens, training=False))
+    outputs["input_mask"] = tokens["padding_mask"]
+    tensors = {v.path: v.value for v in model.head_variables()}
+    assert len(tensors) == 4
+    found = kind_named(model.kind).head_function(model.head_config())(outputs, tensors)
+    np.testing.assert_allclose(found, model(tokens, training=False), 1e-5, 1e-5)
 
 
 def test_registry():
