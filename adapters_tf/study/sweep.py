@@ -220,13 +220,12 @@ class Plan:
         Args:
             results: The finished trials, by their setting's name.
         """
-        grid = {s.name for s in self._grid}
         open_groups = {(s.task, s.variant) for s in self._grid if s.name not in results}
+        # In the grid's order: of equal settings the first wins, whoever ends first.
         done = [
-            r
-            for r in results.values()
-            if r.setting.name in grid
-            and (r.setting.task, r.setting.variant) not in open_groups
+            results[s.name]
+            for s in self._grid
+            if (s.task, s.variant) not in open_groups
         ]
         finals = [
             selected.setting.with_seed(seed)
