@@ -299,16 +299,18 @@ def model_server(saved_servable, tmp_path_factory):
     binary = shutil.which("tensorflow_model_server")
     if binary is None:
         pytest.skip("tensorflow_model_server is not on PATH; no package index has it")
-    from adapters_tf.export import deployment
+    from adapters_tf.export import warmup, write_deployment
     from adapters_tf.export.deployment import config_files
+    from adapters_tf.export.deployment.examples import default_examples
+    from adapters_tf.export.session import read_signatures
 
     folder = tmp_path_factory.mktemp("real")
     servable = shutil.copytree(saved_servable, folder / "S")
-    examples = deployment.default_examples(SERVABLE)
-    signatures = deployment.read_signatures(servable / "1")
-    warmup = deployment.warmup_records(signatures, examples, "toy")
-    deployment.write_warmup(servable / "1", warmup.records)
-    files = deployment.write_deployment(servable, folder / "files", "toy")
+    examples = default_examples(SERVABLE)
+    signatures = read_signatures(servable / "1")
+    plan = warmup.warmup_records(signatures, examples, "toy")
+    warmup.write_warmup(servable / "1", plan.records)
+    files = write_deployment(servable, folder / "files", "toy")
     # The one file that names a path of the container.
     models = config_files.models_config("toy", str(servable))
     (files / "models.config").write_text(models)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.export import deployment
-from adapters_tf.export.deployment.examples import make_inputs
+from adapters_tf.export.deployment.examples import default_examples, make_inputs
 from adapters_tf.export.describe import read_servable_json
+from adapters_tf.export.session import ServingSession, read_signatures
 from adapters_tf.export.warmup import predict_request
 
 
@@ -37,7 +37,7 @@ def by_rest(server, name, inputs):
     with urllib.request.urlopen(url, data=body, timeout=60) as response:
         rows = json.load(response)["predictions"]
     if not isinstance(rows[0], dict):  # The server drops the name of a sole output.
-        (output,) = deployment.read_signatures(server.servable / "1")[name].outputs
+        (output,) = read_signatures(server.servable / "1")[name].outputs
         rows = [{output: row} for row in rows]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
@@ -58,8 +58,8 @@ def assert_same(outputs, expected):
 @pytest.mark.parametrize("ask", [by_grpc, by_rest])
 def test_the_server_answers_like_the_session(model_server, ask):
     version = model_server.servable / "1"
-    examples = deployment.default_examples(read_servable_json(version))
-    with deployment.ServingSession(version) as session:
+    examples = default_examples(read_servable_json(version))
+    with ServingSession(version) as session:
         for name, signature in session.signatures.items():
             inputs = make_inputs(name, signature, examples, 5, 16)
             expected = session.run(name, inputs)
@@ -85,7 +85,7 @@ def test_the_comparison_works_on_the_stand_in(stand_in, saved_servable):
     inputs = {
         key: np.char.encode(v.astype(str)).astype(object) for key, v in inputs.items()
     }
-    with deployment.ServingSession(saved_servable / "1") as session:
+    with ServingSession(saved_servable / "1") as session:
         expected = session.run("mixed_text", inputs)
     for ask in (by_grpc, by_rest):
         assert_same(ask(stand_in, "mixed_text", inputs), expected)
