@@ -12,12 +12,9 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import UserError
 from adapters_tf.export import create_servable, export_adapter
+from adapters_tf.export.base_functions import hub_outputs
 from adapters_tf.export.rows import rows_of, signature_inputs
 from adapters_tf.export.session import ServingSession
-from adapters_tf.export.base_functions import hub_outputs
-from adapters_tf.export.bulk.rows import rows_of, signature_inputs
-from adapters_tf.export.deployment.session import ServingSession
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.tasks.base import Kind
