@@ -5,8 +5,8 @@ import types
 
 import pytest
 
+from adapters_tf import build_model, save_adapter
 from adapters_tf.bin import evaluate, predict
-from adapters_tf.models import build_model, save_adapter
 from adapters_tf.tasks.task import Task
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
+from adapters_tf import build_model
 from adapters_tf.bin import evaluate, predict
 from adapters_tf.data import preset_names
 from adapters_tf.errors import UserError
 from adapters_tf.layers import AdapterConfig
-from adapters_tf.models import build_model, card_commands
+from adapters_tf.models import card_commands
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.exportable import check_exportable
