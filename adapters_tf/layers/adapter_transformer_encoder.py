@@ -94,22 +94,59 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         build(self, inputs_shape)
         dense = self._feedforward_intermediate_dense
         dense.activation = frugal(dense.activation)
-        if self.adapter is None:
-            return
-        if self.adapter.reads_layer_norm and self.normalize_first:
+        self._inputs_shape = tuple(inputs_shape)
+        for name, layer in self._make_adapters(self.adapter).items():
+            setattr(self, name, layer)
+
+    def _make_adapters(
+        self, adapter: AdapterConfig | None
+    ) -> dict[str, BottleneckAdapter]:
+        """New adapters, built, by the name of their attribute."""
+        if adapter is None:
+            return {}
+        if adapter.reads_layer_norm and self.normalize_first:
             raise ValueError(
                 "reads_layer_norm=True is for blocks whose LayerNorms come last. "
                 "Received: normalize_first=True"
             )
-        for sublayer in self.adapter.sublayers:
+        layers = {}
+        for sublayer in adapter.sublayers:
             layer = BottleneckAdapter(
-                **self.adapter.bottleneck_kwargs(),
-                residual=not (self.adapter.parallel or self.adapter.reads_layer_norm),
+                **adapter.bottleneck_kwargs(),
+                residual=not (adapter.parallel or adapter.reads_layer_norm),
                 dtype=self.dtype_policy,
                 name=f"{sublayer}_adapter",
             )
-            layer.build(inputs_shape)
-            setattr(self, f"{sublayer}_adapter", layer)
+            layer.build(self._inputs_shape)
+            layers[layer.name] = layer
+        return layers
+
+    def replace_adapters(self, adapter: AdapterConfig | None) -> None:
+        """Put freshly initialised adapters in the place of the block's own.
+
+        The new variables have the paths of those of a block that is built with this
+        configuration. Functions that were compiled with the old adapters keep them,
+        so the caller drops those.
+
+        Args:
+            adapter: The new adapters' configuration, or `None` for none.
+
+        Raises:
+            ValueError: if the configuration does not fit the block, which then stays
+                as it is.
+        """
+        with keras.name_scope(self.name, caller=self):
+            layers = self._make_adapters(adapter)
+        # Keras lets no layer be added to one that is built, so its tracker is opened.
+        self._tracker.unlock()
+        try:
+            for name in ("attention_adapter", "feed_forward_adapter"):
+                self._tracker.untrack(getattr(self, name))
+                delattr(self, name)
+                setattr(self, name, layers.get(name))
+        finally:
+            self._tracker.lock()
+        self.adapter = adapter
 
     def call(
         self,
