@@ -15,6 +15,7 @@ from adapters_tf.layers.dropout import Dropout
 from adapters_tf.layers.rebind import rebind
 from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
 from adapters_tf.models.fingerprint import base_fingerprint
+from adapters_tf.preset_names import resolve_preset
 
 
 def named_outputs(outputs: Any) -> dict[str, Any]:
@@ -188,15 +189,15 @@ class AdapterBackbone(_Backbone):
 
         Args:
             preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
-                Hugging Face directory, or a directory saved by
-                `save_to_preset`.
+                Hugging Face directory, a directory saved by
+                `save_to_preset`, or `"demo"`.
             load_weights: As keras-hub; `False` gives a random base.
             adapter: The adapters' configuration; `None` for those that the
                 preset was saved with, or none.
             **kwargs: As keras-hub, such as `dtype`.
         """
         loaded = cls.plain_class().from_preset(
-            preset, load_weights=load_weights, **kwargs
+            resolve_preset(preset), load_weights=load_weights, **kwargs
         )
         return cls.from_loaded(loaded, preset, adapter)
 
@@ -245,6 +246,27 @@ class AdapterBackbone(_Backbone):
         for variable in plain.weights:
             variable.assign(source[variable.path])
         return plain
+
+    def configure_adapters(self, adapter: AdapterConfig | None) -> None:
+        """Put freshly initialised adapters in the place of those of now.
+
+        The base's variables stay as they are. A model that was made with the old
+        adapters must be made anew; `AdapterModel.add_adapter` does both.
+
+        Args:
+            adapter: The new adapters' configuration, or `None` for none.
+
+        Raises:
+            ValueError: if it names a block that is not there.
+        """
+        if adapter is not None:
+            adapter = adapter.for_blocks(len(self.encoder_blocks))
+        for i, block in enumerate(self.encoder_blocks):
+            adapted = adapter is not None and (
+                adapter.layers is None or i in adapter.layers
+            )
+            block.replace_adapters(adapter if adapted else None)
+        self.adapter = adapter
 
     def adapter_layers(self) -> list[keras.layers.Layer]:
         """All adapters, in the order of the blocks."""
