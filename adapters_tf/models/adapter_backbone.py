@@ -196,6 +196,11 @@ class AdapterBackbone(_Backbone):
                 preset was saved with, or none.
             **kwargs: As keras-hub, such as `dtype`.
         """
+        if cls is AdapterBackbone:
+            # By the preset's own architecture. The import would be in a circle above.
+            from adapters_tf.models.presets import load_backbone
+
+            return load_backbone(preset, adapter, load_weights=load_weights, **kwargs)
         loaded = cls.plain_class().from_preset(
             resolve_preset(preset), load_weights=load_weights, **kwargs
         )
