@@ -16,7 +16,7 @@ from adapters_tf.models.fit_rows import FitOnRows
 from adapters_tf.models.loss_argument import fitting_metrics, read_loss
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.task_presets import load_task
-from adapters_tf.models.task_record import check_labels
+from adapters_tf.models.task_record import check_labels, has_classes
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
 
@@ -91,7 +91,7 @@ class AdapterModel(FitOnRows):
         self.reads_pooler = reads_pooler
         self.encoded = encoded
         self._head = head
-        num_classes = outputs.shape[-1] if hasattr(self, "num_classes") else 0
+        num_classes = outputs.shape[-1] if has_classes(self.kind) else 0
         self.labels = check_labels(labels or (), num_classes)
         self.text_columns = tuple(text_columns or ())
         self.preset = preset

@@ -85,6 +85,13 @@ class FitOnRows(NamedAdapters):
                 check_length("sample_weight", sample_weight, rows)
         return x, y, sample_weight
 
+    def _learn_columns(self, data: Any) -> None:
+        """Note how many texts the rows of a dataset have."""
+        spec = getattr(data, "element_spec", None)
+        texts = spec[0] if isinstance(spec, tuple) else spec
+        if isinstance(texts, tuple) and not self.text_columns:
+            self.text_columns = default_columns(self.kind, len(texts))
+
     def fit(
         self,
         x: Any = None,
@@ -132,6 +139,7 @@ class FitOnRows(NamedAdapters):
                 y = batch_size = sample_weight = None
         else:
             check_dataset(x)
+            self._learn_columns(x)
             if validation_split:
                 raise DataError(
                     "validation_split splits rows in memory. Received: "

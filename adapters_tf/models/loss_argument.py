@@ -22,7 +22,13 @@ class FunctionLoss(keras.losses.Loss):
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self.function(y_true, y_pred)
+        losses = self.function(y_true, y_pred)
+        if not keras.ops.ndim(losses):
+            raise ValueError(
+                "A loss function must return a value per example. Received: one number, "
+                f"from {self.name}"
+            )
+        return losses
 
     def get_config(self) -> dict[str, Any]:
         function = keras.saving.serialize_keras_object(self.function)

@@ -40,6 +40,15 @@ _FORMS = {
 }
 
 
+def has_classes(kind: str) -> bool:
+    """Whether tasks of this kind have classes with names.
+
+    Args:
+        kind: The kind.
+    """
+    return _FORMS[kind].labels in ("class", "set", "tags")
+
+
 def default_columns(kind: str, num_texts: int = 1) -> tuple[str, ...]:
     """Names of the text columns of a task whose rows came without any.
 

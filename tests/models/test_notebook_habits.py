@@ -430,4 +430,3 @@ def test_questions_in_a_table(make):
     table = pd.DataFrame({"question": ["good film"], "context": ["the plot was fine"]})
     model.fit(table, [("plot", 4)], verbose=0)
     assert model.text_columns == ("question", "context")
-    assert len(model.predict(table, verbose=0)) == 1
