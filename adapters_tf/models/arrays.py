@@ -72,9 +72,9 @@ def _column(column: Any) -> Any:
     if hasattr(column, "to_numpy"):
         column = column.to_numpy()
     elif not isinstance(column, np.ndarray):
-        if isinstance(column, str | bytes) or not isinstance(
-            column, collections.abc.Sequence
-        ):
+        if isinstance(column, str | bytes):
+            return column  # The check of texts or questions tells what is wrong.
+        if not isinstance(column, collections.abc.Sequence):
             raise DataError(
                 "Rows in memory are lists, arrays, tensors or columns of pandas, "
                 f"polars or PyArrow. Received: a {type(column).__name__}"

@@ -40,6 +40,11 @@ def check_texts(x: Any) -> None:
             missing, empty or of another type; it says which.
     """
     columns = x if isinstance(x, tuple) else (x,)
+    if any(isinstance(column, str | bytes) for column in columns):
+        raise DataError(
+            "Texts are given in columns: a list of texts, or a tuple of two lists for "
+            f"pairs. Received: {x!r}; one text is a list of one"
+        )
     lengths = {len(column) for column in columns}
     if len(lengths) != 1 or lengths == {0}:
         raise DataError(

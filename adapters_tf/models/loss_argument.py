@@ -25,8 +25,8 @@ class FunctionLoss(keras.losses.Loss):
         losses = self.function(y_true, y_pred)
         if not keras.ops.ndim(losses):
             raise ValueError(
-                "A loss function must return a value per example. Received: one number, "
-                f"from {self.name}"
+                "A loss function must return a value per example. Received: one "
+                f"number, from {self.name}"
             )
         return losses
 

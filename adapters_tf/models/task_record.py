@@ -127,13 +127,13 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
             not known.
     """
     form = _FORMS[model.kind].labels
+    if form == "span" or (form == "tags" and y is None):
+        return y  # `expand_rows` reads and checks them.
     if y is None:
         raise DataError(
             "fit and evaluate need labels beside the texts. Received: none. For "
             "predictions call predict"
         )
-    if form == "span":
-        return y
     y, columns = read_columns(y)
     if isinstance(y, tuple):
         y = np.stack([np.asarray(column) for column in y], axis=1)

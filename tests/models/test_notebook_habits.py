@@ -175,6 +175,7 @@ def test_tags_by_name(make):
 NAN = float("nan")
 WRONG_ROWS = [
     (AdapterTextClassifier, [], [], "one at least. Received: 0"),
+    (AdapterTextClassifier, ("good", "bad"), LABELS[:2], "a list of texts, or a tuple"),
     (AdapterTextClassifier, TEXTS, None, "need labels beside the texts"),
     (AdapterTextClassifier, TEXTS, LABELS[:5], "one label for each row. .* 5 for 6"),
     (AdapterTextClassifier, TEXTS, [0, 1, 2, 0, 1, 0], "from 0 to 1. .*row 2 with 2"),
