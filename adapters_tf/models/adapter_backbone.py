@@ -12,6 +12,7 @@ from adapters_tf.layers.rebind import rebind
 from adapters_tf.models.block import KERAS_WITH_OUR_LAYERS, AdapterTransformerEncoder
 from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
 from adapters_tf.models.fingerprint import base_fingerprint
+from adapters_tf.preset_names import resolve_preset
 
 
 def named_outputs(outputs: Any) -> dict[str, Any]:
@@ -179,15 +180,20 @@ class AdapterBackbone(_Backbone):
 
         Args:
             preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
-                Hugging Face directory, or a directory saved by
-                `save_to_preset`.
+                Hugging Face directory, a directory saved by
+                `save_to_preset`, or `"demo"`.
             load_weights: As keras-hub; `False` gives a random base.
             adapter: The adapters' configuration; `None` for those that the
                 preset was saved with, or none.
             **kwargs: As keras-hub, such as `dtype`.
         """
+        if cls is AdapterBackbone:
+            # By the preset's own architecture. The import would be in a circle above.
+            from adapters_tf.models.presets import load_backbone
+
+            return load_backbone(preset, adapter, load_weights=load_weights, **kwargs)
         loaded = cls.plain_class().from_preset(
-            preset, load_weights=load_weights, **kwargs
+            resolve_preset(preset), load_weights=load_weights, **kwargs
         )
         return cls.from_loaded(loaded, preset, adapter)
 
@@ -236,6 +242,25 @@ class AdapterBackbone(_Backbone):
         for variable in plain.weights:
             variable.assign(source[variable.path])
         return plain
+
+    def configure_adapters(self, adapter: AdapterMethod | None) -> None:
+        """Put freshly initialised adapters in the place of those of now.
+
+        The base's variables stay as they are. A model that was made with the old
+        adapters must be made anew; `AdapterModel.add_adapter` does both.
+
+        Args:
+            adapter: The new adapters' configuration, or `None` for none.
+
+        Raises:
+            ValueError: if it names a block that is not there.
+        """
+        if adapter is not None:
+            adapter = adapter.for_blocks(len(self.encoder_blocks))
+        for i, block in enumerate(self.encoder_blocks):
+            adapted = adapter is not None and adapter.adapts(i)
+            block.replace_adapters(adapter if adapted else None)
+        self.adapter = adapter
 
     def adapter_layers(self) -> list[keras.layers.Layer]:
         """All adapters, in the order of the blocks."""

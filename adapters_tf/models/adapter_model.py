@@ -1,24 +1,26 @@
-"""What the task models share: freezing, the loss, swapping adapters."""
+"""The base of the task models: a base with adapters, a head, and Keras's `fit`."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import keras
 from keras import ops
 
-from adapters_tf.errors import DataError
-from adapters_tf.models.adapter import Adapter, check_tensors
+from adapters_tf.adapters import AdapterMethod
+from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.arrays import in_memory, split_rows
-from adapters_tf.models.backend_task import BackendTask
-from adapters_tf.models.fingerprint import backbone_name
+from adapters_tf.models.backbone_owner import check_backbone
+from adapters_tf.models.fit_rows import FitOnRows
+from adapters_tf.models.loss_argument import fitting_metrics, read_loss
 from adapters_tf.models.optimizer import create_optimizer
-from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.models.task_presets import load_task
+from adapters_tf.models.task_record import check_labels, has_classes
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
 
-class AdapterModel(BackendTask):
+class AdapterModel(FitOnRows):
     """A backbone with adapters and a head; base of the task models.
 
     A `keras_hub.models.Task`: `fit`, `evaluate` and `predict` take strings
@@ -30,16 +32,33 @@ class AdapterModel(BackendTask):
         inputs: The functional model's inputs.
         encoded: The backbone's outputs for them.
         outputs: Its outputs.
-        backbone: The `AdapterBackbone`.
+        backbone: The `AdapterBackbone`. One live model at a time may have it; more
+            tasks on it come with `add_adapter`.
         head: The head's layers that have variables.
         preprocessor: The keras-hub preprocessor, or `None` to take tensors.
         tuning: The tuning method.
         reads_pooler: Whether the head reads the backbone's pooled output.
+        labels: Names of the classes in the order of their indices; `None` to learn
+            them from the strings that `fit` is given.
+        text_columns: Names of the columns of texts; `None` to learn them from the
+            table or dictionary that `fit` is given.
+        preset: Where the base can be loaded from, for `load_model`.
         **kwargs: As `keras_hub.models.Task`.
+
+    Raises:
+        UserError: if the backbone is not an `AdapterBackbone`, or another live model
+            has it.
+        DataError: if there are not as many labels as classes.
     """
 
     kind: str
     default_loss: Callable[[], keras.losses.Loss]
+    kinds: ClassVar[dict[str, type["AdapterModel"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" in vars(cls):
+            AdapterModel.kinds[cls.kind] = cls
 
     def __init__(
         self,
@@ -52,18 +71,86 @@ class AdapterModel(BackendTask):
         preprocessor: Any,
         tuning: Tuning,
         reads_pooler: bool,
+        labels: Sequence[str] | None = None,
+        text_columns: Sequence[str] | None = None,
+        preset: str | None = None,
         **kwargs: Any,
     ) -> None:
+        check_backbone(backbone)
         self.backbone = backbone
         self.preprocessor = preprocessor
         kwargs.pop("compile", None)
+        unknown = sorted(set(kwargs) - {"name", "trainable"})
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} has other arguments. Received: "
+                f"{', '.join(unknown)}"
+            )
         super().__init__(inputs=inputs, outputs=outputs, compile=False, **kwargs)
         self.tuning = tuning
         self.reads_pooler = reads_pooler
         self.encoded = encoded
         self._head = head
+        num_classes = outputs.shape[-1] if has_classes(self.kind) else 0
+        self.labels = check_labels(labels or (), num_classes)
+        self.text_columns = tuple(text_columns or ())
+        self.preset = preset
         apply_trainable_set(self, tuning)
+        self.start_tasks()
         self.compile()
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str,
+        load_weights: bool = True,
+        *,
+        adapter: AdapterMethod | None = None,
+        tuning: Tuning | str = "adapters",
+        seq_length: int | None = None,
+        labels: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """A model of this class on a pretrained base.
+
+        ```python
+        model = adapters_tf.AdapterTextClassifier.from_preset("demo", num_classes=2)
+        ```
+
+        A directory that `save_to_preset` of a task model wrote brings its trained
+        head and adapters, unless you give arguments of another head.
+
+        Args:
+            preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
+                directory in Hugging Face's or keras-hub's format, or `"demo"`.
+            load_weights: `False` for random weights.
+            adapter: The adapters; by default those that the preset was saved with, or
+                the paper's where `tuning` trains adapters.
+            tuning: What is trained; see `Tuning`.
+            seq_length: Longest input in tokens, 128 by default; longer texts are cut.
+            labels: Names of the classes; they also give `num_classes`.
+            **kwargs: The head's arguments, such as `num_classes`; `backbone` or
+                `preprocessor` of your own; `dtype`.
+
+        Raises:
+            UserError: if the preset cannot be loaded, or does not fit the arguments.
+        """
+        if not hasattr(cls, "kind"):
+            known = ", ".join(sorted(c.__name__ for c in cls.kinds.values()))
+            raise UserError(
+                f"from_preset is called on a kind of task: {known}. Received: a call "
+                f"on {cls.__name__}"
+            )
+        return load_task(
+            cls,
+            preset,
+            load_weights,
+            adapter=adapter,
+            tuning=tuning,
+            seq_length=seq_length,
+            labels=labels,
+            **kwargs,
+        )
 
     def head_variables(self) -> list[keras.Variable]:
         """The variables of the head."""
@@ -88,28 +175,41 @@ class AdapterModel(BackendTask):
         Args:
             optimizer: A Keras optimizer; by default AdamW as in the reference
                 at a constant rate of 1e-3.
-            loss: A Keras loss with one value per example; by default the
-                head's own.
+            loss: A Keras loss on logits, its name, or a function with one value per
+                example; by default the head's own.
             metrics: Keras metrics; by default the head's own.
             seed: Seed of the dropout masks in `fit`.
             clip_norm: Clip the gradients' global norm to this, or `None`.
             **kwargs: As `keras.Model.compile`. `jit_compile` is off by
                 default on TensorFlow, where lengths differ from batch to batch.
+
+        Raises:
+            ValueError: if the loss is one of probabilities, or there are
+                `loss_weights`, which a model with one output has no use for.
         """
-        if optimizer == "auto":
+        # In an object that Keras does not track: these are not parts of the model.
+        self.compile_arguments = types.SimpleNamespace(
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            seed=seed,
+            clip_norm=clip_norm,
+            **kwargs,
+        )
+        if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = create_optimizer(self.trainable_variables, 1e-3)
-        if loss == "auto":
-            loss = self.default_loss()
-        if metrics == "auto":
-            metrics = self.default_metrics()
-        kwargs.setdefault("jit_compile", self.jit_default)
-        loss = keras.losses.get(loss)
-        if not isinstance(loss, keras.losses.Loss):
+        default = self.default_loss()
+        loss = default if isinstance(loss, str) and loss == "auto" else read_loss(loss)
+        if isinstance(metrics, str) and metrics == "auto":
+            metrics = fitting_metrics(self.default_metrics(), loss)
+        if kwargs.get("loss_weights") is not None:
             raise ValueError(
-                "loss must be a keras.losses.Loss, which has a value per example. "
-                f"Received: loss={loss}"
+                "loss_weights weigh several outputs, and this model has one. Received: "
+                f"loss_weights={kwargs['loss_weights']}. Weigh rows with sample_weight"
             )
+        kwargs.setdefault("jit_compile", self.jit_default)
         self.example_loss = loss
+        self.loss_reads_rows = type(loss) is not type(default)
         self.seed = seed
         self.clip_norm = clip_norm
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
@@ -143,157 +243,19 @@ class AdapterModel(BackendTask):
                 mean = ops.divide_no_nan(loss_sum, weight_sum)
                 metric.update_state(mean, sample_weight=weight_sum)
 
-    def preprocess_samples(
-        self, x: Any, y: Any = None, sample_weight: Any = None
-    ) -> Any:
-        """Strings to tensors, padded to the batch's longest; tensors unchanged."""
-        if isinstance(x, dict) and "token_ids" in x:
-            self._check_inputs(x)
-            return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-        if self.preprocessor is not None:
-            x = self.without_padding(preprocess_texts(self.preprocessor, x))
-        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-
-    def _check_inputs(self, x: dict[str, Any]) -> None:
-        # Keras warns of another dictionary, and takes its values in their order.
-        if set(x) != set(self.input):
-            raise DataError(
-                f"The base reads {', '.join(sorted(self.input))}. Received: tensors "
-                f"{', '.join(sorted(x))}"
-            )
-
-    def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-        """Rows in memory as the rows that batches are made of: the same ones.
-
-        Overridden where one row that is given becomes several.
-        """
-        return x, y, sample_weight
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        sample_weight: Any = None,
-        validation_data: Any = None,
-        validation_split: float | None = None,
-        shuffle: bool = True,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """As `keras.Model.fit`, on strings or tensors in memory or a dataset.
-
-        Rows in memory are shuffled in each epoch, in an order that follows from
-        the seed of `compile`; datasets are taken as they come.
-
-        Raises:
-            ValueError: where Keras is wrong on several devices; see
-                `check_distribution`.
-        """
-        self.get_ready()
-        if in_memory(x):
-            if validation_split:
-                rows = (x, y, sample_weight)
-                rows, validation_data = split_rows(rows, validation_split)
-                x, y, sample_weight = rows
-            x, y, sample_weight = self.expand_rows(x, y, sample_weight)
-            if shuffle:
-                x = self.shuffled((x, y, sample_weight), batch_size)
-                y = batch_size = sample_weight = None
-        if in_memory(validation_data):
-            rows = keras.utils.unpack_x_y_sample_weight(validation_data)
-            validation_data = self.expand_rows(*rows)
-        return super().fit(
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            sample_weight=sample_weight,
-            validation_data=validation_data,
-            shuffle=False,
-            **kwargs,
-        )
-
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        sample_weight: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """As `keras.Model.evaluate`, on strings or tensors in memory or a dataset."""
-        self.get_ready()
-        if in_memory(x):
-            x, y, sample_weight = self.expand_rows(x, y, sample_weight)
-        return super().evaluate(
-            x=x, y=y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
-        )
-
-    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
-        """As `keras.Model.predict`, on strings or tensors in memory or a dataset."""
-        self.get_ready()
-        return super().predict(x, batch_size=batch_size, **kwargs)
-
-    def get_adapter(self, **about: Any) -> Adapter:
-        """A copy of what this task trained, apart from the base.
-
-        Args:
-            **about: Fields of `Adapter` that the model does not know, such as
-                `task`, `metrics`, `preset`; `seq_length` is by default that of the
-                preprocessor, where the model has one.
-        """
-        if self.preprocessor is not None:
-            about.setdefault("seq_length", self.preprocessor.sequence_length)
-        return Adapter(
-            tensors={
-                v.path: v.numpy().astype("float32") for v in self.trainable_variables
-            },
-            kind=self.kind,
-            adapter=self.backbone.adapter,
-            tuning=self.tuning,
-            head=self.head_config(),
-            base_fingerprint=self.backbone.fingerprint,
-            backbone=backbone_name(self.backbone),
-            **about,
-        )
-
-    def set_adapter(self, adapter: Adapter) -> None:
-        """Make this live model compute another task, without a retrace.
-
-        Every tensor that any task of this tuning method has trained is
-        overwritten, so nothing of the previous task remains.
-
-        Args:
-            adapter: From `get_adapter` or `load_adapter`.
-
-        Raises:
-            AdapterFileError: if the adapter is for another base, another
-                configuration, tuning method or head, or has a tensor that is
-                missing, not known or of another shape. The model is unchanged.
-        """
-        expected = self.get_config_of_adapter()
-        adapter.check_fits(expected)
-        variables = {v.path: v for v in self.trainable_variables}
-        check_tensors(
-            adapter.tensors, {k: tuple(v.shape) for k, v in variables.items()}
-        )
-        for path, variable in variables.items():
-            variable.assign(adapter.tensors[path])
-
-    def get_config_of_adapter(self) -> dict[str, Any]:
-        """What an adapter must have been made with to fit this model."""
-        return {
-            "backbone": backbone_name(self.backbone),
-            "kind": self.kind,
-            "adapter": self.backbone.adapter,
-            "tuning": self.tuning,
-            "head": self.head_config(),
-            "base_fingerprint": self.backbone.fingerprint,
-        }
-
     def head_config(self) -> dict[str, Any]:
         """The head's constructor arguments, as JSON values."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        tuning = dataclasses.asdict(self.tuning)
-        return {**super().get_config(), **self.head_config(), "tuning": tuning}
+        known = {
+            "labels": list(self.labels),
+            "text_columns": list(self.text_columns),
+            "preset": self.preset,
+        }
+        return {
+            **super().get_config(),
+            **self.head_config(),
+            "tuning": dataclasses.asdict(self.tuning),
+            **{name: value for name, value in known.items() if value},
+        }

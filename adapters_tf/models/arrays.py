@@ -1,14 +1,17 @@
 """Rows in memory, as `fit` takes them."""
 
+import collections.abc
 from typing import Any
 
 import keras
 import numpy as np
 
+from adapters_tf.errors import DataError
+
 
 def in_memory(x: Any) -> bool:
     """Whether this is rows in memory, not a dataset or `None`."""
-    return isinstance(x, list | tuple | dict) or _is_column(x)
+    return isinstance(x, list | tuple | dict) or _is_column(x) or _is_foreign(x)
 
 
 def _is_column(x: Any) -> bool:
@@ -16,6 +19,68 @@ def _is_column(x: Any) -> bool:
     return isinstance(x, list | np.ndarray) or (
         keras.ops.is_tensor(x) and hasattr(x, "__len__")
     )
+
+
+def _is_foreign(x: Any) -> bool:
+    """Whether this is a column or a table of pandas, polars, PyArrow or the like."""
+    return (
+        hasattr(x, "to_numpy")
+        or hasattr(x, "to_pylist")
+        or isinstance(x, range | collections.abc.Mapping)
+    )
+
+
+def read_columns(x: Any) -> tuple[Any, tuple[str, ...] | None]:
+    """Columns of whatever library as lists, arrays and tensors.
+
+    Args:
+        x: A column (list, array, tensor, or a column of pandas, polars or PyArrow), a
+            tuple of columns, a table of these libraries, or a dictionary of columns.
+
+    Returns:
+        The columns and their names. A table or a dictionary of texts becomes a tuple,
+        or its one column; the dictionary of the model's inputs stays one. The names
+        are `None` where there are none.
+
+    Raises:
+        DataError: if a column is none that is known.
+    """
+    names = getattr(x, "column_names", None)  # of PyArrow
+    if names is None and hasattr(x, "to_numpy"):
+        names = getattr(x, "columns", None)  # of pandas and polars
+    if names is None and isinstance(x, collections.abc.Mapping):
+        if "token_ids" in x:
+            return {name: _column(column) for name, column in x.items()}, None
+        names = list(x)
+    if names is not None:
+        if not len(names):
+            raise DataError("A table of rows needs a column. Received: one without any")
+        columns = tuple(_column(x[name]) for name in names)
+        texts = columns if len(columns) > 1 else columns[0]
+        return texts, tuple(str(name) for name in names)
+    if isinstance(x, tuple):
+        return tuple(_column(column) for column in x), None
+    return _column(x), None
+
+
+def _column(column: Any) -> Any:
+    """A column of strings as a list, one of numbers as an array; a tensor as it is."""
+    if _is_column(column) and not isinstance(column, np.ndarray):
+        return column
+    if hasattr(column, "to_pylist"):
+        return column.to_pylist()
+    if hasattr(column, "to_numpy"):
+        column = column.to_numpy()
+    elif not isinstance(column, np.ndarray):
+        if isinstance(column, str | bytes):
+            return column  # The check of texts or questions tells what is wrong.
+        if not isinstance(column, collections.abc.Sequence):
+            raise DataError(
+                "Rows in memory are lists, arrays, tensors or columns of pandas, "
+                f"polars or PyArrow. Received: a {type(column).__name__}"
+            )
+        return list(column)
+    return column.tolist() if column.dtype.kind == "O" else column
 
 
 def map_columns(rows: Any, function: Any) -> Any:
@@ -32,10 +97,6 @@ def map_columns(rows: Any, function: Any) -> Any:
     return None if rows is None else function(rows)
 
 
-def _columns(rows: Any) -> Any:
-    return map_columns(rows, lambda c: c if _is_column(c) else np.asarray(c))
-
-
 def num_rows(rows: Any) -> int:
     """How many rows the columns have, which is that of the first.
 
@@ -46,15 +107,14 @@ def num_rows(rows: Any) -> int:
 
 
 def plain_columns(rows: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The columns as lists, arrays and tensors, without absent ones at the end.
+    """The columns without absent ones at the end.
 
     Args:
         rows: `(x, y, sample_weight)` of columns in memory, `None` where absent.
     """
-    columns = _columns(rows)
-    while columns[-1] is None:
-        columns = columns[:-1]
-    return columns
+    while rows[-1] is None:
+        rows = rows[:-1]
+    return rows
 
 
 def split_rows(rows: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
@@ -67,13 +127,12 @@ def split_rows(rows: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
     Raises:
         ValueError: if a part would be empty.
     """
-    rows = _columns(rows)
     total = num_rows(rows)
-    first = int(total * (1 - fraction))
+    first = int(total * (1 - fraction)) if 0 < fraction < 1 else 0
     if not 0 < first < total:
         raise ValueError(
-            f"validation_split must leave rows in both parts of the {total}. "
-            f"Received: validation_split={fraction}"
+            "validation_split must be between 0 and 1 and leave rows in both parts of "
+            f"the {total}. Received: validation_split={fraction}"
         )
     parts = (slice(first), slice(first, None))
     head, tail = (map_columns(rows, lambda c, p=p: c[p]) for p in parts)
@@ -85,3 +144,34 @@ def example_weights(weight: Any, rows: Any) -> Any:
     if weight is None:
         return keras.ops.ones((rows,), "float32")
     return keras.ops.reshape(keras.ops.cast(weight, "float32"), (rows,))
+
+
+def check_dataset(x: Any) -> None:
+    """Refuse what is neither rows in memory nor a dataset of batches.
+
+    Args:
+        x: What `fit`, `evaluate` or `predict` is given.
+
+    Raises:
+        DataError: if it is of another type, or a `tf.data.Dataset` of single rows.
+    """
+    spec = getattr(x, "element_spec", None)
+    if spec is not None:
+        inputs = spec[0] if isinstance(spec, tuple) and len(spec) > 1 else spec
+        for leaf in keras.tree.flatten(inputs):
+            shape = getattr(leaf, "shape", None)
+            least = 1 if getattr(leaf, "dtype", None) == "string" else 2
+            if shape is not None and shape.rank is not None and shape.rank < least:
+                raise DataError(
+                    "A dataset must hold batches of rows. Received: one whose elements "
+                    "are single rows; call its method batch, as in dataset.batch(32)"
+                )
+        return
+    # Ragged tensors are keras-hub's affair, as are datasets of Grain.
+    if keras.ops.is_tensor(x) or type(x).__module__.partition(".")[0] == "grain":
+        return
+    raise DataError(
+        "x must be rows in memory, or a tf.data.Dataset of batches. Received: "
+        f"{'none' if x is None else f'a {type(x).__name__}'}. "
+        "tf.data.Dataset.from_generator makes a dataset of a generator"
+    )

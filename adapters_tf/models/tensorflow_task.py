@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from adapters_tf.models.arrays import example_weights, num_rows, plain_columns
 from adapters_tf.models.keras_distribution import check_distribution, first_share
+from adapters_tf.models.optimizer import batch_number
 from adapters_tf.models.sentence_piece import restore_sentence_piece
 from adapters_tf.models.train_step import train_step
 
@@ -32,6 +33,10 @@ class TensorFlowTask(keras_hub.models.Task):
         """
         check_distribution(self)
         restore_sentence_piece(getattr(self.preprocessor, "tokenizer", None))
+
+    def variable_scope(self) -> Any:
+        """The context to make variables in, beside those that the model has."""
+        return self.distribute_strategy.scope()
 
     def without_padding(self, x: dict[str, Any]) -> dict[str, Any]:
         """A batch of the preprocessor, cut to its longest row."""
@@ -63,7 +68,7 @@ class TensorFlowTask(keras_hub.models.Task):
             y,
             weight,
             seed=self.seed,
-            step=self.optimizer.iterations.value,
+            step=batch_number(self.optimizer),
             clip_norm=self.clip_norm,
         )
         self.update_loss(loss_sum, weight_sum)

@@ -9,7 +9,10 @@ from adapters_tf.errors import UserError
 from adapters_tf.layers.dropout import Dropout
 from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.adapter_model import AdapterModel
+from adapters_tf.models.arrays import num_rows
+from adapters_tf.models.backbone_owner import check_backbone
 from adapters_tf.models.fingerprint import backbone_name
+from adapters_tf.models.labels import check_texts
 from adapters_tf.models.trainable_set import Tuning
 
 HEAD_INPUTS = ("cls", "pooled", "mean")
@@ -40,6 +43,7 @@ class TextModel(AdapterModel):
         squeeze: bool = False,
         **kwargs: Any,
     ) -> None:
+        check_backbone(backbone)
         if head_input not in HEAD_INPUTS:
             raise ValueError(
                 f"head_input must be one of {', '.join(HEAD_INPUTS)}. "
@@ -104,6 +108,10 @@ class TextModel(AdapterModel):
             reads_pooler=head_input == "pooled",
             **kwargs,
         )
+
+    def check_rows(self, x: Any) -> int | None:
+        check_texts(x)
+        return num_rows(x)
 
     def head_config(self) -> dict[str, Any]:
         config = {"head_input": self.head_input, "dropout": self.dropout}

@@ -6,7 +6,7 @@ import types
 import pytest
 
 from adapters_tf.bin import evaluate, predict
-from adapters_tf.models import save_adapter
+from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.build import build_model
 

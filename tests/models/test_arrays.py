@@ -49,5 +49,5 @@ def test_split_takes_the_last_rows():
     train, rest = split_rows(((TEXTS, TEXTS), LABELS, None), 0.25)
     assert train[0][1] == TEXTS[:15] and rest[0][0] == TEXTS[15:]
     assert train[1] == LABELS[:15] and rest[1] == LABELS[15:] and rest[2] is None
-    with pytest.raises(ValueError, match="must leave rows in both parts of the 20"):
+    with pytest.raises(ValueError, match="leave rows in both parts of the 20"):
         split_rows((TEXTS, LABELS, None), 0.999)

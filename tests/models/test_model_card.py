@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
+from adapters_tf import preset_names
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import evaluate, predict
-from adapters_tf.data import preset_names
 from adapters_tf.errors import UserError
 from adapters_tf.models import card_commands
 from adapters_tf.models.adapter import Adapter
@@ -84,7 +84,7 @@ def test_card_of_an_adapter_that_knows_nothing():
 def test_the_python_on_a_card_loads_the_model(
     preset, tiny_preset, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(preset_names, "demo_encoder_dir", lambda: tiny_preset)
+    monkeypatch.setitem(preset_names._DIRECTORIES, "demo", lambda: tiny_preset)
     head = {"num_classes": 2}
     model = build_model("classification", tiny_preset, seq_length=8, head=head)
     name = "demo" if preset == "demo" else str(tiny_preset)

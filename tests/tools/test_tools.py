@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import adapters_tf
+from adapters_tf import load_backbone
 from adapters_tf.errors import UserError
-from adapters_tf.models import load_backbone
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.model_card import model_card
 from adapters_tf.study.ablation import Ablation, removed_adapters

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf import Adapter, Tuning, save_adapter
 from adapters_tf.errors import UserError
-from adapters_tf.models import Adapter, Tuning, save_adapter
 from adapters_tf.training import run_dir
 from adapters_tf.training.run_dir import (
     History,

@@ -1,0 +1,280 @@
+"""One task's tensors out of a live model and into it, whatever its form."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from adapters_tf.adapters import AdapterMethod
+from adapters_tf.errors import UserError
+from adapters_tf.models.adapter import Adapter, check_tensors
+from adapters_tf.models.backbone_owner import take_backbone
+from adapters_tf.models.backend_task import BackendTask
+from adapters_tf.models.fingerprint import adapted_fingerprint, backbone_name
+from adapters_tf.models.task_record import task_record
+from adapters_tf.models.trainable_check import check_trainable_set
+from adapters_tf.models.trainable_set import Tuning, layer_norm_variables
+
+DEFAULT_NAME = "default"
+# Methods that change more of the base than its LayerNorms.
+_CHANGES_BASE = ("full", "top_n")
+
+
+class LiveTasks:
+    """What a live model holds beside the task that it computes.
+
+    Not tracked by Keras, as it is no part of that task.
+
+    Attributes:
+        active: Name of the task that the model computes.
+        others: The other tasks by name, in the order in which they were added.
+        order: All names in that order.
+        layer_norms: The base's own LayerNorms, which every task starts from.
+    """
+
+    def __init__(self, layer_norms: dict[str, np.ndarray]) -> None:
+        self.active = DEFAULT_NAME
+        self.others: dict[str, Adapter] = {}
+        self.order = [DEFAULT_NAME]
+        self.layer_norms = layer_norms
+
+
+class AdapterForms(BackendTask):
+    """The part of `AdapterModel` that reads, assigns and changes what a task adds.
+
+    Two tasks have the same form if their kind, adapters, tuning and head are the same,
+    so that their tensors differ in their values alone.
+    """
+
+    # What `AdapterModel` has.
+    kind: str
+    kinds: ClassVar[dict[str, Any]]
+    tuning: Tuning
+    labels: tuple[str, ...]
+    text_columns: tuple[str, ...]
+    preset: str | None
+    head_config: Any
+    compile_arguments: Any
+
+    def start_tasks(self) -> None:
+        """Take the backbone, and note its LayerNorms as the base's own."""
+        take_backbone(self.backbone, self)
+        self._live = LiveTasks(
+            {v.path: v.numpy() for v in self._layer_norms() if v is not None}
+        )
+
+    def _layer_norms(self) -> list[keras.Variable]:
+        added = {id(v) for v in self.backbone.adapter_variables()}
+        return [v for v in layer_norm_variables(self.backbone) if id(v) not in added]
+
+    def get_adapter(self, **about: Any) -> Adapter:
+        """A copy of what this task trained, apart from the base.
+
+        Args:
+            **about: Fields of `Adapter` that the model does not know, such as
+                `metrics`; and in place of what it knows `task`, `preset`,
+                `seq_length`.
+
+        Raises:
+            UserError: if layers were frozen, unfrozen or quantized by hand.
+        """
+        adapter = self._aside(**about)
+        tensors = {k: v.astype("float32") for k, v in adapter.tensors.items()}
+        return dataclasses.replace(adapter, tensors=tensors)
+
+    def set_adapter(self, adapter: Adapter) -> None:
+        """Make this live model compute another task of the same form, at once.
+
+        Every tensor that any task of this tuning method has trained is
+        overwritten, so nothing of the previous task remains.
+
+        Args:
+            adapter: From `get_adapter` or `load_adapter`.
+
+        Raises:
+            AdapterFileError: if the adapter is for another base, another
+                configuration, tuning method or head, or has a tensor that is
+                missing, not known or of another shape. The model is unchanged.
+        """
+        adapter.check_fits(self.get_config_of_adapter())
+        self._assign(adapter)
+
+    def get_config_of_adapter(self) -> dict[str, Any]:
+        """What an adapter must have been made with to fit this model."""
+        return {
+            "backbone": backbone_name(self.backbone),
+            "kind": self.kind,
+            "adapter": self.backbone.adapter,
+            "tuning": self.tuning,
+            "head": self.head_config(),
+            "base_fingerprint": self.backbone.fingerprint,
+        }
+
+    def _aside(self, **about: Any) -> Adapter:
+        """The active task, its tensors of the variables' own dtype."""
+        check_trainable_set(self)
+        num_classes = self.head_config().get("num_classes", 0)
+        task = task_record(
+            self._live.active, self.kind, self.text_columns, self.labels, num_classes
+        )
+        known: dict[str, Any] = {"task": task, "preset": self.preset}
+        if self.preprocessor is not None:
+            known["seq_length"] = self.preprocessor.sequence_length
+        return Adapter(
+            tensors={v.path: v.numpy() for v in self.trainable_variables},
+            **self.get_config_of_adapter(),
+            **known | about,
+        )
+
+    def _show(self, adapter: Adapter, old: Adapter) -> None:
+        """Compute another task; on an error, go on with the old one."""
+        if all(
+            getattr(adapter, field) == value
+            for field, value in self.get_config_of_adapter().items()
+        ):
+            self._assign(adapter)
+            self._restart_optimizer()
+            return
+        self._become(
+            old,
+            self.kinds[adapter.kind],
+            adapter.adapter,
+            adapter.tuning,
+            adapter.head,
+            values=adapter,
+        )
+
+    def _assign(self, adapter: Adapter) -> None:
+        variables = {v.path: v for v in self.trainable_variables}
+        check_tensors(
+            adapter.tensors, {k: tuple(v.shape) for k, v in variables.items()}
+        )
+        self._read_record(adapter)
+        for path, variable in variables.items():
+            variable.assign(adapter.tensors[path])
+
+    def _read_record(self, adapter: Adapter) -> None:
+        """What is known of the task beside its tensors."""
+        task = adapter.task
+        if task:
+            self.text_columns = tuple(task.get("text_columns", ()))
+            self.labels = tuple(task.get("labels", ()))
+        self.preset = adapter.preset or self.preset
+        preprocessor = self.preprocessor
+        if preprocessor is not None:
+            if preprocessor.sequence_length != adapter.seq_length:
+                preprocessor.sequence_length = adapter.seq_length
+
+    def _become(
+        self,
+        old: Adapter,
+        cls: Any,
+        adapter: AdapterMethod | None,
+        tuning: Tuning,
+        head: dict[str, Any],
+        labels: Sequence[str] | None = None,
+        values: Adapter | None = None,
+    ) -> None:
+        """Take the class, head and adapters of another form; `old` on an error."""
+        self._check_base_is_known(tuning)
+        try:
+            model = self._made(cls, adapter, tuning, head, labels, values)
+        except BaseException:
+            # The old layers are gone; their values are in `old`.
+            kind = self.kinds[old.kind]
+            back = self._made(kind, old.adapter, old.tuning, old.head, None, old)
+            self._adopt(back, keep_metrics=True)
+            raise
+        self._adopt(model, keep_metrics=cls is type(self))
+
+    def _made(
+        self,
+        cls: Any,
+        adapter: AdapterMethod | None,
+        tuning: Tuning,
+        head: dict[str, Any],
+        labels: Sequence[str] | None,
+        values: Adapter | None,
+    ) -> Any:
+        """A new model on this one's backbone, of this name, with these values."""
+        backbone = self.backbone
+        with self.variable_scope():
+            for variable in self._layer_norms():
+                variable.assign(self._live.layer_norms[variable.path])
+            if adapter is not None:
+                adapter = adapter.for_blocks(len(backbone.encoder_blocks))
+            backbone.configure_adapters(adapter)
+            take_backbone(backbone, None)
+            try:
+                model = cls(
+                    backbone,
+                    preprocessor=self.preprocessor,
+                    tuning=tuning,
+                    labels=labels,
+                    preset=self.preset,
+                    name=self.name,
+                    **head,
+                )
+                if values is not None:
+                    model._assign(values)
+            finally:
+                take_backbone(backbone, self)
+        return model
+
+    def _adopt(self, model: Any, keep_metrics: bool) -> None:
+        """Be the other model from here on, compiled as this one was."""
+        arguments = vars(self.compile_arguments).copy()
+        live = self._live
+        object.__setattr__(self, "__class__", type(model))
+        # One dictionary for both: Keras wraps methods of the other one.
+        object.__setattr__(self, "__dict__", vars(model))
+        self._live = live
+        take_backbone(self.backbone, self)
+        if not isinstance(arguments["optimizer"], str):
+            arguments["optimizer"] = _copy(arguments["optimizer"])
+        if not keep_metrics:
+            arguments["loss"] = arguments["metrics"] = "auto"
+            arguments.pop("weighted_metrics", None)
+        arguments["metrics"] = keras.tree.map_structure(_copy, arguments["metrics"])
+        self.compile(**arguments)
+
+    def _restart_optimizer(self) -> None:
+        """Give the optimizer the state of a new one, without a retrace."""
+        optimizer = self.optimizer
+        if optimizer is None or not optimizer.built:
+            return
+        new = _copy(optimizer)
+        with self.variable_scope():
+            new.build(self.trainable_variables)
+        for variable, value in zip(optimizer.variables, new.variables, strict=True):
+            variable.assign(value)
+
+    def _check_base_is_known(self, tuning: Tuning) -> None:
+        """Is the frozen base the one of the fingerprint, so a task can start on it?"""
+        for method in (self.tuning.method, tuning.method):
+            if method in _CHANGES_BASE:
+                raise UserError(
+                    "Tasks of different form share a base that none of them changes. "
+                    f"Received: one with tuning={method!r}, which trains the base. "
+                    "Load the base again for it"
+                )
+        wanted = self.backbone.fingerprint
+        if wanted is None:
+            return
+        if adapted_fingerprint(self.backbone, self._live.layer_norms) != wanted:
+            raise UserError(
+                "A task of another form starts from the base as it was loaded. "
+                "Received: a model whose base has other weights, such as LayerNorms "
+                "that were trained before they were saved in a preset or a .keras "
+                "file. Make the model with from_preset of the base, or with load_model "
+                "of an adapter directory"
+            )
+
+
+def _copy(value: Any) -> Any:
+    """A new optimizer or metric of the same configuration; others as they are."""
+    if isinstance(value, keras.optimizers.Optimizer | keras.metrics.Metric):
+        return type(value).from_config(value.get_config())
+    return value

@@ -1,0 +1,194 @@
+"""Keras's `fit`, `evaluate` and `predict` on rows as people have them."""
+
+from typing import Any
+
+import keras
+
+from adapters_tf.errors import DataError
+from adapters_tf.models.arrays import (
+    check_dataset,
+    in_memory,
+    num_rows,
+    read_columns,
+    split_rows,
+)
+from adapters_tf.models.labels import check_length
+from adapters_tf.models.named_adapters import NamedAdapters
+from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.models.task_record import default_columns, read_labels
+from adapters_tf.models.trainable_check import check_trainable_set
+
+
+class FitOnRows(NamedAdapters):
+    """The part of `AdapterModel` that reads rows, checks them and trains on them."""
+
+    def preprocess_samples(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> Any:
+        """Strings to tensors, padded to the batch's longest; tensors unchanged."""
+        if isinstance(x, dict) and "token_ids" in x:
+            self._check_inputs(x)
+            return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+        if self.preprocessor is not None:
+            x = self.without_padding(preprocess_texts(self.preprocessor, x))
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def _check_inputs(self, x: dict[str, Any]) -> None:
+        # Keras warns of another dictionary, and takes its values in their order.
+        if set(x) != set(self.input):
+            raise DataError(
+                f"The base reads {', '.join(sorted(self.input))}. Received: tensors "
+                f"{', '.join(sorted(x))}"
+            )
+
+    def check_rows(self, x: Any) -> int | None:
+        """Refuse rows in memory that the model cannot read.
+
+        Args:
+            x: Columns as lists, arrays and tensors; no tensors of the model's inputs.
+
+        Returns:
+            The number of rows, or `None` where `expand_rows` checks it.
+        """
+        return None
+
+    def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Rows in memory as the rows that batches are made of: the same ones.
+
+        Overridden where one row that is given becomes several.
+        """
+        return x, y, sample_weight
+
+    def _read_rows(
+        self, x: Any, y: Any, sample_weight: Any, learn: bool
+    ) -> tuple[Any, Any, Any]:
+        """Rows in memory, checked, as lists, arrays and tensors.
+
+        Args:
+            x: Texts or tensors, in columns of any library.
+            y: Labels.
+            sample_weight: Weights, or `None`.
+            learn: Whether to keep the names of columns and classes, if none are known.
+        """
+        x, names = read_columns(x)
+        if isinstance(x, dict):
+            rows: int | None = num_rows(x)
+        else:
+            rows = self.check_rows(x)
+            if learn and not self.text_columns:
+                texts = len(x) if isinstance(x, tuple) else 1
+                self.text_columns = names or default_columns(self.kind, texts)
+        y = read_labels(self, y, rows, learn)
+        if sample_weight is not None:
+            sample_weight, _ = read_columns(sample_weight)
+            if rows is not None:
+                check_length("sample_weight", sample_weight, rows)
+        return x, y, sample_weight
+
+    def _learn_columns(self, data: Any) -> None:
+        """Note how many texts the rows of a dataset have."""
+        spec = getattr(data, "element_spec", None)
+        texts = spec[0] if isinstance(spec, tuple) else spec
+        if isinstance(texts, tuple) and not self.text_columns:
+            self.text_columns = default_columns(self.kind, len(texts))
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        validation_split: float | None = None,
+        shuffle: bool = True,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """As `keras.Model.fit`, on strings or tensors in memory or a dataset.
+
+        Rows in memory are shuffled in each epoch, in an order that follows from
+        the seed of `compile`; datasets are taken as they come. Columns are lists,
+        arrays, tensors, or columns and tables of pandas, polars and PyArrow.
+
+        Labels in memory are class indices or names. Names are those of `labels`; a
+        model without learns them, in natural order, and keeps them.
+
+        Raises:
+            DataError: if a row is missing, empty or of the wrong type, or a label is
+                missing, of the wrong form or out of range; it names the row.
+            UserError: if layers were frozen, unfrozen or quantized by hand, so that
+                something else would train than the tuning method says.
+            ValueError: where Keras is wrong on several devices; see
+                `check_distribution`.
+        """
+        self.get_ready()
+        check_trainable_set(self)
+        if kwargs.get("class_weight") and self.kind != "classification":
+            raise DataError(
+                "class_weight is for rows with one class each. Received: class_weight "
+                f"for a model of the kind {self.kind}. Weigh rows with sample_weight"
+            )
+        if in_memory(x):
+            x, y, sample_weight = self._read_rows(x, y, sample_weight, learn=True)
+            if validation_split and validation_data is None:
+                rows = (x, y, sample_weight)
+                rows, validation_data = split_rows(rows, validation_split)
+                x, y, sample_weight = rows
+            x, y, sample_weight = self.expand_rows(x, y, sample_weight)
+            if shuffle:
+                x = self.shuffled((x, y, sample_weight), batch_size)
+                y = batch_size = sample_weight = None
+        else:
+            check_dataset(x)
+            self._learn_columns(x)
+            if validation_split:
+                raise DataError(
+                    "validation_split splits rows in memory. Received: "
+                    f"validation_split={validation_split} with a dataset. Split that "
+                    "with its methods take and skip, and pass validation_data"
+                )
+        if in_memory(validation_data):
+            rows = keras.utils.unpack_x_y_sample_weight(validation_data)
+            x_val, y_val, weight = rows
+            rows = self._read_rows(x_val, y_val, weight, learn=False)
+            validation_data = self.expand_rows(*rows)
+        elif validation_data is not None:
+            check_dataset(validation_data)
+        return super().fit(
+            x=x,
+            y=y,
+            batch_size=batch_size,
+            sample_weight=sample_weight,
+            validation_data=validation_data,
+            shuffle=False,
+            **kwargs,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As `keras.Model.evaluate`; rows and labels as in `fit`."""
+        self.get_ready()
+        if in_memory(x):
+            rows = self._read_rows(x, y, sample_weight, learn=False)
+            x, y, sample_weight = self.expand_rows(*rows)
+        elif not kwargs.get("_use_cached_eval_dataset"):
+            check_dataset(x)
+        return super().evaluate(
+            x=x, y=y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
+        )
+
+    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`; rows as in `fit`. Returns logits."""
+        self.get_ready()
+        if in_memory(x):
+            x, _ = read_columns(x)
+            if not isinstance(x, dict):
+                self.check_rows(x)
+        else:
+            check_dataset(x)
+        return super().predict(x, batch_size, **kwargs)

@@ -1,0 +1,114 @@
+"""The loss that `compile` is given, as an object with a value per example."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class FunctionLoss(keras.losses.Loss):
+    """A loss function `function(y_true, y_pred)` as a loss.
+
+    Args:
+        function: Returns a loss for each example; to be saved in a `.keras` file it
+            must be Keras's or registered with Keras.
+        **kwargs: As `keras.losses.Loss`.
+    """
+
+    def __init__(self, function: Callable[..., Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        losses = self.function(y_true, y_pred)
+        if not keras.ops.ndim(losses):
+            raise ValueError(
+                "A loss function must return a value per example. Received: one "
+                f"number, from {self.name}"
+            )
+        return losses
+
+    def get_config(self) -> dict[str, Any]:
+        function = keras.saving.serialize_keras_object(self.function)
+        return {**super().get_config(), "function": function}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "FunctionLoss":
+        function = keras.saving.deserialize_keras_object(config.pop("function"))
+        return cls(function, **config)
+
+
+def read_loss(loss: Any) -> keras.losses.Loss:
+    """The loss object for what `compile` is given.
+
+    Args:
+        loss: A loss, a function, or the name of one of Keras's. A name of a loss that
+            takes `from_logits` is that loss on logits, which the models return.
+
+    Raises:
+        ValueError: if it is none, or is a loss of probabilities; it names the class to
+            use.
+    """
+    if isinstance(loss, str):
+        loss = _named_loss(loss)
+    if isinstance(loss, keras.losses.Loss):
+        if getattr(loss, "from_logits", True) is False:
+            raise ValueError(
+                "The model returns logits, so the loss must take them. Received: "
+                f"{type(loss).__name__} with from_logits=False. Use "
+                f"loss=keras.losses.{type(loss).__name__}(from_logits=True)"
+            )
+        return loss
+    if inspect.isclass(loss) or not callable(loss):
+        raise ValueError(
+            "loss must be one keras.losses.Loss, which has a value per example, a "
+            f"function, or the name of one of Keras's. Received: loss={loss}"
+        )
+    takes_logits = inspect.signature(loss).parameters.get("from_logits")
+    if takes_logits is not None and not takes_logits.default:
+        name = "".join(part.title() for part in loss.__name__.split("_"))
+        raise ValueError(
+            "The model returns logits, this function takes probabilities. Received: "
+            f"loss={loss.__name__}. Use loss=keras.losses.{name}(from_logits=True)"
+        )
+    return FunctionLoss(loss, name=getattr(loss, "__name__", "function_loss"))
+
+
+def _named_loss(name: str) -> Any:
+    class_name = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    found = getattr(keras.losses, class_name, None)
+    if inspect.isclass(found) and issubclass(found, keras.losses.Loss):
+        cls: Any = found
+        takes_logits = "from_logits" in inspect.signature(cls).parameters
+        return cls(from_logits=True) if takes_logits else cls()
+    return keras.losses.get(name)
+
+
+def fitting_metrics(
+    metrics: list[keras.metrics.Metric], loss: keras.losses.Loss
+) -> list[keras.metrics.Metric]:
+    """The default metrics, of the form of labels that the loss reads.
+
+    Args:
+        metrics: The head's own.
+        loss: From `read_loss`.
+    """
+    if not reads_one_hot(loss):
+        return metrics
+    return [
+        keras.metrics.CategoricalAccuracy(name=metric.name)
+        if isinstance(metric, keras.metrics.SparseCategoricalAccuracy)
+        else metric
+        for metric in metrics
+    ]
+
+
+def reads_one_hot(loss: keras.losses.Loss) -> bool:
+    """Whether labels of this loss of Keras are rows of zeros and a one."""
+    return isinstance(
+        loss,
+        keras.losses.CategoricalCrossentropy
+        | keras.losses.CategoricalFocalCrossentropy,
+    )

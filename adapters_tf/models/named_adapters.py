@@ -1,0 +1,203 @@
+"""Several tasks on one live model: the adapters that it holds, by name."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from adapters_tf.adapters import AdapterConfig, AdapterMethod
+from adapters_tf.errors import AdapterFileError, UserError
+from adapters_tf.models.adapter import Adapter
+from adapters_tf.models.adapter_file import load_adapter, save_adapter
+from adapters_tf.models.adapter_forms import DEFAULT_NAME, AdapterForms
+from adapters_tf.models.trainable_set import Tuning
+
+
+class NamedAdapters(AdapterForms):
+    """The part of `AdapterModel` that swaps, adds, saves and loads tasks."""
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the tasks that this model holds, in the order of their coming.
+
+        A new model holds one, `"default"`.
+        """
+        return tuple(self._live.order)
+
+    @property
+    def active_adapter(self) -> str:
+        """Name of the task that the model computes and trains.
+
+        Set it to activate another one. Where both tasks have the same form (kind,
+        adapters, tuning and head), that only assigns variables. Elsewhere the model
+        takes the other one's class and layers, and compiled functions are traced once
+        more; functions of your own that use the model must be made anew. Either way
+        the optimizer starts afresh, with the settings of `compile`.
+        """
+        return self._live.active
+
+    @active_adapter.setter
+    def active_adapter(self, name: str) -> None:
+        if name == self._live.active:
+            return
+        self._check_known(name)
+        self._put_aside_and_show(self._live.others[name], name)
+
+    def add_adapter(
+        self,
+        name: str,
+        *,
+        kind: str | None = None,
+        adapter: AdapterMethod | None = None,
+        tuning: Tuning | str | None = None,
+        labels: Sequence[str] | None = None,
+        **head: Any,
+    ) -> None:
+        """Start a new task on the same live base, and make it the active one.
+
+        It starts from the base as it was loaded, with fresh adapters and a fresh head;
+        the other tasks stay as they are, to the bit. Compile again for another loss or
+        other metrics than the defaults.
+
+        Args:
+            name: Its name.
+            kind: `"classification"`, `"regression"`, `"question_answering"`,
+                `"multi_label"` or `"token_classification"`; by default the active
+                task's.
+            adapter: Its adapters; by default of the active task's configuration.
+            tuning: What it trains; by default as the active task.
+            labels: Names of its classes; they also give `num_classes`.
+            **head: The head's arguments, such as `num_classes`.
+
+        Raises:
+            UserError: if the name is taken, the kind is not known, or a task trains
+                more of the base than LayerNorms.
+        """
+        self._check_new(name)
+        kind = kind or self.kind
+        if kind not in self.kinds:
+            raise UserError(
+                f"kind must be one of {', '.join(self.kinds)}. Received: kind={kind!r}"
+            )
+        if labels and "num_classes" not in head:
+            head["num_classes"] = len(labels)
+        tuning = self.tuning if tuning is None else Tuning.of(tuning)
+        if adapter is None:
+            adapter = self.backbone.adapter
+            if tuning.has_adapters and adapter is None:
+                adapter = AdapterConfig()
+        if not tuning.has_adapters:
+            adapter = None
+        old = self._aside()
+        self._become(old, self.kinds[kind], adapter, tuning, head, labels=labels)
+        self._now(name, old)
+
+    def delete_adapter(self, name: str) -> None:
+        """Forget one of the tasks that are not active.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            UserError: if there is none, or it is the active one.
+        """
+        if name == self._live.active:
+            raise UserError(
+                "The active adapter cannot be deleted; activate another one first. "
+                f"Received: name={name!r}"
+            )
+        self._check_known(name)
+        del self._live.others[name]
+        self._live.order.remove(name)
+
+    def save_adapter(
+        self,
+        directory: str | os.PathLike[str],
+        overwrite: bool = False,
+        **about: Any,
+    ) -> None:
+        """Write the active task to an adapter directory, whole or not at all.
+
+        The programs, the exports and `adapters_tf.load_model` take it as it is.
+
+        Args:
+            directory: Where to; its last part names the task, unless you named it.
+            overwrite: Replace an adapter that is there.
+            **about: As `get_adapter`.
+
+        Raises:
+            AdapterFileError: if the directory exists, or cannot be written.
+            UserError: as `get_adapter`.
+        """
+        adapter = self.get_adapter(**about)
+        if "task" not in about and self._live.active == DEFAULT_NAME:
+            name = pathlib.Path(directory).resolve().name
+            adapter = dataclasses.replace(adapter, task={**adapter.task, "name": name})
+        save_adapter(adapter, directory, overwrite)
+
+    def load_adapter(
+        self,
+        directory: str | os.PathLike[str],
+        name: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Read a task that was trained on this base, and make it the active one.
+
+        Args:
+            directory: An adapter directory.
+            name: Its name in this model; by default the task's own.
+            overwrite: Replace the model's task of that name.
+
+        Raises:
+            AdapterFileError: if the directory is not usable, or of another base.
+            UserError: if the name is taken.
+        """
+        adapter = load_adapter(directory)
+        name = name or adapter.task.get("name") or pathlib.Path(directory).name
+        if not overwrite:
+            self._check_new(name)
+        # With its own base and kind, all else is what the model can become.
+        expected = self.get_config_of_adapter()
+        adapter.check_fits(
+            {key: expected[key] for key in ("backbone", "base_fingerprint")}
+        )
+        if adapter.kind not in self.kinds:
+            raise AdapterFileError(
+                f"kind must be one of {', '.join(self.kinds)}. Received: "
+                f"{str(directory)!r} of the kind {adapter.kind!r}"
+            )
+        if name == self._live.active:
+            self._show(adapter, self._aside())
+        else:
+            self._put_aside_and_show(adapter, name)
+
+    def _put_aside_and_show(self, adapter: Adapter, name: str) -> None:
+        old = self._aside()
+        self._show(adapter, old)
+        self._now(name, old)
+
+    def _now(self, name: str, old: Adapter) -> None:
+        """Note that the task of this name is now active, and what was before."""
+        live = self._live
+        live.others[live.active] = old
+        live.others.pop(name, None)
+        live.active = name
+        if name not in live.order:
+            live.order.append(name)
+
+    def _check_known(self, name: str) -> None:
+        if name not in self._live.others:
+            raise UserError(
+                f"The model's adapters are {', '.join(self.adapters)}. Received: "
+                f"{name!r}; load_adapter or add_adapter brings another one"
+            )
+
+    def _check_new(self, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise UserError(f"An adapter's name is a text. Received: name={name!r}")
+        if name in self._live.order:
+            raise UserError(
+                f"Each adapter of a model has a name of its own. Received: {name!r}, "
+                "which there is; delete that one, or choose another name"
+            )

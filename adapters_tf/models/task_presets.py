@@ -1,0 +1,118 @@
+"""Task models from presets: a base with a new head, or a saved task."""
+
+import inspect
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras_hub.src.utils import preset_utils
+
+from adapters_tf.adapters import AdapterConfig, AdapterMethod
+from adapters_tf.errors import UserError
+from adapters_tf.models.presets import load_backbone, load_preprocessor, readable_errors
+from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.preset_names import resolve_preset
+
+_SEQ_LENGTH = 128
+
+
+def load_task(
+    cls: Any,
+    preset: str,
+    load_weights: bool,
+    *,
+    adapter: AdapterMethod | None,
+    tuning: Tuning | str,
+    seq_length: int | None,
+    labels: Sequence[str] | None,
+    **kwargs: Any,
+) -> Any:
+    """See `AdapterModel.from_preset`.
+
+    Args:
+        cls: The class of the model.
+        preset: The base's preset, or a directory with a saved task.
+        load_weights: Whether to load weights.
+        adapter: The adapters, or `None`.
+        tuning: What is trained.
+        seq_length: Longest input, or `None`.
+        labels: Names of the classes, or `None`.
+        **kwargs: The head's arguments, `backbone`, `preprocessor`, `dtype`.
+    """
+    head = {k: v for k, v in kwargs.items() if k not in ("backbone", "preprocessor")}
+    dtype = {"dtype": head.pop("dtype")} if "dtype" in head else {}
+    parameters = inspect.signature(cls).parameters
+    if "num_classes" in parameters and "num_classes" not in head and labels:
+        head["num_classes"] = len(labels)
+    path = resolve_preset(preset)
+    if not head and "backbone" not in kwargs and _holds_task(cls, path):
+        if adapter is not None or Tuning.of(tuning) != Tuning():
+            raise UserError(
+                "A saved task brings its adapters and tuning. Received: "
+                f"adapter={adapter}, tuning={tuning!r} for {preset!r}. Leave them out, "
+                "or give the arguments of a new head"
+            )
+        return _load_saved(cls, preset, path, load_weights, seq_length, kwargs, dtype)
+    if "num_classes" in parameters and "num_classes" not in head:
+        raise UserError(
+            f"{cls.__name__} needs num_classes=..., or labels=[...], the names of its "
+            f"classes. Received: neither, for {preset!r}, which holds no saved task"
+        )
+    tuning = Tuning.of(tuning)
+    seq_length = seq_length or _SEQ_LENGTH
+    if "backbone" in kwargs:
+        backbone = kwargs["backbone"]
+    else:
+        default = AdapterConfig() if tuning.has_adapters else None
+        backbone = load_backbone(
+            path, adapter, default_adapter=default, load_weights=load_weights, **dtype
+        )
+    longest = getattr(backbone, "max_sequence_length", None)
+    if longest is not None and seq_length > longest:
+        raise UserError(
+            f"seq_length must be at most {longest}, the number of positions of the "
+            f"base. Received: seq_length={seq_length}"
+        )
+    if "preprocessor" in kwargs:
+        preprocessor = kwargs["preprocessor"]
+    else:
+        preprocessor = load_preprocessor(path, seq_length)
+    return cls(
+        backbone,
+        preprocessor=preprocessor,
+        tuning=tuning,
+        labels=labels,
+        preset=preset,
+        **head,
+    )
+
+
+def _holds_task(cls: Any, path: str) -> bool:
+    """Whether a directory holds a saved model of this class."""
+    if not os.path.isfile(os.path.join(path, preset_utils.TASK_CONFIG_FILE)):
+        return False
+    config = preset_utils.load_json(path, preset_utils.TASK_CONFIG_FILE)
+    saved = keras.saving.get_registered_object(config.get("registered_name"))
+    return saved is not None and issubclass(saved, cls)
+
+
+def _load_saved(
+    cls: Any,
+    preset: str,
+    path: str,
+    load_weights: bool,
+    seq_length: int | None,
+    kwargs: dict[str, Any],
+    dtype: dict[str, Any],
+) -> Any:
+    with readable_errors(preset):
+        loader = preset_utils.get_preset_loader(path)
+        model = loader.load_task(cls, load_weights, load_task_weights=True, **dtype)
+    if "preprocessor" in kwargs:
+        model.preprocessor = kwargs["preprocessor"]
+    elif model.preprocessor is not None:
+        seq_length = seq_length or model.preprocessor.sequence_length
+        model.preprocessor = load_preprocessor(path, seq_length)
+    model.start_tasks()
+    return model

@@ -1,0 +1,167 @@
+"""What a model knows of its task: the record that its adapter directory carries."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from adapters_tf.errors import DataError
+from adapters_tf.models.arrays import read_columns
+from adapters_tf.models.labels import (
+    check_length,
+    names_in,
+    read_classes,
+    read_label_sets,
+    read_scores,
+    read_tags,
+)
+
+OUTSIDE = "O"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """What labels look like, and the names that a task has unless told otherwise."""
+
+    labels: str
+    metrics: tuple[str, ...]
+    text_columns: tuple[str, ...] = ("text",)
+
+
+_FORMS = {
+    "classification": _Form("class", ("accuracy", "f1_macro")),
+    "regression": _Form("score", ("spearman", "pearson")),
+    "multi_label": _Form("set", ("f1_micro", "f1_macro")),
+    "token_classification": _Form(
+        "tags", ("entity_f1", "entity_precision", "entity_recall"), ("0",)
+    ),
+    "question_answering": _Form("span", ("f1", "exact_match"), ("question", "context")),
+}
+
+
+def has_classes(kind: str) -> bool:
+    """Whether tasks of this kind have classes with names.
+
+    Args:
+        kind: The kind.
+    """
+    return _FORMS[kind].labels in ("class", "set", "tags")
+
+
+def default_columns(kind: str, num_texts: int = 1) -> tuple[str, ...]:
+    """Names of the text columns of a task whose rows came without any.
+
+    Args:
+        kind: The task's kind.
+        num_texts: How many texts a row has.
+    """
+    columns = _FORMS[kind].text_columns
+    if columns != ("text",) or num_texts == 1:
+        return columns
+    if num_texts == 2:
+        return ("text", "text_pair")
+    return tuple(f"text_{i}" for i in range(1, num_texts + 1))
+
+
+def task_record(
+    name: str,
+    kind: str,
+    text_columns: Sequence[str],
+    labels: Sequence[str],
+    num_classes: int,
+) -> dict[str, Any]:
+    """The task as `Adapter.task` holds it: JSON values.
+
+    Args:
+        name: The task's name.
+        kind: Its kind.
+        text_columns: Names of the columns of texts; empty for the default.
+        labels: Names of the classes; empty for their indices.
+        num_classes: Number of classes; 0 without.
+    """
+    return {
+        "name": name,
+        "kind": kind,
+        "text_columns": list(text_columns or default_columns(kind)),
+        "labels": list(labels or map(str, range(num_classes))),
+        "metrics": list(_FORMS[kind].metrics),
+    }
+
+
+def check_labels(labels: Sequence[str], num_classes: int) -> tuple[str, ...]:
+    """The names of the classes as a tuple.
+
+    Args:
+        labels: The names, or none.
+        num_classes: Number of classes; 0 for a task without.
+
+    Raises:
+        DataError: if they are no strings, one is twice, or there is another number.
+    """
+    names = tuple(labels)
+    if isinstance(labels, str) or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            f"labels must be a list of strings. Received: labels={labels!r}"
+        )
+    if names and (len(set(names)) != len(names) or len(names) != num_classes):
+        raise DataError(
+            f"labels must be the names of the {num_classes} classes, each once. "
+            f"Received: {len(names)} names, {len(set(names))} of them different"
+        )
+    return names
+
+
+def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
+    """Labels in memory as the model's loss reads them.
+
+    Args:
+        model: An `AdapterModel`; where it has no names of classes yet, it is given
+            those in `y`.
+        y: The labels; see `AdapterModel.fit`.
+        rows: How many rows there are, or `None` where that is checked elsewhere.
+        learn: Whether names may be learned.
+
+    Raises:
+        DataError: if they are missing, are not of the kind's form, or their names are
+            not known.
+    """
+    form = _FORMS[model.kind].labels
+    if form == "span" or (form == "tags" and y is None):
+        return y  # `expand_rows` reads and checks them.
+    if y is None:
+        raise DataError(
+            "fit and evaluate need labels beside the texts. Received: none. For "
+            "predictions call predict"
+        )
+    y, columns = read_columns(y)
+    if isinstance(y, tuple):
+        y = np.stack([np.asarray(column) for column in y], axis=1)
+    if rows is not None:
+        check_length("label", y, rows)
+    if form == "score":
+        return read_scores(y)
+    num_classes = model.head_config()["num_classes"]
+    if learn and not model.labels:
+        names = columns if form == "set" and columns else names_in(y)
+        if names:
+            _learn(model, names, num_classes, form)
+    if form == "tags":
+        return read_tags(y, model.labels)
+    if form == "set":
+        return read_label_sets(y, model.labels, num_classes)
+    if model.loss_reads_rows and np.shape(y) == (len(y), num_classes):
+        return read_label_sets(y, (), num_classes)
+    return read_classes(y, model.labels, num_classes)
+
+
+def _learn(model: Any, names: tuple[str, ...], num_classes: int, form: str) -> None:
+    if form == "tags" and OUTSIDE in names:
+        names = (OUTSIDE, *(name for name in names if name != OUTSIDE))
+    if len(names) != num_classes:
+        raise DataError(
+            f"The labels must name the model's {num_classes} classes, each of them at "
+            f"least once. Received: {len(names)} names, {', '.join(names[:10])}. Give "
+            "labels=[...] or another num_classes where the model is made"
+        )
+    model.labels = names

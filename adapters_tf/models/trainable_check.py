@@ -1,0 +1,46 @@
+"""Whether a model still trains what its tuning method says."""
+
+from typing import Any
+
+from adapters_tf.errors import UserError
+from adapters_tf.models.trainable_set import trainable_set
+
+_SHOWN = 3
+
+
+def check_trainable_set(model: Any) -> None:
+    """Refuse a model that was changed by hand into one that trains something else.
+
+    Args:
+        model: An `AdapterModel`.
+
+    Raises:
+        UserError: if variables were frozen or unfrozen, or layers have LoRA or are
+            quantized; it names them.
+    """
+    for layer in model._flatten_layers():
+        if getattr(layer, "lora_enabled", False):
+            change = "enable_lora"
+        elif getattr(layer, "quantization_mode", None):
+            change = f"quantize({layer.quantization_mode!r})"
+        else:
+            continue
+        raise UserError(
+            f"A model trains what tuning={model.tuning.method!r} says, on the base as "
+            f"it was loaded. Received: one whose layer {layer.path} was changed by "
+            f"{change}. Make the model anew to train or save it"
+        )
+    wanted = {v.path: v for v in trainable_set(model, model.tuning)}
+    real = {v.path: v for v in model.trainable_variables}
+    frozen, added = sorted(set(wanted) - set(real)), sorted(set(real) - set(wanted))
+    if frozen or added:
+        parts = [
+            f"{len(paths)} {what}, such as {', '.join(paths[:_SHOWN])}"
+            for what, paths in (("frozen", frozen), ("unfrozen", added))
+            if paths
+        ]
+        raise UserError(
+            f"A model trains what tuning={model.tuning.method!r} says; give another "
+            "tuning where it is made, and leave `trainable` of its layers alone. "
+            f"Received: variables changed by hand: {'; '.join(parts)}"
+        )
