@@ -18,7 +18,7 @@ from adapters_tf.export.fingerprints import fingerprint_words
 from adapters_tf.export.heads import head_function
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.saving import FORMAT_VERSION, constant_function
-from adapters_tf.export.self_check import Case, check_in_new_process
+from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.export.task_tensors import DOWN, UP
 from adapters_tf.layers.adapter_config import SUBLAYERS
 from adapters_tf.models.adapter import Adapter
@@ -58,7 +58,7 @@ def export_adapter(
         preset = resolve_preset(preset or adapter.preset)
         model = load_model(adapter_dir, preset, dtype="float32")
         save_adapter_model(adapter, model, directory)
-        check_in_new_process(directory, _cases(model))
+        check_export(directory, _cases(model))
 
 
 def encoder_tensors(adapter: Adapter, model: AdapterModel) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ def without_self_checks():
     def without():
         with pytest.MonkeyPatch.context() as patch:
             for module in ("adapter", "base", "preprocessor", "versions"):
-                name = f"adapters_tf.export.{module}.check_in_new_process"
+                name = f"adapters_tf.export.{module}.check_export"
                 patch.setattr(name, lambda *args: None)
             yield
 
