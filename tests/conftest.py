@@ -33,7 +33,9 @@ def _beside(name):
 
 # Tests import `benchmarks`, which is not installed.
 runpy.run_path(str(ROOT / "benchmarks" / "run.py"))["load_package"]()
-encoders, pages, small_data = map(_beside, ("encoders", "pages", "small_data"))
+encoders, pages, shared, small_data = map(
+    _beside, ("encoders", "pages", "shared", "small_data")
+)
 make_preset, sentiment_rows = small_data.make_preset, small_data.sentiment_rows
 
 
@@ -49,21 +51,28 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def tiny_preset(tmp_path_factory):
+def shared_artefact(tmp_path_factory):
+    """Function: `shared.SharedArtefacts.get` of this test run."""
+    root = shared.run_directory(tmp_path_factory.getbasetemp()) / "shared"
+    return shared.SharedArtefacts(root).get
+
+
+@pytest.fixture(scope="session")
+def tiny_preset(shared_artefact):
     """Directory of a small base with its vocabulary."""
-    return make_preset(tmp_path_factory.mktemp("tiny_preset"), seed=1)
+    return str(shared_artefact("tiny_preset", lambda path: make_preset(path, seed=1)))
 
 
 @pytest.fixture(scope="session")
-def long_preset(tmp_path_factory):
+def long_preset(shared_artefact):
     """A base of the same form with as many positions as the programs' defaults need."""
-    return make_preset(tmp_path_factory.mktemp("long_preset"), 1, 128)
+    return str(shared_artefact("long_preset", lambda path: make_preset(path, 1, 128)))
 
 
 @pytest.fixture(scope="session")
-def other_preset(tmp_path_factory):
+def other_preset(shared_artefact):
     """A base of the same shape with other weights."""
-    return make_preset(tmp_path_factory.mktemp("other_preset"), seed=2)
+    return str(shared_artefact("other_preset", lambda path: make_preset(path, seed=2)))
 
 
 @pytest.fixture
@@ -76,18 +85,20 @@ def sentiment_csv(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def wheel_file(tmp_path_factory):
+def wheel_file(shared_artefact):
     """A wheel built from a clean copy of the checkout."""
-    # A copy: setuptools packs whatever an earlier build left in ./build.
-    source = tmp_path_factory.mktemp("source") / "checkout"
-    shutil.copytree(ROOT, source, ignore=BUILDS)
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-P", "-m", "pip", "wheel", "-q", "--no-deps"]
-    setuptools = importlib.metadata.version("setuptools")
-    if int(setuptools.partition(".")[0]) >= 77:
-        command.append("--no-build-isolation")  # needs no network
-    subprocess.run([*command, "-w", out, source], check=True)
-    (path,) = out.glob("*.whl")
+
+    def build(directory):
+        # A copy: setuptools packs whatever an earlier build left in ./build.
+        source = directory / "checkout"
+        shutil.copytree(ROOT, source, ignore=BUILDS)
+        command = [sys.executable, "-P", "-m", "pip", "wheel", "-q", "--no-deps"]
+        setuptools = importlib.metadata.version("setuptools")
+        if int(setuptools.partition(".")[0]) >= 77:
+            command.append("--no-build-isolation")  # needs no network
+        subprocess.run([*command, "-w", directory, source], check=True)
+
+    (path,) = shared_artefact("wheel", build).glob("*.whl")
     return path
 
 

@@ -4,6 +4,8 @@ import contextlib
 
 import pytest
 
+from adapters_tf.export.self_check import exports_checked_by
+
 
 @pytest.fixture(scope="module")
 def without_self_checks():
@@ -14,10 +16,7 @@ def without_self_checks():
 
     @contextlib.contextmanager
     def without():
-        with pytest.MonkeyPatch.context() as patch:
-            for module in ("adapter", "base", "preprocessor", "versions"):
-                name = f"adapters_tf.export.{module}.check_export"
-                patch.setattr(name, lambda *args: None)
+        with exports_checked_by(lambda directory, cases: None):
             yield
 
     return without
