@@ -17,6 +17,11 @@ import pytest  # noqa: E402
 
 from adapters_tf.data import package_index  # noqa: E402
 from adapters_tf.errors import UserError  # noqa: E402
+from adapters_tf.export.self_check import (  # noqa: E402
+    check_in_new_process,
+    check_in_this_process,
+    exports_checked_by,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILDS = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".*", "tests")
@@ -75,13 +80,53 @@ def other_preset(shared_artefact):
     return str(shared_artefact("other_preset", lambda path: make_preset(path, seed=2)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _checks_in_this_process():
+    """Exports check themselves in the test's process: a new one takes seconds."""
+    with exports_checked_by(check_in_this_process):
+        yield
+
+
+@pytest.fixture
+def checks_in_new_process():
+    """Exports check themselves in a new process, as users' exports do."""
+    with exports_checked_by(check_in_new_process):
+        yield
+
+
 @pytest.fixture
 def sentiment_csv(tmp_path):
     """A CSV file of 200 rows with the columns text and label."""
-    path = tmp_path / "rows.csv"
+    return write_sentiment(tmp_path / "rows.csv")
+
+
+def write_sentiment(path):
     lines = ["text,label", *(f"{text},{label}" for text, label in sentiment_rows(200))]
     path.write_text("\n".join(lines) + "\n")
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def trained_run(shared_artefact, tiny_preset):
+    """Directory of a run of the training program, with its rows; not to be changed.
+
+    The rows are in `rows.csv` beside the run, and are those of `sentiment_csv`.
+    """
+
+    def train_here(directory):
+        # Here: it imports TensorFlow, which most processes need only for tests.
+        from adapters_tf.bin import train
+
+        rows = write_sentiment(directory / "rows.csv")
+        flags = [f"--preset={tiny_preset}", f"--train_file={rows}", "--epochs=1"]
+        flags += ["--bottleneck_dim=4", "--head_input=mean", "--batch_size=16"]
+        flags += ["--learning_rate=2e-2", "--seq_length=16"]
+        flags.append(f"--output_dir={directory / 'run'}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["train", *flags])
+            train.cli()
+
+    return shared_artefact("trained_run", train_here) / "run"
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 
 import pytest
@@ -80,10 +81,12 @@ def test_train_evaluate_predict(call, train_args, sentiment_csv, tmp_path, capsy
     assert right > 0.65 > metrics["majority_baseline"]["accuracy"]
 
 
-def test_finished_run_is_refused_and_replaced_on_demand(call, train_args, capsys):
+def test_finished_run_is_refused_and_replaced_on_demand(
+    call, train_args, trained_run, capsys
+):
     args, run = train_args
     args = [*args, f"--output_dir={run}", "--epochs=1"]
-    assert call(train, *args) == 0
+    shutil.copytree(trained_run, run)
     before = (run / "adapter" / "adapter.safetensors").read_bytes()
     assert call(train, *args, "--seed=1") == 2
     assert "holds a finished run" in capsys.readouterr().err
@@ -210,11 +213,9 @@ def test_diverging_run_stops_and_says_where(call, train_args, capsys):
 
 
 def test_predict_and_evaluate_refuse_bad_input(
-    call, train_args, tmp_path, capsys, sentiment_csv, tiny_preset
+    call, trained_run, tmp_path, capsys, sentiment_csv
 ):
-    args, run = train_args
-    assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
-    adapter = f"--adapter={run / 'adapter'}"
+    adapter = f"--adapter={trained_run / 'adapter'}"
     output = tmp_path / "out.jsonl"
     output.write_text("mine")
     swapped = ("--text_columns=label", "--label_column=text")
@@ -242,10 +243,9 @@ def test_predict_and_evaluate_refuse_bad_input(
 
 
 def test_other_base_and_corrupt_adapter_are_refused(
-    call, train_args, other_preset, tiny_preset, sentiment_csv, tmp_path, capsys
+    call, trained_run, other_preset, tiny_preset, sentiment_csv, tmp_path, capsys
 ):
-    args, run = train_args
-    assert call(train, *args, "--epochs=1", f"--output_dir={run}") == 0
+    run = shutil.copytree(trained_run, tmp_path / "run")
     flags = [f"--adapter={run / 'adapter'}", f"--file={sentiment_csv}"]
     output = f"--output={tmp_path / 'out.jsonl'}"
     capsys.readouterr()

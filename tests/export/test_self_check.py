@@ -1,10 +1,14 @@
 """The comparison that every export passes before it gets its name."""
 
+import contextvars
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
+from adapters_tf.export import self_check
 from adapters_tf.export.self_check import (
     Case,
     check_export,
@@ -96,11 +100,17 @@ def test_wrong_outputs_are_named(case, reason, directory):
         check_in_this_process(directory, [RIGHT["call"], case])
 
 
-def test_a_new_process_finds_the_same(directory):
+def test_a_new_process_finds_the_same(directory, checks_in_new_process):
     check_export(directory, [*RIGHT.values()])
     wrong = Case("", X, {"count": np.int32(4)})
     with pytest.raises(UserError, match="in a new process, .*__call__ count differs"):
         check_export(directory, [RIGHT["signature"], wrong])
+
+
+def test_a_new_process_is_the_default(directory, monkeypatch):
+    monkeypatch.setattr(self_check.sys, "executable", shutil.which("false"))
+    with pytest.raises(UserError, match="in a new process"):
+        contextvars.Context().run(check_export, directory, [RIGHT["call"]])
 
 
 def test_another_check_can_be_handed_in(directory):
