@@ -14,7 +14,7 @@ from adapters_tf.export.adapter import export_adapter, task_of_adapter
 from adapters_tf.export.bank import BankLayout, ExportedTask
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.directories import link_tree
-from adapters_tf.export.self_check import check_in_new_process
+from adapters_tf.export.self_check import check_export
 from adapters_tf.export.servable import LoadedBase, save_version
 from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.servable_functions import ServableFunctions, encoder_inputs
@@ -149,7 +149,7 @@ def build_servable(
     writing = {}
     _, writing["saved_model"] = timed(lambda: save_version(base, tasks, version))
     _, writing["self_check"] = timed(
-        lambda: check_in_new_process(version, servable_cases(base, tasks, names))
+        lambda: check_export(version, servable_cases(base, tasks, names))
     )
     mixed_only = directory / "mixed_only"
     save_version(base, tasks, mixed_only, task_signatures=False)

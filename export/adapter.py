@@ -19,7 +19,7 @@ from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.saving import FORMAT_VERSION, constant_function
-from adapters_tf.export.self_check import Case, check_in_new_process
+from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.models.adapter import Adapter, check_tensors
 from adapters_tf.models.adapter_file import load_adapter
@@ -58,7 +58,7 @@ def export_adapter(
         preset = resolve_preset(preset or adapter.preset)
         model = load_model(adapter_dir, preset, dtype="float32")
         save_adapter_model(adapter, model, directory)
-        check_in_new_process(directory, _cases(model))
+        check_export(directory, _cases(model))
 
 
 def task_shapes(adapter: Adapter, layout: BankLayout) -> dict[str, tuple[int, ...]]:

@@ -27,7 +27,7 @@ from adapters_tf.export.saving import (
     constant_function,
     save_with_base_shard,
 )
-from adapters_tf.export.self_check import Case, check_in_new_process
+from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.fingerprint import backbone_name
 from adapters_tf.models.presets import (
@@ -79,7 +79,7 @@ def export_base(
         preprocessor = load_preprocessor(preset, seq_length)
         save_base(backbone, directory)
         save_preprocessor(preprocessor, directory / PREPROCESSOR_DIR)
-        check_in_new_process(directory, _cases(backbone, preprocessor))
+        check_export(directory, _cases(backbone, preprocessor))
 
 
 def save_base(backbone: AdapterBackbone, directory: Path) -> None:

@@ -12,7 +12,7 @@ from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.packing import pack_rows, pack_segments
 from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
-from adapters_tf.export.self_check import Case, check_in_new_process
+from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.export.text_tokens import tokenize, without_growing_table
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.special_tokens import special_tokens
@@ -123,7 +123,7 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
     }
     root.answers = tf.function(functions.answers, input_signature=[window_specs])
     tf.saved_model.save(root, str(directory))
-    check_in_new_process(directory, _cases(preprocessor))
+    check_export(directory, _cases(preprocessor))
 
 
 def _cases(preprocessor: Any) -> list[Case]:

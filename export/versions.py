@@ -20,7 +20,7 @@ from adapters_tf.export.describe import (
 from adapters_tf.export.directories import link_tree, new_directory, sha256_of
 from adapters_tf.export.read_task import check_is_task, read_task
 from adapters_tf.export.saving import BASE_SHARD
-from adapters_tf.export.self_check import check_in_new_process
+from adapters_tf.export.self_check import check_export
 from adapters_tf.export.servable import (
     DEFAULT,
     MIXED,
@@ -158,7 +158,7 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
     base, tasks = _open(path, to)
     with new_directory(path / str(versions[-1] + 1)) as directory:
         link_tree(path / str(to), directory)
-        check_in_new_process(directory, servable_cases(base, tasks, []))
+        check_export(directory, servable_cases(base, tasks, []))
     return versions[-1] + 1
 
 
@@ -236,5 +236,5 @@ def _write_version(
 ) -> None:
     save_version(base, tasks, directory, task_signatures)
     own = changed if task_signatures else []
-    check_in_new_process(directory, servable_cases(base, tasks, own))
+    check_export(directory, servable_cases(base, tasks, own))
     write_version_warmup(directory)

@@ -17,6 +17,11 @@ import pytest  # noqa: E402
 
 from adapters_tf.data import package_index  # noqa: E402
 from adapters_tf.errors import UserError  # noqa: E402
+from adapters_tf.export.self_check import (  # noqa: E402
+    check_in_new_process,
+    check_in_this_process,
+    exports_checked_by,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILDS = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".*", "tests")
@@ -33,7 +38,9 @@ def _beside(name):
 
 # Tests import `benchmarks`, which is not installed.
 runpy.run_path(str(ROOT / "benchmarks" / "run.py"))["load_package"]()
-encoders, pages, small_data = map(_beside, ("encoders", "pages", "small_data"))
+encoders, pages, shared, small_data = map(
+    _beside, ("encoders", "pages", "shared", "small_data")
+)
 make_preset, sentiment_rows = small_data.make_preset, small_data.sentiment_rows
 
 
@@ -49,45 +56,94 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def tiny_preset(tmp_path_factory):
+def shared_artefact(tmp_path_factory):
+    """Function: `shared.SharedArtefacts.get` of this test run."""
+    root = shared.run_directory(tmp_path_factory.getbasetemp()) / "shared"
+    return shared.SharedArtefacts(root).get
+
+
+@pytest.fixture(scope="session")
+def tiny_preset(shared_artefact):
     """Directory of a small base with its vocabulary."""
-    return make_preset(tmp_path_factory.mktemp("tiny_preset"), seed=1)
+    return str(shared_artefact("tiny_preset", lambda path: make_preset(path, seed=1)))
 
 
 @pytest.fixture(scope="session")
-def long_preset(tmp_path_factory):
+def long_preset(shared_artefact):
     """A base of the same form with as many positions as the programs' defaults need."""
-    return make_preset(tmp_path_factory.mktemp("long_preset"), 1, 128)
+    return str(shared_artefact("long_preset", lambda path: make_preset(path, 1, 128)))
 
 
 @pytest.fixture(scope="session")
-def other_preset(tmp_path_factory):
+def other_preset(shared_artefact):
     """A base of the same shape with other weights."""
-    return make_preset(tmp_path_factory.mktemp("other_preset"), seed=2)
+    return str(shared_artefact("other_preset", lambda path: make_preset(path, seed=2)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _checks_in_this_process():
+    """Exports check themselves in the test's process: a new one takes seconds."""
+    with exports_checked_by(check_in_this_process):
+        yield
+
+
+@pytest.fixture
+def checks_in_new_process():
+    """Exports check themselves in a new process, as users' exports do."""
+    with exports_checked_by(check_in_new_process):
+        yield
 
 
 @pytest.fixture
 def sentiment_csv(tmp_path):
     """A CSV file of 200 rows with the columns text and label."""
-    path = tmp_path / "rows.csv"
+    return write_sentiment(tmp_path / "rows.csv")
+
+
+def write_sentiment(path):
     lines = ["text,label", *(f"{text},{label}" for text, label in sentiment_rows(200))]
     path.write_text("\n".join(lines) + "\n")
     return str(path)
 
 
 @pytest.fixture(scope="session")
-def wheel_file(tmp_path_factory):
+def trained_run(shared_artefact, tiny_preset):
+    """Directory of a run of the training program, with its rows; not to be changed.
+
+    The rows are in `rows.csv` beside the run, and are those of `sentiment_csv`.
+    """
+
+    def train_here(directory):
+        # Here: it imports TensorFlow, which most processes need only for tests.
+        from adapters_tf.bin import train
+
+        rows = write_sentiment(directory / "rows.csv")
+        flags = [f"--preset={tiny_preset}", f"--train_file={rows}", "--epochs=1"]
+        flags += ["--bottleneck_dim=4", "--head_input=mean", "--batch_size=16"]
+        flags += ["--learning_rate=2e-2", "--seq_length=16"]
+        flags.append(f"--output_dir={directory / 'run'}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["train", *flags])
+            train.cli()
+
+    return shared_artefact("trained_run", train_here) / "run"
+
+
+@pytest.fixture(scope="session")
+def wheel_file(shared_artefact):
     """A wheel built from a clean copy of the checkout."""
-    # A copy: setuptools packs whatever an earlier build left in ./build.
-    source = tmp_path_factory.mktemp("source") / "checkout"
-    shutil.copytree(ROOT, source, ignore=BUILDS)
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-P", "-m", "pip", "wheel", "-q", "--no-deps"]
-    setuptools = importlib.metadata.version("setuptools")
-    if int(setuptools.partition(".")[0]) >= 77:
-        command.append("--no-build-isolation")  # needs no network
-    subprocess.run([*command, "-w", out, source], check=True)
-    (path,) = out.glob("*.whl")
+
+    def build(directory):
+        # A copy: setuptools packs whatever an earlier build left in ./build.
+        source = directory / "checkout"
+        shutil.copytree(ROOT, source, ignore=BUILDS)
+        command = [sys.executable, "-P", "-m", "pip", "wheel", "-q", "--no-deps"]
+        setuptools = importlib.metadata.version("setuptools")
+        if int(setuptools.partition(".")[0]) >= 77:
+            command.append("--no-build-isolation")  # needs no network
+        subprocess.run([*command, "-w", directory, source], check=True)
+
+    (path,) = shared_artefact("wheel", build).glob("*.whl")
     return path
 
 

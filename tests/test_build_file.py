@@ -185,6 +185,7 @@ def npm(*command):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.checks
 @pytest.mark.network
 def test_buildifier_finds_nothing():
     buildifier = ["exec", "--yes", "--package=@bazel/buildifier@8.2.1", "--"]
@@ -262,6 +263,7 @@ def bazel_graph(tmp_path_factory):
     return graph
 
 
+@pytest.mark.checks
 @pytest.mark.network
 @pytest.mark.slow
 def test_bazel_finds_the_same_graph(bazel_graph, targets):

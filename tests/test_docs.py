@@ -59,6 +59,7 @@ def test_every_program_is_on_the_page_of_programs():
     assert "\n### adapters-tf-export rollback\n" in page
 
 
+@pytest.mark.checks
 def test_site_builds_without_a_warning(tmp_path, monkeypatch):
     # Its authors' notice about a later version of MkDocs.
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")

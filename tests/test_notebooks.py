@@ -66,6 +66,7 @@ def test_notebook_is_small(script):
     assert script.with_suffix(".ipynb").stat().st_size < MAX_BYTES
 
 
+@pytest.mark.checks
 @pytest.mark.network
 @pytest.mark.slow
 @parametrize

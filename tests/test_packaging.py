@@ -136,11 +136,14 @@ def test_readme_states_the_commands():
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     start = "python3 -m venv .venv && .venv/bin/pip install -q "
     assert start + ". && .venv/bin/adapters-tf-train" in lines
-    assert lines.count("<!-- test command -->") == 1
+    for marker in ("test", "checks"):
+        assert lines.count(f"<!-- {marker} command -->") == 1
     # No extra can name it: see export/serving_protos.py.
     protos = 'install -q --no-deps "tensorflow-serving-api>=2.21,<2.22"'
-    tests = ".venv/bin/pytest -n 2 --dist=loadfile"
-    assert start + f'".[test]" && .venv/bin/pip {protos} && {tests}' in lines
+    pytest = ".venv/bin/pytest -n 2 --dist=loadfile -m"
+    install = f'{start}".[test]" && .venv/bin/pip {protos}'
+    assert f'{install} && {pytest} "not checks"' in lines
+    assert f"{pytest} checks" in lines
     assert f"pip {protos}" in lines
 
 
@@ -154,17 +157,28 @@ def run_ci(folder, readme):
     return subprocess.run(command, cwd="/", capture_output=True, text=True)
 
 
-MARKER = "<!-- test command -->\n"
+MARKER, CHECKS = "<!-- test command -->\n", "<!-- checks command -->\n"
 COMMAND = '```bash\necho "a  b" > here && exit 7\n```\n'
 
 
+CHECK = "```sh\necho checked >> here\n```\n"
+OTHER = "```\nfalse\n```\n"
+
+
 @pytest.mark.parametrize("between", ["", "\n"])
-def test_ci_runs_the_command_of_the_readme(tmp_path, between):
-    other = "```\nfalse\n```\n"
-    result = run_ci(tmp_path, other + MARKER + between + COMMAND + other)
+def test_ci_runs_the_commands_of_the_readme(tmp_path, between):
+    readme = [OTHER, MARKER, between, COMMAND, OTHER, CHECKS, between, CHECK, OTHER]
+    result = run_ci(tmp_path, "".join(readme))
+    # The checks run although a test failed, which counts.
     assert result.returncode == 7
-    assert (tmp_path / "here").read_text() == "a  b\n"
-    assert 'echo "a  b" > here && exit 7' in result.stderr
+    assert (tmp_path / "here").read_text() == "a  b\nchecked\n"
+    said = ['+ echo "a  b" > here && exit 7', "+ echo checked >> here"]
+    assert result.stderr.splitlines() == said
+
+
+def test_ci_fails_if_a_check_does(tmp_path):
+    readme = MARKER + CHECK + CHECKS + COMMAND
+    assert run_ci(tmp_path, readme).returncode == 7
 
 
 @pytest.mark.parametrize(
@@ -177,9 +191,11 @@ def test_ci_runs_the_command_of_the_readme(tmp_path, between):
         (MARKER + "```\n```\n", "Received: 0 commands"),
         (MARKER + "```\ntrue\ntrue\n```\n", "Received: 2 commands"),
         (MARKER + COMMAND + MARKER + COMMAND, "Received: 2 commands"),
+        (MARKER + COMMAND, "one checks command: "),
+        (MARKER + COMMAND + CHECKS + "Text.\n" + COMMAND, "one checks command: "),
     ],
 )
-def test_ci_fails_without_exactly_one_command(tmp_path, readme, received):
+def test_ci_fails_without_exactly_two_commands(tmp_path, readme, received):
     result = run_ci(tmp_path, readme)
     assert result.returncode == 2
     assert received in result.stderr
@@ -190,6 +206,7 @@ def test_ci_script_is_executable():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+@pytest.mark.checks
 @pytest.mark.skipif(not importlib.util.find_spec("ruff"), reason="ruff is absent")
 def test_ruff_finds_nothing():
     command = [sys.executable, "-P", "-m", "ruff", "check", "-q", "--no-cache", ROOT]

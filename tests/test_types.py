@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.checks
 @pytest.mark.slow
 def test_mypy_finds_nothing(tmp_path):
     pytest.importorskip("mypy")

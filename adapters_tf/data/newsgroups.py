@@ -3,7 +3,6 @@
 import os
 
 import numpy as np
-from sklearn import datasets
 
 from adapters_tf.data.examples import Examples
 from adapters_tf.data.find_files import find_public_files
@@ -53,6 +52,9 @@ def load_newsgroups(data_dir: str | os.PathLike[str]) -> dict[str, Examples]:
     Raises:
         DataError: A folder is missing, or does not hold the 20 groups.
     """
+    # Imported here: it takes as long as TensorFlow.
+    from sklearn import datasets
+
     folders = ("20newsgroups", "20news-bydate", "20news_home")
     parts = find_public_files("20newsgroups", data_dir, folders, [NEWSGROUP_FOLDERS])
     texts: list[str] = []

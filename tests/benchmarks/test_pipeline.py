@@ -1,6 +1,8 @@
 """Ways to make batches, and how random an order is, on numbers worked out by hand."""
 
 import itertools
+import json
+import math
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from adapters_tf.data.features import tokenize
 from adapters_tf.models.task import Task
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model
+from benchmarks import jobs
 from benchmarks.data import find_bars
 from benchmarks.data_ways import (
     BUCKETED,
@@ -128,3 +131,30 @@ def test_the_trainer_gets_the_batches_of_the_way(tiny_preset):
     assert set(longest) == {8, 16, 24, 32}
     trainer.begin(features, config, BUCKETED)
     assert seconds_of_input(trainer) > 0
+
+
+@pytest.mark.slow
+def test_data_quick(call, tiny_preset, tmp_path, capsys, numbers):
+    folder = tmp_path / "SST-2"
+    folder.mkdir()
+    for name in ("train", "dev"):
+        lines = ["sentence\tlabel"]
+        lines += [f"{'the film ' * (1 + i % 9)}\t{i % 2}" for i in range(200)]
+        (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    output = tmp_path / "data.json"
+    args = (f"--preset={tiny_preset}", f"--data_dir={tmp_path}", "--seq_length=32")
+    sizes = ("--batch_size=16", "--bottleneck_dim=4", f"--output={output}")
+    assert call(jobs, "data", "--quick", *args, *sizes) == 0
+    result = json.loads(output.read_text())
+    assert (result["task"], result["rows"], result["epoch_rows"]) == ("sst2", 200, 96)
+    # [CLS], [SEP] and 2 to 18 words.
+    assert result["tokens"] == sum(2 + 2 * (1 + i % 9) for i in range(200))
+    assert [stage["rows"] for stage in result["stages"].values()] == [400, *[200] * 3]
+    padded = result["fill"]["every row to the longest input"]
+    assert (padded["steps"], padded["padded_tokens"]) == (13, 200 * 32)
+    assert [epoch["steps"] for epoch in result["epochs"].values()] == [6, 6, 6]
+    assert all(math.isfinite(number) for number in numbers(result))
+    assert len(result["goals"]) == 2
+    markdown = output.with_suffix(".md").read_text()
+    assert markdown in capsys.readouterr().out
+    assert "| every row to the longest input | 13 | 6,400 | " in markdown

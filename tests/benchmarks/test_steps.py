@@ -1,5 +1,6 @@
 """Timed steps: the processes, the gate against foreign load, names, tables."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import benchmarks
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
-from benchmarks import steps, steps_measure
+from benchmarks import jobs, steps, steps_measure
 from benchmarks.processes import Resident
 from benchmarks.steps_measure import Case
 from benchmarks.steps_ours import torch_tensors
@@ -180,3 +181,31 @@ def test_the_peer_computes_the_same():
     (case,) = steps_measure.measure_steps(options, say=lambda _: None)["cases"]
     assert case["largest_difference_of_outputs"] < 1e-5
     assert len(case["times"]) == 8 and len(case["ratios"]) == 7
+
+
+@pytest.mark.slow
+def test_steps_quick(call, tmp_path, capsys):
+    """Training, whose turns and memory need processes; inference is the same."""
+    kinds = ["ours train_adapters", "ours train_full"]
+    output = tmp_path / "training.json"
+    args = ("--quick", "--precisions=float32", f"--output={output}")
+    assert call(jobs, "training", *args) == 0
+    (case,) = json.loads(output.read_text())["cases"]
+    assert (case["encoder"], case["rows"], case["tokens"]) == ("tiny", 4, 16)
+    assert [case["times"][kind]["turns"] for kind in kinds] == [2, 2]
+    assert all(case["times"][kind][u] > 0 for kind in kinds for u in ("wall", "cpu"))
+    assert case["ratios"][" / ".join(kinds)]["wall"] > 0
+    markdown = output.with_suffix(".md").read_text()
+    assert markdown in capsys.readouterr().out
+    assert "## tiny, 4 x 16 tokens, float32" in markdown
+
+    assert call(jobs, "cache", "--quick", "--precisions=float32") == 0
+    text = capsys.readouterr().out
+    for kind in ("train_top", "train_top-memory", "train_top-disk"):
+        assert f"\n| ours {kind} / ours train_adapters | " in text
+    assert "train_top-disk: computing what is kept took " in text
+
+    assert call(jobs, "memory", "--quick", "--precisions=float32") == 0
+    rows = capsys.readouterr().out.split("| ours train_full | ")[1]
+    start, built, peak = map(float, rows.split(" |\n")[0].split(" | "))
+    assert 200 < start < 2000 and 0 < built <= peak < 2000

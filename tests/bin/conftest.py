@@ -8,6 +8,7 @@ import time
 import pytest
 
 from adapters_tf.bin import train
+from adapters_tf.export.self_check import exports_checked_by
 from adapters_tf.training.checkpoints import find_checkpoints
 
 _SECONDS = 300  # A machine may be busy.
@@ -23,10 +24,7 @@ def without_self_checks():
 
     @contextlib.contextmanager
     def without():
-        with pytest.MonkeyPatch.context() as patch:
-            for module in ("adapter", "base", "preprocessor", "versions"):
-                name = f"adapters_tf.export.{module}.check_in_new_process"
-                patch.setattr(name, lambda *args: None)
+        with exports_checked_by(lambda directory, cases: None):
             yield
 
     return without

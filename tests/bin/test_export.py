@@ -14,6 +14,7 @@ import adapters_tf
 from adapters_tf.bin import export, export_text
 from adapters_tf.export import describe_servable, versions
 from adapters_tf.export.describe import versions_of
+from adapters_tf.export.self_check import check_in_new_process, exports_checked_by
 from adapters_tf.export.serving_protos import INSTALL_COMMAND
 from adapters_tf.export.session import ServingSession
 from adapters_tf.models.adapter_file import load_adapter
@@ -66,7 +67,10 @@ class Exported:
             assert call(export, "base", *base) == 0
             assert call(export, "adapter", *mood) == 0
         flags = [f"--base={self.base}", f"--adapters=mood={self.mood}"]
-        assert call(export, "servable", *flags, f"--output_dir={self.servable}") == 0
+        with exports_checked_by(check_in_new_process):
+            assert (
+                call(export, "servable", *flags, f"--output_dir={self.servable}") == 0
+            )
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,9 @@ def rows(n):
 
 
 @pytest.mark.slow
-def test_train_evaluate_predict_export(call, tiny_preset, tmp_path):
+def test_train_evaluate_predict_export(
+    call, tiny_preset, tmp_path, checks_in_new_process
+):
     file, run = tmp_path / "rows.csv", tmp_path / "run"
     lines = ["text,label", *(f"{text},{labels}" for text, labels in rows(96))]
     file.write_text("\n".join(lines) + "\n")

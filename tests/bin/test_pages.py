@@ -187,10 +187,48 @@ def prepare(words):
     return words
 
 
+class Written:
+    """What commands wrote, for pages that have the same command again."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._places = {}
+
+    def restore(self, words):
+        """Put what this command wrote into the current folder; whether it ran."""
+        place = self._places.get(tuple(words))
+        if place:
+            shutil.copytree(place, ".", dirs_exist_ok=True)
+        return place is not None
+
+    def keep(self, words):
+        """Remember what this command wrote, if it wrote anything new."""
+        if outputs(words):
+            place = self._places[tuple(words)] = self._folder / str(len(self._places))
+            for path in outputs(words):
+                (place / path).parent.mkdir(parents=True, exist_ok=True)
+                copy = shutil.copytree if path.is_dir() else shutil.copy
+                copy(path, place / path)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A `Written` for all pages."""
+    return Written(tmp_path_factory.mktemp("written"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES_RUN, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_of_the_page(
-    page, inputs, demo, call, tmp_path, monkeypatch, without_self_checks, capsys
+    page,
+    inputs,
+    demo,
+    written,
+    call,
+    tmp_path,
+    monkeypatch,
+    without_self_checks,
+    capsys,
 ):
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
@@ -205,10 +243,13 @@ def test_commands_of_the_page(
             if set(LEFT_OUT) & set(words) or words == ["adapters-tf-train"]:
                 continue
             program, *flags = words = prepare(words)
+            if written.restore(words):
+                continue
             (script,) = entry_points(group="console_scripts", name=program)
             status = call(importlib.import_module(script.module), *flags)
             assert status == 0, f"{words}: {capsys.readouterr().err}"
             assert all(path.exists() for path in outputs(words)), words
+            written.keep(words)
 
 
 @pytest.mark.slow

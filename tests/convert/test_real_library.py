@@ -11,7 +11,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.task import Task
 
 # In one file, as the environment of the library is made once for each process.
-pytestmark = [pytest.mark.peer, pytest.mark.slow]
+pytestmark = [pytest.mark.checks, pytest.mark.peer, pytest.mark.slow]
 
 MOODS = Task("my moods", "classification", ("text",), ("sad", "glad")).to_dict()
 # Of --train_file=train.csv: the library cannot hold an adapter of that name.

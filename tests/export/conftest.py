@@ -1,15 +1,13 @@
 """Texts of many kinds with small tokenizers; a small base, tasks and servable."""
 
-import contextlib
 import dataclasses
 import functools
-import io
 import os
 import pathlib
 import string
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from typing import Any
 
 import keras_hub
@@ -18,11 +16,11 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.export import self_check
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.base import export_base, save_base
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.packing import pack_rows
+from adapters_tf.export.self_check import check_in_this_process, exports_checked_by
 from adapters_tf.export.versions import create_servable
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.presets import load_backbone
@@ -254,16 +252,21 @@ class SavedTask:
     """A task with random weights, none of them near zero.
 
     Attributes:
-        model: The Keras model.
+        build: Function that gives the Keras model.
         adapter_dir: Its adapter directory.
         directory: Its adapter SavedModel.
         task: The task, as it is saved.
     """
 
-    model: Any
+    build: Callable[[], Any]
     adapter_dir: str
     directory: str
     task: dict[str, Any]
+
+    @functools.cached_property
+    def model(self):
+        """The Keras model."""
+        return self.build()
 
     @property
     def has_pair(self):
@@ -271,29 +274,56 @@ class SavedTask:
 
 
 @pytest.fixture(scope="session")
-def save_task(tiny_preset, tmp_path_factory):
-    """Function: a new task with random weights, saved and exported, unchecked."""
+def save_task(tiny_preset, tmp_path_factory, shared_artefact):
+    """Function: a new task with random weights, saved and exported, unchecked.
+
+    With `shared=True` the files are those of all processes of the run.
+    """
     root = tmp_path_factory.mktemp("tasks")
 
-    def save(name, kind, labels=(), columns=("text",), seed=1, folder=None, **options):
+    def save(
+        name,
+        kind,
+        labels=(),
+        columns=("text",),
+        seed=1,
+        folder=None,
+        shared=False,
+        **options,
+    ):
         seq_length = options.pop("seq_length", 16)
         task = {"name": name, "kind": kind, "labels": list(labels)}
         task |= {"text_columns": list(columns), "metrics": ["accuracy"]}
         task |= options.pop("task", {})
-        model = build_model(kind, tiny_preset, seq_length=seq_length, **options)
-        random = np.random.default_rng(seed)
-        for variable in model.trainable_variables:
-            value = random.normal(0, 0.3, variable.shape)
-            variable.assign(value + variable.path.endswith("gamma"))
-        adapter = model.get_adapter(
-            task=task, preset=tiny_preset, seq_length=seq_length
-        )
-        adapter_dir, directory = (
-            root / f"{folder or name}_{part}" for part in ("adapter", "saved_model")
-        )
-        save_adapter(adapter, adapter_dir)
-        save_adapter_model(adapter, model, directory)
-        return SavedTask(model, str(adapter_dir), str(directory), task)
+
+        @functools.cache
+        def build():
+            model = build_model(kind, tiny_preset, seq_length=seq_length, **options)
+            random = np.random.default_rng(seed)
+            for variable in model.trainable_variables:
+                value = random.normal(0, 0.3, variable.shape)
+                variable.assign(value + variable.path.endswith("gamma"))
+            return model
+
+        def parts(path):
+            name_ = folder or name
+            return path / f"{name_}_adapter", path / f"{name_}_saved_model"
+
+        def write(path):
+            model, (adapter_dir, directory) = build(), parts(path)
+            adapter = model.get_adapter(
+                task=task, preset=tiny_preset, seq_length=seq_length
+            )
+            save_adapter(adapter, adapter_dir)
+            save_adapter_model(adapter, model, directory)
+
+        if shared:
+            path = shared_artefact(f"task_{folder or name}", write)
+        else:
+            path = root
+            write(path)
+        adapter_dir, directory = map(str, parts(path))
+        return SavedTask(build, adapter_dir, directory, task)
 
     return save
 
@@ -304,7 +334,8 @@ def saved_task(save_task):
 
     @functools.cache
     def get(name):
-        return save_task(name, seed=list(_TASKS).index(name), **_TASKS[name])
+        seed = list(_TASKS).index(name)
+        return save_task(name, seed=seed, shared=True, **_TASKS[name])
 
     return get
 
@@ -322,17 +353,25 @@ def many(save_task):
     labels = [f"class {i}" for i in range(11)]
     head = {"num_classes": 11, "head_input": "pooled"}
     return save_task(
-        "many", "classification", labels, seed=21, adapter=config, head=head
+        "many",
+        "classification",
+        labels,
+        seed=21,
+        shared=True,
+        adapter=config,
+        head=head,
     )
 
 
 @pytest.fixture(scope="session")
-def base_dir(tiny_preset, tmp_path_factory):
+def base_dir(tiny_preset, shared_artefact):
     """The base SavedModel of `tiny_preset`, checked as every export."""
-    path = tmp_path_factory.mktemp("base") / "base"
-    with _check_here():
-        export_base(tiny_preset, path, seq_length=16)
-    return str(path)
+
+    def export(path):
+        with _check_here():
+            export_base(tiny_preset, path / "base", seq_length=16)
+
+    return str(shared_artefact("base_saved_model", export) / "base")
 
 
 @pytest.fixture(scope="session")
@@ -342,11 +381,13 @@ def base(base_dir):
 
 
 @pytest.fixture(scope="session")
-def other_base_dir(other_preset, tmp_path_factory):
+def other_base_dir(other_preset, shared_artefact):
     """A base SavedModel of the same shape, without a preprocessor."""
-    path = tmp_path_factory.mktemp("other_base")
-    save_base(load_backbone(other_preset), path)
-    return str(path)
+
+    def save(path):
+        save_base(load_backbone(other_preset), path)
+
+    return str(shared_artefact("other_base_saved_model", save))
 
 
 # Tasks of `servable`; the others are for adding.
@@ -354,13 +395,15 @@ SERVED = ("topics", "entails", "likeness", "questions", "norms", "fixed")
 
 
 @pytest.fixture(scope="session")
-def servable(base_dir, saved_tasks, tmp_path_factory):
+def servable(base_dir, saved_tasks, shared_artefact):
     """A servable with one version of `SERVED`, checked as every export."""
-    path = tmp_path_factory.mktemp("servable") / "servable"
-    tasks = {name: saved_tasks[name].adapter_dir for name in SERVED}
-    with _check_here():
-        create_servable(base_dir, tasks, path)
-    return path
+
+    def create(path):
+        tasks = {name: saved_tasks[name].adapter_dir for name in SERVED}
+        with _check_here():
+            create_servable(base_dir, tasks, path / "servable")
+
+    return shared_artefact("servable", create) / "servable"
 
 
 @pytest.fixture(scope="session")
@@ -393,24 +436,9 @@ def as_keras():
     return _as_keras
 
 
-@contextlib.contextmanager
 def _check_here():
     """Exports check themselves in this process: a new one takes seconds."""
-
-    def run(command, **kwargs):
-        out, failure = io.StringIO(), ""
-        try:
-            with contextlib.redirect_stdout(out):
-                code = self_check.main(*command[-2:])
-        except Exception as error:
-            code, failure = 1, str(error)
-        return subprocess.CompletedProcess(command, code, out.getvalue(), failure)
-
-    with pytest.MonkeyPatch.context() as patch:
-        # Of the module and not of all programs that run others.
-        others = types.SimpleNamespace(run=run)
-        patch.setattr(self_check, "subprocess", others)
-        yield
+    return exports_checked_by(check_in_this_process)
 
 
 @pytest.fixture

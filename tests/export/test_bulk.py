@@ -65,7 +65,7 @@ def bulk_servable(base_dir, tasks, tmp_path_factory):
     path = tmp_path_factory.mktemp("bulk") / "servable"
     with pytest.MonkeyPatch.context() as patch:
         # That is most of an export's time, and what is predicted is compared below.
-        for name in ("check_in_new_process", "servable_cases"):
+        for name in ("check_export", "servable_cases"):
             patch.setattr(versions, name, lambda *args: None)
         directories = {name: task.directory for name, task in tasks.items()}
         versions.create_servable(base_dir, directories, path)

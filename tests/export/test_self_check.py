@@ -1,11 +1,21 @@
 """The comparison that every export passes before it gets its name."""
 
+import contextvars
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.self_check import Case, check_in_new_process
+from adapters_tf.export import self_check
+from adapters_tf.export.self_check import (
+    Case,
+    check_export,
+    check_in_new_process,
+    check_in_this_process,
+    exports_checked_by,
+)
 
 TEXTS = np.array(["a", "späße", "", "longer than the others"])
 
@@ -60,8 +70,8 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_outputs_pass(name, directory, check_here):
-    check_in_new_process(directory, [RIGHT[name]])
+def test_right_outputs_pass(name, directory):
+    check_in_this_process(directory, [RIGHT[name]])
 
 
 @pytest.mark.parametrize(
@@ -85,9 +95,29 @@ def test_right_outputs_pass(name, directory, check_here):
         ),
     ],
 )
-def test_wrong_outputs_are_named(case, reason, directory, check_here):
+def test_wrong_outputs_are_named(case, reason, directory):
     with pytest.raises(UserError, match=f"^The export was not kept: .*{reason}"):
-        check_in_new_process(directory, [RIGHT["call"], case])
+        check_in_this_process(directory, [RIGHT["call"], case])
+
+
+def test_a_new_process_finds_the_same(directory, checks_in_new_process):
+    check_export(directory, [*RIGHT.values()])
+    wrong = Case("", X, {"count": np.int32(4)})
+    with pytest.raises(UserError, match="in a new process, .*__call__ count differs"):
+        check_export(directory, [RIGHT["signature"], wrong])
+
+
+def test_a_new_process_is_the_default(directory, monkeypatch):
+    monkeypatch.setattr(self_check.sys, "executable", shutil.which("false"))
+    with pytest.raises(UserError, match="in a new process"):
+        contextvars.Context().run(check_export, directory, [RIGHT["call"]])
+
+
+def test_another_check_can_be_handed_in(directory):
+    seen = []
+    with exports_checked_by(lambda *given: seen.append(given)):
+        check_export(directory, [RIGHT["call"]])
+    assert seen == [(directory, [RIGHT["call"]])]
 
 
 def test_what_cannot_be_run_is_not_kept(tmp_path):

@@ -98,7 +98,7 @@ def history(servable, many, new_topics, tmp_path_factory):
     link_tree(servable, path)
     with pytest.MonkeyPatch.context() as patch:
         # It takes seconds, and has tests of its own below.
-        patch.setattr(versions, "check_in_new_process", lambda *args: None)
+        patch.setattr(versions, "check_export", lambda *args: None)
         assert add_task(path, "many", many.directory) == 2
         assert add_task(path, "topics", new_topics.directory, replace=True) == 3
         assert remove_task(path, "questions") == 4
@@ -196,7 +196,7 @@ def mixed_only(base_dir, saved_tasks, many, tmp_path_factory):
     path = tmp_path_factory.mktemp("mixed_only") / "servable"
     tasks = {name: saved_tasks[name].directory for name in TASKS}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(versions, "check_in_new_process", lambda *args: None)
+        patch.setattr(versions, "check_export", lambda *args: None)
         create_servable(base_dir, tasks, path, task_signatures=False)
         add_task(path, "many", many.directory)
     return path

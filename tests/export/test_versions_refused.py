@@ -64,7 +64,7 @@ def test_failed_check_leaves_nothing(copy, many, check_here, monkeypatch):
 
 
 def test_crash_of_the_checking_process_leaves_nothing(
-    base_dir, saved_tasks, tmp_path, monkeypatch
+    base_dir, saved_tasks, tmp_path, monkeypatch, checks_in_new_process
 ):
     monkeypatch.setattr(self_check.sys, "executable", shutil.which("false"))
     with pytest.raises(UserError, match="The export was not kept: "):

@@ -48,6 +48,7 @@ def jax_python(new_environment, wheel_file):
     return new_environment(*installations)
 
 
+@pytest.mark.checks
 @pytest.mark.network
 @pytest.mark.slow
 def test_same_numbers_on_both(tiny_preset, jax_python, tmp_path):
@@ -95,6 +96,7 @@ def test_same_numbers_on_both(tiny_preset, jax_python, tmp_path):
     assert "tensorflow" not in written_with["versions"]
 
 
+@pytest.mark.checks
 @pytest.mark.network
 @pytest.mark.slow
 def test_without_tensorflow(tiny_preset, jax_python):

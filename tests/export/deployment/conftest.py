@@ -175,12 +175,14 @@ def save_version(path):
 
 
 @pytest.fixture(scope="session")
-def saved_servable(tmp_path_factory):
+def saved_servable(shared_artefact):
     """The toy servable, which no test may change."""
-    servable = tmp_path_factory.mktemp("servable") / "S"
-    (servable / "base").mkdir(parents=True)
-    save_version(servable / "1")
-    return servable
+
+    def save(path):
+        (path / "S" / "base").mkdir(parents=True)
+        save_version(path / "S" / "1")
+
+    return shared_artefact("toy_servable", save) / "S"
 
 
 @pytest.fixture

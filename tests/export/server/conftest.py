@@ -76,12 +76,15 @@ def signatures(toy):
 
 
 @pytest.fixture(scope="session")
-def toys(tmp_path_factory):
+def toys(shared_artefact):
     """Saved toys by their scale, 1 and 2."""
-    root = tmp_path_factory.mktemp("toys")
-    for scale in (1, 2):
-        toy = Toy(scale)
-        tf.saved_model.save(toy, str(root / str(scale)), signatures=signatures(toy))
+
+    def save(root):
+        for scale in (1, 2):
+            toy = Toy(scale)
+            tf.saved_model.save(toy, str(root / str(scale)), signatures(toy))
+
+    root = shared_artefact("toys", save)
     return {scale: root / str(scale) for scale in (1, 2)}
 
 
