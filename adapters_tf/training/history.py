@@ -1,10 +1,10 @@
 """The dev metrics of a run's epochs, kept beside its checkpoints."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from adapters_tf.training.run_dir import HISTORY_FILE, write_json
+from adapters_tf.io import read_json, write_json
+from adapters_tf.training.run_dir import HISTORY_FILE
 
 
 class History:
@@ -23,8 +23,7 @@ class History:
         self.epochs: list[dict[str, Any]] = []
         if self._path.is_file():
             try:
-                known = json.loads(self._path.read_text(encoding="utf-8"))["epochs"]
-                self.epochs = known[:epochs]
+                self.epochs = read_json(self._path)["epochs"][:epochs]
             except (OSError, ValueError, KeyError, TypeError):
                 # Not ours, as ours is renamed into place; measured anew.
                 self.epochs = []

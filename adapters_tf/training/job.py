@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from adapters_tf.io import write_json
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.parameter_table import count_parameters
@@ -27,7 +28,6 @@ from adapters_tf.training.run_dir import (
     METRICS_FILE,
     open_run,
     require_free_space,
-    write_json,
 )
 from adapters_tf.training.strategy import get_strategy, is_chief, sum_over_workers
 

@@ -1,7 +1,6 @@
 """Predictions for a file of any size, which go on where they were stopped."""
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from adapters_tf.errors import UserError
-from adapters_tf.training.run_dir import write_json
+from adapters_tf.io import is_open_file, open_locked, read_json, write_json
 from adapters_tf.training.steady_rows import Windows
 
 _SECONDS_BETWEEN_LINES = 10
@@ -132,31 +131,24 @@ class PredictionFile:
             with self._writing(), file:
                 # Nothing to go on from: leave nothing.
                 empty = not os.fstat(file.fileno()).st_size
-                if empty and _is(file, self._partial):
+                if empty and is_open_file(file, self._partial):
                     self._about.unlink(missing_ok=True)
                     self._partial.unlink(missing_ok=True)
 
     def _locked(self) -> IO[bytes]:
         """The unfinished file, which no other process writes."""
-        while True:
-            file = open(self._partial, "a+b")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                raise UserError(
-                    f"Another process is writing {str(self._path)!r}. Wait for it, or "
-                    "choose another output."
-                ) from None
-            if _is(file, self._partial):
-                return file
-            # Between the two calls it has got its final name, or was removed.
-            file.close()
+        try:
+            return open_locked(self._partial)
+        except BlockingIOError:
+            raise UserError(
+                f"Another process is writing {str(self._path)!r}. Wait for it, or "
+                "choose another output."
+            ) from None
 
     def _resume(self, file: IO[bytes]) -> int:
         """Cut the file behind its last whole window; returns the rows before that."""
         try:
-            about = json.loads(self._about.read_text("utf-8"))
+            about = read_json(self._about)
         except (OSError, ValueError):
             about = None
         if about != json.loads(json.dumps(self._settings)):
@@ -197,11 +189,3 @@ class PredictionFile:
                 speed = (done - start) / (shown - began)
                 print(f"{done:,} of {len(rows):,} rows, {speed:,.0f}/s", flush=True)
         return done
-
-
-def _is(file: IO[bytes], path: Path) -> bool:
-    """Whether an open file is the one that has this name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False

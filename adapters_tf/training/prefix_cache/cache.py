@@ -9,6 +9,7 @@ from absl import logging
 
 from adapters_tf.data.download_cache import cache_dir
 from adapters_tf.errors import UserError
+from adapters_tf.io import free_space
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.training.prefix_cache.config import CacheConfig
@@ -18,7 +19,7 @@ from adapters_tf.training.prefix_cache.hidden_states import (
     HiddenStatesComputer,
 )
 from adapters_tf.training.prefix_cache.memory_store import MemoryStore
-from adapters_tf.training.prefix_cache.room import free_disk, free_memory
+from adapters_tf.training.prefix_cache.room import free_memory
 from adapters_tf.training.prefix_cache.row_keys import FORMAT
 from adapters_tf.training.prefix_cache.store import Store, StoreFailed
 from adapters_tf.training.strategy import is_tpu, num_workers
@@ -177,7 +178,7 @@ class PrefixCache:
             limit = self.config.gigabytes
             if limit is None:
                 taken = path.stat().st_size if path.exists() else 0
-                limit = min(_MOST_ON_DISK, (free_disk(path) + taken) / 2) / 1e9
+                limit = min(_MOST_ON_DISK, (free_space(path) + taken) / 2) / 1e9
             self._disk = DiskStore(path, int(limit * 1e9))
         return self._disk
 

@@ -1,7 +1,6 @@
-"""How much memory and disk is free."""
+"""How much memory is free."""
 
 import os
-import shutil
 from pathlib import Path
 
 
@@ -23,13 +22,6 @@ def free_memory() -> int:
         if limit.isdigit() and taken.isdigit():
             free = min(free, max(0, int(limit) - int(taken)))
     return free
-
-
-def free_disk(path: Path) -> int:
-    """Bytes free where this file or folder is, or would be made."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return shutil.disk_usage(path).free
 
 
 def _read(path: str) -> str:
