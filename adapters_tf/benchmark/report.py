@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
-from adapters_tf.training.run_dir import write_json
+from adapters_tf.io import write_json
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

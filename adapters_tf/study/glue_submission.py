@@ -13,6 +13,7 @@ from adapters_tf.data.examples import Examples
 from adapters_tf.data.glue_files import GLUE_LAYOUTS
 from adapters_tf.data.glue_tests import GLUE_TESTS, read_glue_test
 from adapters_tf.errors import DataError, UserError
+from adapters_tf.io import new_file
 from adapters_tf.tasks.registry import TASKS
 from adapters_tf.training.predict_texts import LoadedAdapter
 
@@ -208,14 +209,11 @@ def _write_archive(path: Path, files: list[Path]) -> Path:
 
 
 def _replace(path: Path, write: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        with new_file(path) as temporary:
+            write(temporary)
     except OSError as error:
         raise _not_writable(path.parent, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _not_writable(output: Path, error: OSError) -> UserError:

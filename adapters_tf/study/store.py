@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
+from adapters_tf.io import read_json, write_file, write_json
 from adapters_tf.study.results import RESULTS_FILE, Result
 from adapters_tf.study.setting import Setting
 from adapters_tf.study.sweep import Sweep
@@ -16,7 +17,6 @@ from adapters_tf.training.run_dir import (
     ADAPTER_DIR,
     held_files,
     lock_directory,
-    write_json,
 )
 
 SWEEP_FILE = "sweep.json"
@@ -58,10 +58,9 @@ class Store:
 
     def _read_shared(self) -> dict[str, Any] | None:
         try:
-            text = (self.directory / SWEEP_FILE).read_text(encoding="utf-8")
+            return read_json(self.directory / SWEEP_FILE)
         except FileNotFoundError:
             return None
-        return json.loads(text)
 
     def _check(self, shared: dict[str, Any]) -> None:
         if not self.directory.is_dir():
@@ -112,16 +111,14 @@ class Store:
             path = self.trial_dir(setting) / _RESULT_FILE
             if not path.is_file():
                 return None
-            record = json.loads(path.read_text(encoding="utf-8"))
-            self._results[setting.name] = Result.from_dict(record)
+            self._results[setting.name] = Result.from_dict(read_json(path))
         return self._results[setting.name]
 
     def results(self) -> Mapping[str, Result]:
         """All finished trials, by their setting's name."""
         for path in sorted((self.directory / TRIALS_DIR).glob(f"*/{_RESULT_FILE}")):
             if path.parent.name not in self._results:
-                record = json.loads(path.read_text(encoding="utf-8"))
-                self._results[path.parent.name] = Result.from_dict(record)
+                self._results[path.parent.name] = Result.from_dict(read_json(path))
         return self._results
 
     def publish(self) -> None:
@@ -131,10 +128,8 @@ class Store:
         """
         results = self.results()
         lines = [json.dumps(results[name].to_dict()) for name in sorted(results)]
-        path = self.directory / RESULTS_FILE
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        os.replace(temporary, path)
+        content = "".join(f"{line}\n" for line in lines)
+        write_file(self.directory / RESULTS_FILE, content)
         kept = {
             max(group, key=lambda r: r.score).setting.name
             for group in _groups(results).values()

@@ -11,6 +11,7 @@ from absl import logging
 
 from adapters_tf.data.examples import Examples, rows_as
 from adapters_tf.errors import UserError, check_counts
+from adapters_tf.io import write_json
 from adapters_tf.study.baseline.random_search import random_search
 from adapters_tf.study.baseline.search_dir import (
     RESULT_FILE,
@@ -25,7 +26,6 @@ from adapters_tf.study.baseline.token_tables import token_tables
 from adapters_tf.study.baseline.trial import Trial, run_trial
 from adapters_tf.tasks.task import Task, TaskData
 from adapters_tf.training.evaluate import confusion
-from adapters_tf.training.run_dir import write_json
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
-from adapters_tf.training.run_dir import write_json
+from adapters_tf.io import read_json, write_json
 
 SETTINGS_FILE = "search.json"
 RESULT_FILE = "baseline.json"
@@ -36,9 +36,7 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
         UserError: It holds a search of other settings.
     """
     try:
-        known: Mapping[str, Any] = {
-            **json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
-        }
+        known: Mapping[str, Any] = {**read_json(path / SETTINGS_FILE)}
     except (OSError, ValueError, TypeError):
         # Of whatever search the rest is, it is not known to be this one.
         (path / RESULT_FILE).unlink(missing_ok=True)
@@ -60,6 +58,6 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
 def read_record(path: Path, cls: Callable[..., Any]) -> Any:
     """What was written there; `None` where it is missing or damaged."""
     try:
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        return cls(**read_json(path))
     except (OSError, ValueError, TypeError):
         return None
