@@ -14,7 +14,7 @@ from adapters_tf.export.combine import (
     check_is_saved_model,
     load_exported,
 )
-from adapters_tf.export.directories import link_tree, new_directory, sha256_of
+from adapters_tf.export.directories import link_tree, new_directory
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.self_check import check_in_new_process
 from adapters_tf.export.servable import (
@@ -27,6 +27,7 @@ from adapters_tf.export.servable import (
 )
 from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.warm import check_can_write_warmup, write_version_warmup
+from adapters_tf.io import file_sha256
 
 # Beside the versions; no integer, so TensorFlow Serving does not look at it.
 BASE_DIR = "base"
@@ -278,7 +279,7 @@ def _open(
 
 def _check_base(servable: Path, about: dict[str, Any]) -> None:
     shard = servable / BASE_DIR / BASE_SHARD
-    if not shard.is_file() or sha256_of(shard) != about["base_shard_sha256"]:
+    if not shard.is_file() or file_sha256(shard) != about["base_shard_sha256"]:
         raise UserError(
             f"The base's weights in {str(servable / BASE_DIR)!r} are not those of the "
             "servable: the file is missing, changed or corrupt. Export the servable "

@@ -2,7 +2,6 @@
 
 import json
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from adapters_tf.export.bulk.job import BulkJob, ServedTask
 from adapters_tf.export.bulk.model_handler import TaskHandler
 from adapters_tf.export.bulk.rows import Row, check_separator, rows_of
 from adapters_tf.export.directories import new_directory
+from adapters_tf.io import new_file
 from adapters_tf.tasks.file_task import stream_file_examples
 from adapters_tf.tasks.task import Task
 
@@ -75,12 +75,12 @@ class WriteRows(beam.DoFn):
         (number, part), found = element
         records = [record for _, record in sorted(found, key=lambda pair: pair[0])]
         path = self._directory / f"part-{number:05d}-{part:08d}.jsonl"
-        # Containers on one file system may have the same process number.
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        with open(temporary, "w", encoding="utf-8") as file:
+        with (
+            new_file(path) as temporary,
+            open(temporary, "w", encoding="utf-8") as file,
+        ):
             for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        os.replace(temporary, path)
         yield len(records)
 
 
