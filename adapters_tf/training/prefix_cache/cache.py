@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
-from adapters_tf.data.download_cache import cache_dir
+from adapters_tf.data.demo import cache_dir
 from adapters_tf.errors import UserError
 from adapters_tf.io import free_space
 from adapters_tf.models.features import Features
