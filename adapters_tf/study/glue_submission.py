@@ -10,8 +10,7 @@ from typing import Any
 from absl import logging
 
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.glue_files import GLUE_LAYOUTS
-from adapters_tf.data.glue_tests import GLUE_TESTS, read_glue_test
+from adapters_tf.data.glue import GLUE_LAYOUTS, GLUE_TESTS, read_glue_test
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.io import new_file
 from adapters_tf.tasks.registry import TASKS

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapters_tf.data.glue_files import GLUE_LAYOUTS
+from adapters_tf.data.glue import GLUE_LAYOUTS
 
 _GLUE = {"learning_rate": [3e-5, 3e-4, 3e-3], "epochs": [3, 20]}
 _ADDITIONAL = {

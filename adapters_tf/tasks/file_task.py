@@ -14,10 +14,9 @@ from adapters_tf.data.conll import TaggedWords, is_conll_file, read_conll
 from adapters_tf.data.examples import Examples, Rows, WordExamples
 from adapters_tf.data.files import FileFormat, Table, read_columns
 from adapters_tf.data.row_stream import RowStream, WholeRows
-from adapters_tf.data.splits import split_groups
+from adapters_tf.data.splits import split_groups, text_key
 from adapters_tf.data.squad import is_question_file, read_questions
 from adapters_tf.data.tags import encode_tags, infer_tags
-from adapters_tf.data.text_splits import text_key
 from adapters_tf.errors import DataError
 from adapters_tf.tasks.task import Task, TaskData
 

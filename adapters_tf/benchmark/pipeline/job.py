@@ -21,8 +21,7 @@ from adapters_tf.data.features import tokenize
 from adapters_tf.errors import UserError, check_counts
 from adapters_tf.layers.adapter_config import AdapterConfig
 from adapters_tf.models.features import Features
-from adapters_tf.tasks.limit import limit_train_rows
-from adapters_tf.tasks.source import TaskSource
+from adapters_tf.tasks.source import TaskSource, limit_train_rows
 from adapters_tf.tasks.task import TaskData
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model
