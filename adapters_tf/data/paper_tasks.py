@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from absl import logging
-from sklearn import datasets
 
 from adapters_tf.data.examples import Examples
 from adapters_tf.data.files import FileFormat, Table, check_skipped, read_columns
@@ -274,6 +273,9 @@ def _read_newsgroups(data_dir: str | os.PathLike[str]) -> dict[str, Examples]:
     what is quoted gives the group away in part, so the accuracy is higher than on
     posts without them, and higher than on the later posts by date.
     """
+    # Imported here: it takes as long as TensorFlow.
+    from sklearn import datasets
+
     folders = ("20newsgroups", "20news-bydate", "20news_home")
     parts = find_public_files("20newsgroups", data_dir, folders, [NEWSGROUP_FOLDERS])
     texts: list[str] = []

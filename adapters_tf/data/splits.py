@@ -9,7 +9,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 from absl import logging
-from sklearn import model_selection
 
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import DataError
@@ -131,6 +130,9 @@ def train_dev_split(
                 num_classes,
             )
             strata = None
+    # Imported here: it takes as long as TensorFlow, and most programs split nothing.
+    from sklearn import model_selection
+
     _, dev = model_selection.train_test_split(
         rest, test_size=size, random_state=seed, stratify=strata
     )
