@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters_tf.bin.program import Groups
 from adapters_tf.errors import UserError
-from adapters_tf.training.run_dir import write_json
+from adapters_tf.io import write_json
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 import itertools
 import os
 
-from adapters_tf.data.text_file import read_text
+from adapters_tf.data.tables import read_text
 from adapters_tf.errors import UserError
 
 _STARTS = (

@@ -13,8 +13,8 @@ from adapters_tf.bin.adapter_flags import (
 )
 from adapters_tf.bin.program import Groups, SubJob, require, run_sub_jobs
 from adapters_tf.errors import UserError
+from adapters_tf.io import write_json
 from adapters_tf.study.ablation import ablate_layers
-from adapters_tf.training.run_dir import write_json
 
 _USAGE = (
     "The studies of section 3.6 of the paper.\n"

@@ -11,7 +11,7 @@ from adapters_tf.bin.adapter_flags import (
 )
 from adapters_tf.bin.program import Groups, require, run
 from adapters_tf.errors import UserError
-from adapters_tf.training.run_dir import write_json
+from adapters_tf.io import write_json
 
 
 def define() -> Groups:

@@ -1,64 +1,43 @@
 """Writing directories whole or not at all, and giving files a second name."""
 
 import contextlib
-import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
+from adapters_tf import io
 from adapters_tf.errors import UserError
 
 
 @contextlib.contextmanager
-def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make a temporary directory, and give it its final name at the end of the block.
-
-    If the block raises, nothing is left behind.
+def new_directory(
+    path: str | os.PathLike[str], replace: bool = False
+) -> Iterator[Path]:
+    """`io.new_directory`, with errors that say what to do.
 
     Args:
-        path: The final name. It must not exist, or be an empty directory; its parent is
-            made.
+        path: The final name; its parent is made. Unless `replace` is true, it must be
+            absent or an empty directory.
+        replace: Whether to replace a directory that is there.
 
     Raises:
         UserError: if the name is in use, or the files cannot be written.
     """
     path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(
             f"The output directory must be new or empty. Received: {str(path)!r}, "
             "which exists; choose another one or remove it."
         )
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        temporary.chmod(0o755)
-        yield temporary
-        _flush(temporary)
-        os.rename(temporary, path)
+        with io.new_directory(path, replace) as temporary:
+            yield temporary
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(f"{str(path)!r} could not be written: {reason}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _flush(directory: Path) -> None:
-    for file in directory.rglob("*"):
-        if file.is_file():
-            with open(file, "rb") as f:
-                os.fsync(f.fileno())
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def link_or_copy(source: Path, target: Path) -> None:

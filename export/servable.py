@@ -11,7 +11,7 @@ from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.combine import load_exported
 from adapters_tf.export.describe import FORMAT_VERSION, SERVABLE_FILE
-from adapters_tf.export.directories import link_or_copy, sha256_of
+from adapters_tf.export.directories import link_or_copy
 from adapters_tf.export.mixed_rows import MixedRows
 from adapters_tf.export.op_check import unsupported_ops
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
@@ -24,6 +24,7 @@ from adapters_tf.export.saving import (
 )
 from adapters_tf.export.servable_functions import ServableFunctions
 from adapters_tf.export.task_table import TaskTable, takes_pair
+from adapters_tf.io import file_sha256
 
 # The signatures for rows of any task.
 MIXED, DEFAULT = "mixed_text", "serving_default"
@@ -100,7 +101,7 @@ def save_version(
 
 def _share_base_shard(base_dir: Path, directory: Path) -> None:
     own, written = base_dir / BASE_SHARD, directory / BASE_SHARD
-    if sha256_of(own) != sha256_of(written):
+    if file_sha256(own) != file_sha256(written):
         raise UserError(
             f"{own} does not hold the weights that were read from it: the base "
             "SavedModel was changed or is corrupt. Export the base again."
@@ -114,7 +115,7 @@ def _about(
     return {
         "format_version": FORMAT_VERSION,
         "base_fingerprint": base.config["fingerprint"],
-        "base_shard_sha256": sha256_of(base.directory / BASE_SHARD),
+        "base_shard_sha256": file_sha256(base.directory / BASE_SHARD),
         "task_signatures": task_signatures,
         "seq_length": max(task.config["seq_length"] for task in tasks.values()),
         "tasks": {

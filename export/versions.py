@@ -17,7 +17,7 @@ from adapters_tf.export.describe import (
     read_servable_json,
     versions_of,
 )
-from adapters_tf.export.directories import link_tree, new_directory, sha256_of
+from adapters_tf.export.directories import link_tree, new_directory
 from adapters_tf.export.read_task import check_is_task, read_task
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.self_check import check_export
@@ -29,6 +29,7 @@ from adapters_tf.export.servable import (
 )
 from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.warmup import check_can_write_warmup, write_version_warmup
+from adapters_tf.io import file_sha256
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -209,7 +210,7 @@ def _open(
 
 def _check_base(servable: Path, about: dict[str, Any]) -> None:
     shard = servable / BASE_DIR / BASE_SHARD
-    if not shard.is_file() or sha256_of(shard) != about["base_shard_sha256"]:
+    if not shard.is_file() or file_sha256(shard) != about["base_shard_sha256"]:
         raise UserError(
             f"The base's weights in {str(servable / BASE_DIR)!r} are not those of the "
             "servable: the file is missing, changed or corrupt. Export the servable "

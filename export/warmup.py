@@ -1,10 +1,8 @@
 """Warm-up requests: TensorFlow Serving runs them before it serves a version."""
 
-import contextlib
 import dataclasses
 import itertools
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +26,7 @@ from adapters_tf.export.deployment.examples import (
 from adapters_tf.export.describe import read_servable_json
 from adapters_tf.export.serving_protos import serving_proto
 from adapters_tf.export.session import ServingSession, Signature, read_signatures
+from adapters_tf.io import new_file
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 # With more records, the server refuses the version.
@@ -152,20 +151,13 @@ def write_warmup(version_dir: str | os.PathLike[str], records: Sequence[bytes]) 
             f"TensorFlow Serving refuses the version. Received: {len(records)}"
         )
     path = Path(version_dir) / WARMUP_FILE
-    temporary = None
     try:
         path.parent.mkdir(exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        with tf.io.TFRecordWriter(temporary) as writer:
-            for record in records:
-                writer.write(record)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        with new_file(path) as temporary:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for record in records:
+                    writer.write(record)
     except (OSError, tf.errors.OpError) as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         raise UserError(f"{path} could not be written: {error}") from error
     return path
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 
 from adapters_tf.data.files import FileFormat
+from adapters_tf.data.tables import read_text
 from adapters_tf.data.tags import OUTSIDE, check_tag, is_tag
-from adapters_tf.data.text_file import read_text
 from adapters_tf.errors import DataError
 
 SUFFIXES = (".conll", ".bio", ".iob2")

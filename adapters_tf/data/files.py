@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from adapters_tf.data import delimited, json_lines, label_sets
-from adapters_tf.data.text_file import read_text
+from adapters_tf.data import label_sets, tables
+from adapters_tf.data.tables import read_text
 from adapters_tf.errors import DataError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -146,9 +146,9 @@ def read_columns(
     skipped = 0
     if dialect is None:
         lists = (format.label_column,) if several_labels else ()
-        rows = json_lines.read_rows(text, format.columns, path, lists)
+        rows = tables.read_json_lines(text, format.columns, path, lists)
     else:
-        rows, skipped = delimited.read_rows(
+        rows, skipped = tables.read_delimited(
             text, format.columns, dialect, path, strict=strict
         )
     if strict:
@@ -171,7 +171,7 @@ def read_columns(
     return Table(path, tuple(texts), labels, lines, skipped)
 
 
-def dialect_of(path: str, format: FileFormat) -> delimited.Dialect | None:
+def dialect_of(path: str, format: FileFormat) -> tables.Dialect | None:
     """How a delimited file is written; `None` for JSON lines.
 
     Raises:
@@ -188,7 +188,7 @@ def dialect_of(path: str, format: FileFormat) -> delimited.Dialect | None:
             f"{path}. Give the delimiter, as in --delimiter=,"
         )
     quoting = delimiter != "\t" if format.quoting is None else format.quoting
-    return delimited.Dialect(delimiter, quoting, format.header)
+    return tables.Dialect(delimiter, quoting, format.header)
 
 
 class DataFile:

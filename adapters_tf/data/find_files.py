@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from adapters_tf.errors import DataError
 
@@ -12,6 +12,8 @@ def find_public_files(
     data_dir: str | os.PathLike[str],
     folders: Sequence[str],
     choices: Sequence[Sequence[str]],
+    foreign: Collection[str] = (),
+    advice: str = "",
 ) -> list[pathlib.Path]:
     """The files or folders of a data set, under any of their public names.
 
@@ -21,15 +23,20 @@ def find_public_files(
         folders: Names that its own folder may have.
         choices: The names of its files, of which there may be several: a choice is
             taken where its first file exists.
+        foreign: Names of other data sets' folders: a `data_dir` of such a name is not
+            the data set's own folder.
+        advice: What else the error says.
 
     Returns:
         The paths of the files of one choice, of which only the first surely exists.
 
     Raises:
-        DataError: There is none.
+        DataError: No choice is in any of the folders.
     """
     root = pathlib.Path(data_dir)
-    places = [*(root / folder for folder in dict.fromkeys(folders)), root]
+    places = [root / folder for folder in dict.fromkeys(folders)]
+    if root.name not in foreign:
+        places.append(root)
     for place in places:
         for files in choices:
             if (place / files[0]).exists():
@@ -39,4 +46,5 @@ def find_public_files(
     raise DataError(
         f"The data of {name} must be {known} in one of "
         f"{', '.join(map(str, places))}. Received: data_dir={data_dir}, where {missing}"
+        + (f". {advice}" if advice else "")
     )

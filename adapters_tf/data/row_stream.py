@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from adapters_tf.data import delimited, json_lines
 from adapters_tf.data.examples import Examples, Rows
 from adapters_tf.data.files import FileFormat, dialect_of, refuse_empty
-from adapters_tf.data.text_file import read_text
+from adapters_tf.data.tables import iterate_delimited, iterate_json_lines, read_text
 
 
 class RowStream:
@@ -59,9 +58,9 @@ class RowStream:
         columns = self._format.text_columns
         lines = self._lines()
         if self._dialect is None:
-            yield from json_lines.iterate_rows(lines, columns, self._path)
+            yield from iterate_json_lines(lines, columns, self._path)
         else:
-            yield from delimited.iterate_rows(lines, columns, self._dialect, self._path)
+            yield from iterate_delimited(lines, columns, self._dialect, self._path)
 
     def _lines(self) -> Iterator[str]:
         blank = True

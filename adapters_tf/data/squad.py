@@ -10,7 +10,7 @@ from typing import Any
 from absl import logging
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.data.text_file import read_text
+from adapters_tf.data.tables import read_text
 from adapters_tf.errors import DataError
 from adapters_tf.models.question_texts import check_answer_positions, check_text
 

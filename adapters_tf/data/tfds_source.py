@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from adapters_tf.data.examples import Examples, QuestionExamples
-from adapters_tf.data.glue_files import GLUE_LAYOUTS
+from adapters_tf.data.glue import GLUE_LAYOUTS
 from adapters_tf.data.squad import check_positions
 from adapters_tf.errors import UserError
 

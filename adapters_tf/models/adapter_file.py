@@ -1,13 +1,10 @@
 """The adapter directory: one small, self-describing folder for each task."""
 
-import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import safetensors.numpy
 
 from adapters_tf.adapters import adapter_from_dict
 from adapters_tf.errors import AdapterFileError
+from adapters_tf.io import new_directory
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.model_card import model_card
 from adapters_tf.models.trainable_set import Tuning
@@ -78,18 +76,9 @@ def save_adapter(
         MODEL_CARD_FILE: model_card(adapter).encode(),
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
+        with new_directory(path, replace=True, keep_others=True) as temporary:
             for name, data in files.items():
-                with open(temporary / name, "wb") as f:
-                    f.write(data)
-                    f.flush()
-                    os.fsync(f.fileno())
-            temporary.chmod(0o755)
-            _move_into_place(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                (temporary / name).write_bytes(data)
     except OSError as error:
         raise AdapterFileError(
             f"The adapter could not be written to {str(path)!r}: "
@@ -108,31 +97,6 @@ def _is_replaceable(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "weights_sha256" in config
-
-
-def _move_into_place(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.rename(path)
-        return
-    # A directory cannot be replaced in one step; the old one stays until the
-    # new one has its name.
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-    try:
-        path.rename(old / path.name)
-        try:
-            new.rename(path)
-        except OSError:
-            (old / path.name).rename(path)
-            raise
-    except OSError:
-        # Only if empty: it holds the adapter where the way back failed too.
-        with contextlib.suppress(OSError):
-            old.rmdir()
-        raise
-    for left in (old / path.name).iterdir():
-        if not (path / left.name).exists():
-            left.rename(path / left.name)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_adapter(directory: str | os.PathLike[str]) -> Adapter:

@@ -10,9 +10,9 @@ from typing import Any
 from absl import logging
 
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.glue_files import GLUE_LAYOUTS
-from adapters_tf.data.glue_tests import GLUE_TESTS, read_glue_test
+from adapters_tf.data.glue import GLUE_LAYOUTS, GLUE_TESTS, read_glue_test
 from adapters_tf.errors import DataError, UserError
+from adapters_tf.io import new_file
 from adapters_tf.tasks.registry import TASKS
 from adapters_tf.training.predict_texts import LoadedAdapter
 
@@ -206,14 +206,11 @@ def _write_archive(path: Path, files: list[Path]) -> Path:
 
 
 def _replace(path: Path, write: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        with new_file(path) as temporary:
+            write(temporary)
     except OSError as error:
         raise _not_writable(path.parent, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _not_writable(output: Path, error: OSError) -> UserError:

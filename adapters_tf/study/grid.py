@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.data.glue_files import GLUE_LAYOUTS
+from adapters_tf.data.glue import GLUE_LAYOUTS
 from adapters_tf.errors import UserError
 from adapters_tf.models.trainable_set import PAPER_METHODS, Tuning
 from adapters_tf.training.config import DEFAULT_LEARNING_RATES

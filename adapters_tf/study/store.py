@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
+from adapters_tf.io import read_json, write_file, write_json
 from adapters_tf.study.grid import Setting
 from adapters_tf.study.results import RESULTS_FILE, Result
 from adapters_tf.study.sweep import Sweep
@@ -16,7 +17,6 @@ from adapters_tf.training.run_dir import (
     ADAPTER_DIR,
     held_files,
     lock_directory,
-    write_json,
 )
 
 SWEEP_FILE = "sweep.json"
@@ -58,10 +58,9 @@ class Store:
 
     def _read_shared(self) -> dict[str, Any] | None:
         try:
-            text = (self.directory / SWEEP_FILE).read_text(encoding="utf-8")
+            return read_json(self.directory / SWEEP_FILE)
         except FileNotFoundError:
             return None
-        return json.loads(text)
 
     def _check(self, shared: dict[str, Any]) -> None:
         if not self.directory.is_dir():
@@ -126,10 +125,8 @@ class Store:
         """
         results = self.results()
         lines = [json.dumps(results[name].to_dict()) for name in sorted(results)]
-        path = self.directory / RESULTS_FILE
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        os.replace(temporary, path)
+        content = "".join(f"{line}\n" for line in lines)
+        write_file(self.directory / RESULTS_FILE, content)
         best: dict[tuple[str, str], Result] = {}
         for result in results.values():
             group = (result.setting.task, result.setting.variant)

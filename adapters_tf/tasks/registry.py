@@ -1,23 +1,30 @@
-"""The tasks that have a name: GLUE's, SQuAD, and the paper's other ones."""
+"""The tasks that have a name: GLUE's, SQuAD, the paper's other ones, and the demo's."""
 
 import dataclasses
 import difflib
 import os
-import pathlib
 from collections.abc import Callable, Mapping
 
 from adapters_tf.data import tfds_source
-from adapters_tf.data.examples import Rows, TaskData
-from adapters_tf.data.glue_files import GLUE_LAYOUTS, load_glue_files
-from adapters_tf.data.newsgroups import NEWSGROUPS, load_newsgroups
+from adapters_tf.data.demo import DEMO_DATA_ENCODING, demo_data_file
+from adapters_tf.data.examples import Examples, Rows, TaskData
+from adapters_tf.data.files import FileFormat, read_columns
+from adapters_tf.data.find_files import find_public_files
+from adapters_tf.data.glue import GLUE_LAYOUTS, load_glue_files
+from adapters_tf.data.labels import encode_class_labels
+from adapters_tf.data.paper_tasks import (
+    PAPER_TASKS,
+    load_paper_task,
+)
+from adapters_tf.data.splits import text_key, train_dev_split
 from adapters_tf.data.squad import read_questions
-from adapters_tf.data.text_layouts import TEXT_LAYOUTS
-from adapters_tf.data.text_tasks import load_text_task
-from adapters_tf.data.trec import TREC_LABELS, load_trec
-from adapters_tf.errors import DataError, UserError
+from adapters_tf.errors import UserError
 from adapters_tf.models.task import Task
 
 Splits = Mapping[str, Rows]
+
+_TWEET_LABELS = ("negative", "neutral", "positive")
+_TWEETS_IN_DEV = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,44 +88,30 @@ _SQUAD = Task(
 
 
 def _squad_from_files(data_dir: str | os.PathLike[str]) -> TaskData:
-    names = {"train": "train-v1.1.json", "dev": "dev-v1.1.json"}
-    root = pathlib.Path(data_dir)
-    folders = (root / "squad", root / "SQuAD", root)
-    for folder in folders:
-        if (folder / names["train"]).exists():
-            splits = {split: read_questions(folder / names[split]) for split in names}
-            return _task_data(_SQUAD, splits)
-    raise DataError(
-        f"The files of squad must be {' and '.join(names.values())} in one of "
-        f"{', '.join(map(str, folders))}. Received: data_dir={data_dir}, where there "
-        "is no training file. Files of other names can be read as --train_file and "
-        "--dev_file"
+    train, dev = find_public_files(
+        "squad",
+        data_dir,
+        ("squad", "SQuAD"),
+        [("train-v1.1.json", "dev-v1.1.json")],
+        advice="Files of other names can be read as --train_file and --dev_file",
+    )
+    return TaskData(_SQUAD, read_questions(train), read_questions(dev))
+
+
+def _paper_entry(name: str) -> TaskEntry:
+    task = Task(
+        name,
+        "classification",
+        ("text",),
+        PAPER_TASKS[name],
+        ("accuracy", "f1_macro"),
     )
 
-
-def _text_task(name: str, labels: tuple[str, ...]) -> Task:
-    return Task(name, "classification", ("text",), labels, ("accuracy", "f1_macro"))
-
-
-def _layout_entry(name: str) -> TaskEntry:
-    task = _text_task(name, TEXT_LAYOUTS[name].labels)
-
     def from_files(data_dir: str | os.PathLike[str]) -> TaskData:
-        labels, splits = load_text_task(name, data_dir)
-        return _task_data(
-            task if task.labels else dataclasses.replace(task, labels=labels), splits
-        )
+        labels, splits = load_paper_task(name, data_dir)
+        return _task_data(dataclasses.replace(task, labels=labels), splits)
 
     return TaskEntry(task, from_files)
-
-
-def _reader_entry(
-    name: str,
-    labels: tuple[str, ...],
-    read: Callable[[str | os.PathLike[str]], Splits],
-) -> TaskEntry:
-    task = _text_task(name, labels)
-    return TaskEntry(task, lambda data_dir: _task_data(task, read(data_dir)))
 
 
 TASKS: dict[str, TaskEntry] = {
@@ -128,9 +121,7 @@ TASKS: dict[str, TaskEntry] = {
         from_files=_squad_from_files,
         from_tfds=lambda data_dir: tfds_source.load_tfds_squad(data_dir),
     ),
-    "20newsgroups": _reader_entry("20newsgroups", NEWSGROUPS, load_newsgroups),
-    **{name: _layout_entry(name) for name in TEXT_LAYOUTS},
-    "trec": _reader_entry("trec", TREC_LABELS, load_trec),
+    **{name: _paper_entry(name) for name in PAPER_TASKS},
 }
 
 
@@ -177,3 +168,35 @@ def load_task(
             "--data_dir"
         )
     return _task_data(entry.task, entry.from_tfds(tfds_data_dir))
+
+
+def load_demo_task(seed: int = 0) -> TaskData:
+    """The tweets of `demo_data_file`, each text once.
+
+    The file repeats many tweets, which would stand in both parts of a random
+    split; so the first row of each text is kept, whatever its case and spacing.
+
+    Args:
+        seed: Seed of the split into 95% training and 5% dev rows, by class.
+
+    Raises:
+        UserError: if the file is not in the cache and cannot be fetched.
+    """
+    table = read_columns(
+        demo_data_file(),
+        FileFormat(("text",), "sentiment", encoding=DEMO_DATA_ENCODING),
+    )
+    first: dict[str, int] = {}
+    for row, text in enumerate(table.texts[0]):
+        first.setdefault(text_key(text), row)
+    rows = list(first.values())
+    raw = table.raw_labels or []
+    examples = Examples(
+        ([table.texts[0][i] for i in rows],),
+        encode_class_labels([raw[i] for i in rows], _TWEET_LABELS),
+    )
+    train, dev = train_dev_split(examples.labels, len(examples), _TWEETS_IN_DEV, seed)
+    task = Task(
+        "tweets", "classification", ("text",), _TWEET_LABELS, ("accuracy", "f1_macro")
+    )
+    return TaskData(task, examples.take(train), examples.take(dev))

@@ -4,13 +4,13 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from adapters_tf.data.examples import TaskData
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import UserError
-from adapters_tf.tasks.demo_task import load_demo_task
 from adapters_tf.tasks.file_task import load_file_task
-from adapters_tf.tasks.limit import limit_train_rows
-from adapters_tf.tasks.registry import load_task
+from adapters_tf.tasks.registry import load_demo_task, load_task
 
 # Runs of different seeds are compared on the same rows.
 _SPLIT_SEED = 0
@@ -95,3 +95,25 @@ class TaskSource:
         else:
             data = load_demo_task(_SPLIT_SEED)
         return limit_train_rows(data, self.max_train_examples, _SPLIT_SEED)
+
+
+def limit_train_rows(data: TaskData, max_rows: int | None, seed: int) -> TaskData:
+    """The same task with at most this many training rows, drawn at random.
+
+    Args:
+        data: The task.
+        max_rows: Number of rows to keep, in their order; `None` for all.
+        seed: Seed of the draw.
+
+    Raises:
+        UserError: if `max_rows` is below 1.
+    """
+    if max_rows is None or max_rows >= len(data.train):
+        return data
+    if max_rows < 1:
+        raise UserError(
+            "max_train_examples must be 1 or more. Received: "
+            f"max_train_examples={max_rows}"
+        )
+    rows = np.random.default_rng(seed).permutation(len(data.train))[:max_rows]
+    return dataclasses.replace(data, train=data.train.take(np.sort(rows)))

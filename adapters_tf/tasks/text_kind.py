@@ -10,7 +10,7 @@ from adapters_tf.data.examples import Examples, Rows, rows_as
 from adapters_tf.data.features import tokenize
 from adapters_tf.data.files import DataFile, Table
 from adapters_tf.data.row_stream import RowStream
-from adapters_tf.data.text_splits import text_key
+from adapters_tf.data.splits import text_key
 from adapters_tf.errors import DataError
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.base import Kind, Prepared, Tensors

@@ -13,8 +13,8 @@ from adapters_tf.data.conll import TaggedWords, is_conll_file, read_conll
 from adapters_tf.data.examples import Rows, WordExamples, rows_as
 from adapters_tf.data.files import DataFile
 from adapters_tf.data.row_stream import WholeRows
+from adapters_tf.data.splits import text_key
 from adapters_tf.data.tags import OUTSIDE, encode_tags, infer_tags
-from adapters_tf.data.text_splits import text_key
 from adapters_tf.errors import DataError
 from adapters_tf.layers.dropout import Dropout
 from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs

@@ -1,7 +1,6 @@
 """Prediction of files of any size, which resumes where it was stopped."""
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from adapters_tf.errors import UserError
-from adapters_tf.training.run_dir import write_json
+from adapters_tf.io import is_open_file, open_locked, read_json, write_json
 
 _SECONDS_BETWEEN_LINES = 10
 _CHUNK = 1 << 20
@@ -203,31 +202,24 @@ class PredictionFile:
             with self._writing(), file:
                 # There is nothing to resume: remove the files.
                 empty = not os.fstat(file.fileno()).st_size
-                if empty and _is(file, self._partial):
+                if empty and is_open_file(file, self._partial):
                     self._settings_file.unlink(missing_ok=True)
                     self._partial.unlink(missing_ok=True)
 
     def _locked(self) -> IO[bytes]:
         """Open the unfinished file, and lock it against other processes."""
-        while True:
-            file = open(self._partial, "a+b")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                raise UserError(
-                    f"Another process is writing {str(self._path)!r}. Wait for it, or "
-                    "choose another output."
-                ) from None
-            if _is(file, self._partial):
-                return file
-            # It was renamed or removed between the two calls: open the next.
-            file.close()
+        try:
+            return open_locked(self._partial)
+        except BlockingIOError:
+            raise UserError(
+                f"Another process is writing {str(self._path)!r}. Wait for it, or "
+                "choose another output."
+            ) from None
 
     def _resume(self, file: IO[bytes]) -> int:
         """Cut the file behind its last whole window; return the number of rows left."""
         try:
-            written = json.loads(self._settings_file.read_text("utf-8"))
+            written = read_json(self._settings_file)
         except (OSError, ValueError):
             written = None
         if written != json.loads(json.dumps(self._settings)):
@@ -268,11 +260,3 @@ class PredictionFile:
                 speed = (done - start) / (shown - began)
                 print(f"{done:,} of {len(rows):,} rows, {speed:,.0f}/s", flush=True)
         return done
-
-
-def _is(file: IO[bytes], path: Path) -> bool:
-    """Whether this open file is the one that has this name now."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False

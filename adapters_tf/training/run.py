@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from adapters_tf.data.examples import TaskData
+from adapters_tf.io import write_json
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.parameter_table import count_parameters
@@ -28,7 +29,6 @@ from adapters_tf.training.run_dir import (
     History,
     open_run,
     require_free_space,
-    write_json,
 )
 from adapters_tf.training.workers import (
     is_chief,

@@ -2,8 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
-import json
 import os
 import re
 import shutil
@@ -14,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
+from adapters_tf.io import LEFTOVER, free_space, open_locked, read_json, write_json
 from adapters_tf.training.checkpoints import find_checkpoints
 
 SETTINGS_FILE = "settings.json"
@@ -24,27 +23,10 @@ CHECKPOINT_DIR = "checkpoints"
 TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
 _LOCK_FILE = ".lock"
-# The temporary file that `write_json` leaves when its process is killed.
-_LEFTOVER = re.compile(r"\..+\.jsonl?\.\d+\.tmp")
-# Of a disk that takes no more, or nothing at all.
+# A place that takes no more files, or none at all.
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 # TensorFlow writes `FILE; REASON`, and may append names of its own.
 _REASON = re.compile(r"; ([^;.\[\n]+)")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: a reader finds the whole new file or the old one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as f:
-            json.dump(value, f, indent=2)
-            f.write("\n")
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path} could not be written: {error.strerror}") from error
 
 
 def held_files(directory: Path) -> list[str]:
@@ -56,8 +38,13 @@ def held_files(directory: Path) -> list[str]:
     return sorted(
         path.name
         for path in directory.iterdir()
-        if path.name != _LOCK_FILE and not _LEFTOVER.fullmatch(path.name)
+        if path.name != _LOCK_FILE and not _is_leftover(path)
     )
+
+
+def _is_leftover(path: Path) -> bool:
+    match = LEFTOVER.fullmatch(path.name)
+    return match is not None and match[1].endswith((".json", ".jsonl"))
 
 
 def _is_run(directory: Path) -> bool:
@@ -67,7 +54,7 @@ def _is_run(directory: Path) -> bool:
 def read_metrics(directory: Path) -> dict[str, Any] | None:
     """Read `metrics.json` of a run; `None` if the run has not ended."""
     path = directory / METRICS_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 @contextlib.contextmanager
@@ -81,20 +68,17 @@ def lock_directory(path: Path) -> Iterator[None]:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / _LOCK_FILE, "w")
+        lock = open_locked(path / _LOCK_FILE)
+    except BlockingIOError:
+        raise UserError(
+            f"Another run is writing to output_dir {str(path)!r}. Wait for it, or "
+            "choose another output_dir."
+        ) from None
     except OSError as error:
         raise _not_writable(path, error.strerror or str(error)) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"Another run is writing to output_dir {str(path)!r}. Wait for it, or "
-                "choose another output_dir."
-            ) from None
-        for leftover in path.glob(".*.tmp"):
-            if _LEFTOVER.fullmatch(leftover.name):
-                leftover.unlink(missing_ok=True)
+        for leftover in filter(_is_leftover, path.glob(".*.tmp")):
+            leftover.unlink(missing_ok=True)
         yield
 
 
@@ -180,7 +164,7 @@ def require_free_space(path: Path, num_bytes: int) -> None:
     Raises:
         UserError: The disk has less space.
     """
-    free = shutil.disk_usage(path).free
+    free = free_space(path)
     if free < num_bytes:
         raise UserError(
             f"The run needs {num_bytes / 1e6:.1f} MB in output_dir {str(path)!r}. "
@@ -225,7 +209,7 @@ def check_run(
         )
     if not find_checkpoints(path / CHECKPOINT_DIR):
         return
-    old = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
+    old = read_json(path / SETTINGS_FILE)
     changed = [
         f"{k} was {old.get(k)!r} and is {settings.get(k)!r}"
         for k in sorted({*old, *settings})
@@ -265,8 +249,7 @@ class History:
         self.epochs: list[dict[str, Any]] = []
         if self._path.is_file():
             try:
-                known = json.loads(self._path.read_text(encoding="utf-8"))["epochs"]
-                self.epochs = known[:epochs]
+                self.epochs = read_json(self._path)["epochs"][:epochs]
             except (OSError, ValueError, KeyError, TypeError):
                 # Not written by `write_json`, so not ours: measure again.
                 self.epochs = []

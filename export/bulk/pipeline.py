@@ -2,7 +2,6 @@
 
 import json
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from adapters_tf.data.row_stream import RowStream, WholeRows
 from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.rows import Row, check_separator, rows_of, signature_inputs
+from adapters_tf.io import new_file
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.file_task import stream_file_examples
 from adapters_tf.tasks.kinds import kind_named
@@ -124,12 +124,12 @@ class WriteRows(beam.DoFn):
         (number, part), found = element
         records = [record for _, record in sorted(found, key=lambda pair: pair[0])]
         path = self._directory / f"part-{number:05d}-{part:08d}.jsonl"
-        # Containers on one file system may have the same process number.
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        with open(temporary, "w", encoding="utf-8") as file:
+        with (
+            new_file(path) as temporary,
+            open(temporary, "w", encoding="utf-8") as file,
+        ):
             for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        os.replace(temporary, path)
         yield len(records)
 
 

@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import re
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from adapters_tf.export.deployment.config_files import (
 )
 from adapters_tf.export.deployment.examples import default_examples
 from adapters_tf.export.describe import find_versions, read_servable_json
+from adapters_tf.io import new_directory
 
 MODELS_FILE = "models.config"
 _CLIENTS = ("client_rest.py", "client_grpc.py")
@@ -139,33 +139,11 @@ def _client(name: str, model_name: str, rows: list[dict[str, str]]) -> str:
 
 def _write(files: dict[str, str], path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{path.name}.", dir=path.parent
-        ) as scratch:
-            new = Path(scratch, "new")
-            new.mkdir()
+        with new_directory(path, replace=True) as temporary:
             for name, text in files.items():
-                with open(new / name, "w", encoding="utf-8", newline="\n") as f:
-                    f.write(text)
-                    f.flush()
-                    os.fsync(f.fileno())
-            _move_into_place(new, path, Path(scratch, "old"))
+                (temporary / name).write_bytes(text.encode())
     except OSError as error:
         raise UserError(
             f"The deployment could not be written to {str(path)!r}: "
             f"{error.strerror or error}"
         ) from error
-
-
-def _move_into_place(new: Path, path: Path, old: Path) -> None:
-    # A directory cannot be replaced in one step; the old one stays until the
-    # new one has its name.
-    if path.exists():
-        path.rename(old)
-    try:
-        new.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise

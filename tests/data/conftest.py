@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from adapters_tf.data import package_index, pip_settings
+from adapters_tf.data import demo
 
 _PIP_VARIABLES = ("PIP_CERT", "PIP_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -81,7 +81,7 @@ def pip_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setattr(package_index, "_RETRY_DELAY", 0.0)
+    monkeypatch.setattr(demo, "_RETRY", demo._RETRY.new(backoff_factor=0))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def index(pip_environment, monkeypatch):
     server = LocalIndex()
     monkeypatch.setenv("PIP_INDEX_URL", server.url)
     # Starting pip in every test would take most of their time.
-    monkeypatch.setattr(pip_settings, "_config_files", dict)
+    monkeypatch.setattr(demo, "_pip_files", dict)
     yield server
     server.close()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from adapters_tf.data.glue_files import GLUE_LAYOUTS, load_glue_files
+from adapters_tf.data.glue import GLUE_LAYOUTS, load_glue_files
 from adapters_tf.errors import DataError
 
 _MRPC = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
@@ -163,7 +163,7 @@ def test_names_of_folders(tmp_path, folder):
 
 def test_folder_of_another_task_is_not_taken(tmp_path):
     write_files(tmp_path / "RTE", FILES["rte"][1])
-    with pytest.raises(DataError, match="files of wnli.*there is no train.tsv"):
+    with pytest.raises(DataError, match="data of wnli.*there is none"):
         load_glue_files("wnli", tmp_path / "RTE")
     assert len(load_glue_files("rte", tmp_path / "RTE")["train"]) == 1
 

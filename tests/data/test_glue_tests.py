@@ -3,8 +3,7 @@
 import pytest
 from absl import logging
 
-from adapters_tf.data.glue_files import GLUE_LAYOUTS
-from adapters_tf.data.glue_tests import GLUE_TESTS, read_glue_test
+from adapters_tf.data.glue import GLUE_LAYOUTS, GLUE_TESTS, read_glue_test
 from adapters_tf.errors import DataError
 
 _MNLI = (

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from adapters_tf.data.files import FileFormat, check_skipped, read_columns
-from adapters_tf.data.text_file import read_text, utf8_or
+from adapters_tf.data.tables import read_text, utf8_or
 from adapters_tf.errors import DataError, UserError
 
 ONE = FileFormat(("text",), "label")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from adapters_tf.data.glue_files import GLUE_LAYOUTS
+from adapters_tf.data.glue import GLUE_LAYOUTS
 from adapters_tf.data.tfds_source import load_tfds_glue, load_tfds_squad
 from adapters_tf.errors import DataError, UserError
 

@@ -12,7 +12,6 @@ from adapters_tf.export.directories import (
     link_or_copy,
     link_tree,
     new_directory,
-    sha256_of,
 )
 
 
@@ -83,12 +82,6 @@ def test_directory_that_another_made_meanwhile_is_kept(tmp_path):
             (path / "theirs").touch()
     assert os.listdir(path) == ["theirs"]
     assert os.listdir(tmp_path) == ["3"]
-
-
-def test_sha256(tmp_path):
-    (tmp_path / "file").write_bytes(b"abc")
-    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert sha256_of(tmp_path / "file") == known
 
 
 def _tree(path):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ import safetensors.numpy
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError
-from adapters_tf.models import adapter_file
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.trainable_set import Tuning
@@ -205,7 +205,7 @@ def test_read_only_disk(monkeypatch, tmp_path):
     def mkdtemp(**_):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(adapter_file.tempfile, "mkdtemp", mkdtemp)
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
     with pytest.raises(
         AdapterFileError, match="written to .*a': Read-only file system"
     ):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from adapters_tf.data.files import FileFormat
-from adapters_tf.data.glue_tests import read_glue_test
+from adapters_tf.data.glue import read_glue_test
+from adapters_tf.data.splits import text_key
 from adapters_tf.data.squad import AnswerReport, read_flat_questions, read_squad
-from adapters_tf.data.text_splits import text_key
 from adapters_tf.errors import DataError
 from adapters_tf.tasks.file_task import load_file_task
 from adapters_tf.tasks.registry import load_task

@@ -108,7 +108,7 @@ def test_text_task_from_files(tmp_path):
     rows = "".join(f"ham\ttext {i}\n" for i in range(10))
     (tmp_path / "SMSSpamCollection").write_text(rows)
     data = load_task("sms_spam", tmp_path)
-    assert data.task is TASKS["sms_spam"].task
+    assert data.task == TASKS["sms_spam"].task
     assert (len(data.train), len(data.dev)) == (8, 1)
     assert {name: len(rows) for name, rows in data.extra_dev.items()} == {"test": 1}
 

@@ -11,7 +11,6 @@ import pytest
 from adapters_tf.data.files import FileFormat
 from adapters_tf.data.row_stream import RowStream
 from adapters_tf.errors import UserError
-from adapters_tf.training import predict_file
 from adapters_tf.training.predict_file import PredictionFile, UnchangedRows
 
 
@@ -218,7 +217,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(
-        predict_file, "open", lambda *args: Full(io.FileIO(*args)), raising=False
+        "adapters_tf.io.open", lambda *args: Full(io.FileIO(*args)), raising=False
     )
     with pytest.raises(UserError, match="could not be written: No space left"):
         PredictionFile(tmp_path / "out.jsonl", {}, 4).write(Rows(3), predict)

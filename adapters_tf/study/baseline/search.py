@@ -17,12 +17,12 @@ from absl import logging
 
 from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.errors import UserError, check_counts
+from adapters_tf.io import read_json, write_json
 from adapters_tf.models.task import Task
 from adapters_tf.study.baseline.text_model import Hyperparameters, choose
 from adapters_tf.study.baseline.token_tables import token_tables
 from adapters_tf.study.baseline.trial import Trial, run_trial
 from adapters_tf.tasks.classification import confusion
-from adapters_tf.training.run_dir import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,6 +324,6 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
 def read_record(path: Path, cls: Callable[..., Any]) -> Any:
     """Read a record that was saved as JSON; `None` if it is missing or damaged."""
     try:
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        return cls(**read_json(path))
     except (OSError, ValueError, TypeError):
         return None

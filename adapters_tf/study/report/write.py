@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -122,25 +121,6 @@ def report_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[
     Raises:
         UserError: As `check_output`, or the files cannot be written.
     """
-    path = Path(path)
     check_output(path, overwrite)
-    if not path.is_dir() or not any(path.iterdir()):
-        with new_directory(path) as temporary:
-            yield temporary
-        return
-    fresh, old = (
-        path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("new", "old")
-    )
-    with new_directory(fresh) as temporary:
+    with new_directory(path, replace=overwrite) as temporary:
         yield temporary
-    try:
-        os.rename(path, old)
-        os.rename(fresh, path)
-    except OSError as error:
-        reason = error.strerror
-        raise UserError(f"{str(path)!r} could not be replaced: {reason}") from error
-    finally:
-        if not path.exists() and old.exists():
-            os.rename(old, path)
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
-from adapters_tf.data.download_cache import cache_dir
+from adapters_tf.data.demo import cache_dir
 from adapters_tf.errors import UserError, check_counts
+from adapters_tf.io import free_space
 from adapters_tf.models.features import Features, ModelInputs
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.training.devices import is_tpu
@@ -221,7 +221,7 @@ class PrefixCache:
             limit = self.config.gigabytes
             if limit is None:
                 taken = path.stat().st_size if path.exists() else 0
-                limit = min(_MAX_ON_DISK, (free_disk(path) + taken) / 2) / 1e9
+                limit = min(_MAX_ON_DISK, (free_space(path) + taken) / 2) / 1e9
             self._disk = DiskStore(path, int(limit * 1e9))
         return self._disk
 
@@ -275,13 +275,6 @@ def free_memory() -> int:
         if limit.isdigit() and taken.isdigit():
             free = min(free, max(0, int(limit) - int(taken)))
     return free
-
-
-def free_disk(path: Path) -> int:
-    """Bytes free on the disk where this file or folder is, or would be created."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return shutil.disk_usage(path).free
 
 
 def _read(path: str) -> str:

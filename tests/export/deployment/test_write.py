@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -168,14 +169,15 @@ def test_a_failed_write_leaves_what_was_there(servable, tmp_path, monkeypatch):
 
 def test_a_failed_move_puts_the_old_folder_back(servable, tmp_path, monkeypatch):
     out = write_deployment(servable, tmp_path / "out", "first")
-    rename = write_module.Path.rename
+    rename, failed = Path.rename, []
 
     def fail(self, target):
-        if self.name == "new":
+        if Path(target) == out and not failed:
+            failed.append(target)
             raise OSError(5, "Input/output error")
         return rename(self, target)
 
-    monkeypatch.setattr(write_module.Path, "rename", fail)
+    monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(UserError, match="Input/output error"):
         write_deployment(servable, out, "second", overwrite=True)
     assert '"first"' in (out / "models.config").read_text()

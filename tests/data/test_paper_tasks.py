@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 from absl import logging
 
-from adapters_tf.data.text_layouts import _OPINION, _STANCE, TEXT_LAYOUTS
-from adapters_tf.data.text_tasks import load_text_task
+from adapters_tf.data.paper_tasks import (
+    _OPINION,
+    _STANCE,
+    NEWSGROUP_FOLDERS,
+    NEWSGROUPS,
+    TEXT_LAYOUTS,
+    TREC_FILES,
+    TREC_LABELS,
+    load_paper_task,
+)
 from adapters_tf.errors import DataError
 
 _UNIT = "_unit_id,_golden,_unit_state,_trusted_judgments,_last_judgment_at,"
@@ -212,7 +220,7 @@ def test_all_are_covered():
 def test_public_layout(tmp_path, name):
     rows = usual_rows(name)
     write(tmp_path / name, name, rows)
-    labels, splits = load_text_task(name, tmp_path)
+    labels, splits = load_paper_task(name, tmp_path)
     classes = FILES[name][2]
     expected = {text: classes[answer] for text, answer in rows if classes[answer]}
     assert labels == tuple(dict.fromkeys(c for c in classes.values() if c))
@@ -229,7 +237,7 @@ def test_names_of_folders_and_files(tmp_path, folder):
     rows = usual_rows("cf_political_bias")
     for file in TEXT_LAYOUTS["cf_political_bias"].files:
         path = write(tmp_path / folder, "cf_political_bias", rows, file=file)
-        assert len(load_text_task("cf_political_bias", tmp_path)[1]["dev"]) == 2
+        assert len(load_paper_task("cf_political_bias", tmp_path)[1]["dev"]) == 2
         path.unlink()
 
 
@@ -237,15 +245,15 @@ def test_missing_file_and_folder(tmp_path):
     with pytest.raises(
         DataError, match="cf_airline must be Tweets.csv or .*there is none$"
     ):
-        load_text_task("cf_airline", tmp_path)
+        load_paper_task("cf_airline", tmp_path)
     with pytest.raises(DataError, match="there is no folder"):
-        load_text_task("cf_airline", tmp_path / "none")
+        load_paper_task("cf_airline", tmp_path / "none")
 
 
 def test_copy_without_the_column(tmp_path):
     write(tmp_path, "cf_political_bias", usual_rows("cf_political_bias"))
     with pytest.raises(DataError, match=r"Received: 'message'.*\['bias', 'text'\]"):
-        load_text_task("cf_political_message", tmp_path)
+        load_paper_task("cf_political_message", tmp_path)
 
 
 def test_latin1_with_cr_line_ends(tmp_path):
@@ -253,14 +261,14 @@ def test_latin1_with_cr_line_ends(tmp_path):
     path = tmp_path / FILES["cf_disasters"][0]
     text = content("cf_disasters", rows).replace("\r\n", "\r")
     path.write_bytes(text.encode("latin-1"))
-    labels, splits = load_text_task("cf_disasters", tmp_path)
+    labels, splits = load_paper_task("cf_disasters", tmp_path)
     assert all_rows(labels, splits) == dict.fromkeys((t for t, _ in rows), "relevant")
 
 
 def test_utf8_with_a_byte_order_mark(tmp_path):
     rows = [(f"caf\xe9 {i}", "neutral") for i in range(10)]
     write(tmp_path, "cf_political_bias", rows, encoding="utf-8-sig")
-    labels, splits = load_text_task("cf_political_bias", tmp_path)
+    labels, splits = load_paper_task("cf_political_bias", tmp_path)
     assert all_rows(labels, splits) == dict.fromkeys((t for t, _ in rows), "neutral")
 
 
@@ -273,7 +281,7 @@ def test_rows_without_answer_text_or_class_are_left_out(tmp_path, infos):
         ("ambiguous too", " N/A "),
     ]
     write(tmp_path, "cf_global_warming", rows)
-    labels, splits = load_text_task("cf_global_warming", tmp_path)
+    labels, splits = load_paper_task("cf_global_warming", tmp_path)
     assert all_rows(labels, splits) == {f"text {i}": "yes" for i in range(10)}
     (message,) = infos
     assert "left out of 14 rows: 1 without an answer, 1 without a text" in message
@@ -286,27 +294,27 @@ def test_unknown_answer(tmp_path):
     with pytest.raises(
         DataError, match=r"\(ham, spam\).*'Ham' at .*Collection, line 21"
     ):
-        load_text_task("sms_spam", tmp_path)
+        load_paper_task("sms_spam", tmp_path)
 
 
 def test_quotes_of_tab_separated_files_are_text(tmp_path):
     rows = [(f'" {i} unclosed', "ham") for i in range(10)]
     write(tmp_path, "sms_spam", rows)
-    labels, splits = load_text_task("sms_spam", tmp_path)
+    labels, splits = load_paper_task("sms_spam", tmp_path)
     assert all_rows(labels, splits) == dict.fromkeys((t for t, _ in rows), "ham")
 
 
 def test_classes_of_complaints_are_those_with_a_narrative(tmp_path):
     rows = [*usual_rows("customer_complaints"), ("", "Identity theft")]
     write(tmp_path, "customer_complaints", rows)
-    labels, _ = load_text_task("customer_complaints", tmp_path)
+    labels, _ = load_paper_task("customer_complaints", tmp_path)
     assert labels == ("Account opening, closing", "Late fee")
 
 
 def test_repeated_texts_are_in_one_part(tmp_path):
     rows = [(f"text {i % 40}", ("ham", "spam")[i % 2]) for i in range(200)]
     write(tmp_path, "sms_spam", rows)
-    _, splits = load_text_task("sms_spam", tmp_path)
+    _, splits = load_paper_task("sms_spam", tmp_path)
     parts = [set(examples.texts[0]) for examples in splits.values()]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 40
     assert sum(map(len, splits.values())) == 200
@@ -317,4 +325,106 @@ def test_many_ragged_rows_are_refused(tmp_path):
     with path.open("a") as file:
         file.write("1,anger\n" * 11)
     with pytest.raises(DataError, match="11 of 141 have.*by ',', with quotes"):
-        load_text_task("cf_emotion", tmp_path)
+        load_paper_task("cf_emotion", tmp_path)
+
+
+# The two that are not one table each.
+
+POST = "From: a@b.c\nSubject: {0}\n\n> quoted\nbody {0}\n-- \nfooter\n"
+
+
+def write_posts(root):
+    """Two posts a group in the training part, three in the test one, one empty."""
+    for part, numbers in zip(NEWSGROUP_FOLDERS, ((1, 2), (3, 4, 5)), strict=True):
+        for group in NEWSGROUPS:
+            folder = root / part / group
+            folder.mkdir(parents=True)
+            for number in numbers:
+                text = POST.format(f"{group} {number}")
+                (folder / str(number)).write_text(text)
+    (folder / "6").write_text(" \n")
+    (folder / "7").write_bytes(POST.format("caf\xe9").encode("latin-1"))
+
+
+@pytest.mark.parametrize("folder", ["20newsgroups", "20news-bydate", "."])
+def test_newsgroups(tmp_path, folder):
+    write_posts(tmp_path / folder)
+    _, splits = load_paper_task("20newsgroups", tmp_path)
+    # Both parts are one pool of 5 posts a group, and one more in the last.
+    counts = {k: np.bincount(v.labels).tolist() for k, v in splits.items()}
+    assert counts == {"train": [3] * 19 + [4], "dev": [1] * 20, "test": [1] * 20}
+    for examples in splits.values():
+        for text, label in zip(*examples.texts, examples.labels, strict=True):
+            group, _, number = text.splitlines()[1][len("Subject: ") :].partition(" ")
+            if group == "caf\xe9":
+                assert NEWSGROUPS[label] == "talk.religion.misc"
+            else:
+                assert NEWSGROUPS[label] == group
+                assert text == POST.format(f"{group} {number}")
+
+
+def test_newsgroups_are_20_in_order():
+    assert len(NEWSGROUPS) == 20 and list(NEWSGROUPS) == sorted(NEWSGROUPS)
+
+
+def test_newsgroups_without_a_group_or_a_part(tmp_path):
+    with pytest.raises(
+        DataError, match="20news-bydate-train and 20news-bydate-test in"
+    ):
+        load_paper_task("20newsgroups", tmp_path)
+    write_posts(tmp_path)
+    folder = tmp_path / NEWSGROUP_FOLDERS[1] / "sci.space"
+    for post in folder.iterdir():
+        post.unlink()
+    folder.rmdir()
+    with pytest.raises(DataError, match="20news-bydate-test without sci.space"):
+        load_paper_task("20newsgroups", tmp_path)
+
+
+def write_trec(folder, names=TREC_FILES[0], train=b""):
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"{k}:fine What is {k} {i} ?\n" for k in TREC_LABELS for i in range(10)]
+    (folder / names[0]).write_bytes("".join(lines).encode() + train)
+    (folder / names[1]).write_bytes(b"HUM:ind Who was Galileo ?\r\n\r\nNUM:date When ?")
+
+
+@pytest.mark.parametrize("names", TREC_FILES)
+def test_trec(tmp_path, names):
+    write_trec(tmp_path / "trec", names)
+    _, splits = load_paper_task("trec", tmp_path)
+    assert splits["test"].texts == (["Who was Galileo ?", "When ?"],)
+    assert splits["test"].labels.tolist() == [3, 5]
+    counts = {k: np.bincount(splits[k].labels).tolist() for k in ("train", "dev")}
+    assert counts == {"train": [9] * 6, "dev": [1] * 6}
+    for text, label in zip(*splits["train"].texts, splits["train"].labels, strict=True):
+        assert text.startswith(f"What is {TREC_LABELS[label]} ")
+
+
+def test_trec_has_a_byte_of_latin1(tmp_path):
+    write_trec(tmp_path, train=b"LOC:city A sister\xf0city ?\n" * 2)
+    assert (
+        "A sister\xf0city ?" in load_paper_task("trec", tmp_path)[1]["train"].texts[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "line, match",
+    [
+        (b"What is it ?\n", "Every line must be a kind.*line 61: 'What is it"),
+        (b"NUM:dist \n", "line 61: 'NUM:dist"),
+        (b"ABC:exp What ?\n", r"\(ABBR, DESC.*'ABC' at .*TREC.train, line 61"),
+    ],
+)
+def test_bad_trec_line(tmp_path, line, match):
+    write_trec(tmp_path, train=line)
+    with pytest.raises(DataError, match=match):
+        load_paper_task("trec", tmp_path)
+
+
+def test_missing_trec_file(tmp_path):
+    with pytest.raises(DataError, match="TREC.train and TREC.test or train_5500.label"):
+        load_paper_task("trec", tmp_path)
+    write_trec(tmp_path)
+    (tmp_path / "TREC.test").unlink()
+    with pytest.raises(DataError, match=r"must exist.*TREC\.test"):
+        load_paper_task("trec", tmp_path)

@@ -1,0 +1,389 @@
+"""Text files, and the rows of delimited and JSON-lines ones, with clear errors."""
+
+import codecs
+import csv
+import dataclasses
+import difflib
+import io
+import itertools
+import json
+import os
+import pathlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from adapters_tf.errors import DataError
+
+
+def read_text(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> str:
+    """The decoded content of a file, without a byte-order mark.
+
+    Raises:
+        DataError: The file is missing, a directory, unreadable, empty, not in
+            this encoding, or holds NUL bytes.
+    """
+    file = pathlib.Path(path)
+    try:
+        raw = file.read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            f"A data file must exist. Received: {path}{_similar_file(file)}"
+        ) from None
+    except IsADirectoryError:
+        inside = sorted(os.listdir(file))[:10]
+        raise DataError(
+            f"A data file must be a file. Received the directory {path}, "
+            f"which holds {inside}"
+        ) from None
+    except PermissionError:
+        raise DataError(
+            f"A data file must be readable. Received: {path}, to which this user "
+            "has no access. Change its permissions, as with chmod u+r"
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"A data file must be readable. Received: {path}: {error}"
+        ) from None
+    text = _decode(raw, encoding, str(path))
+    if not text.strip():
+        raise DataError(f"A data file must hold rows. Received the empty file {path}")
+    if "\0" in text:
+        line = 1 + len(re.findall(r"\r\n|\r|\n", text[: text.index("\0")]))
+        raise DataError(
+            f"A data file must be text. Received: {path}, line {line}, which holds a "
+            "NUL byte. A file saved as 'Unicode' needs --encoding=utf-16; otherwise "
+            "this is no text file"
+        )
+    return text
+
+
+def utf8_or(path: str | os.PathLike[str], other: str) -> str:
+    """`"utf-8-sig"` if all of a file is UTF-8, else `other`.
+
+    A file that cannot be opened is left for `read_text` to complain of.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeError:
+        return other
+    except OSError:
+        pass
+    return "utf-8-sig"
+
+
+def _decode(raw: bytes, encoding: str, path: str) -> str:
+    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        # The plain codec, because utf-8-sig counts error offsets from behind the mark.
+        is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+        return raw.decode("utf-8" if is_utf8 else encoding).removeprefix("\ufeff")
+    except LookupError:
+        raise DataError(
+            "encoding must be a text encoding that Python knows, such as utf-8, "
+            f"latin-1, cp1252 or utf-16. Received: encoding={encoding!r}"
+        ) from None
+    except UnicodeError as error:
+        at = getattr(error, "start", 0)
+        line = 1 + len(re.findall(rb"\r\n|\r|\n", raw[:at]))
+        hint = "utf-16" if utf16 else "latin-1"
+        raise DataError(
+            f"The file must be in the encoding {encoding}. Received: {path}, whose "
+            f"byte {raw[at : at + 1].hex() or '?'} at byte offset {at} (line {line}) "
+            f"is not. Try --encoding={hint}"
+        ) from None
+
+
+def _similar_file(file: pathlib.Path) -> str:
+    try:
+        names = os.listdir(file.parent)
+    except OSError:
+        return f", whose directory {file.parent} does not exist or is unreadable"
+    close = difflib.get_close_matches(file.name, names, n=1)
+    return f". Did you mean {file.parent / close[0]}?" if close else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """How a delimited file is written.
+
+    Attributes:
+        delimiter: The character between two fields.
+        quoting: Whether `"` quotes a field.
+        header: Whether the first row names the columns.
+    """
+
+    delimiter: str
+    quoting: bool
+    header: bool
+
+
+def read_delimited(
+    text: str, columns: Sequence[str], dialect: Dialect, path: str, *, strict: bool
+) -> tuple[list[tuple[int, list[str]]], int]:
+    """The values in some columns of every row, with the line it begins on.
+
+    Args:
+        text: The content of the file, which may end lines in any way.
+        columns: Names of the columns, or their numbers where there is no header.
+        dialect: How the text is written.
+        path: The file, for messages.
+        strict: Whether a row of another width than the first is an error, and
+            not left out.
+
+    Returns:
+        One `(line number from 1, values)` for each row, and the number of rows
+        left out.
+
+    Raises:
+        DataError: There are no rows, no such columns, or a row cannot be read.
+    """
+    skipped = 0
+
+    def skip() -> None:
+        nonlocal skipped
+        skipped += 1
+
+    # newline="" ends lines at a CR alone too and keeps quoted line ends.
+    lines = io.StringIO(text, newline="")
+    # Not a list of all records: a file of a gigabyte has many columns not asked for.
+    rows = list(
+        iterate_delimited(lines, columns, dialect, path, None if strict else skip)
+    )
+    return rows, skipped
+
+
+def iterate_delimited(
+    lines: Iterable[str],
+    columns: Sequence[str],
+    dialect: Dialect,
+    path: str,
+    skip: Callable[[], None] | None = None,
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows one by one; see `read_delimited`.
+
+    Args:
+        lines: The file's lines with their ends, as `open(newline="")` gives them. One
+            of them is not blank.
+        columns: As `read_delimited`.
+        dialect: As `read_delimited`.
+        path: The file, for messages.
+        skip: Called where a row of another width is left out; `None` to refuse it.
+    """
+    records = _csv_records(lines, dialect, path)
+    head = next(records)
+    first = head[1]
+    top = next(records, None) if dialect.header else head
+    if top is None:
+        raise DataError(
+            f"A data file must hold rows below its header. Received: {path}, whose "
+            f"only row is {_shorten(first)}. Without a header, give --header=false"
+        )
+    indices = _column_indices(first, columns, dialect, path)
+    for line, fields in itertools.chain([top], records):
+        if not fields and len(first) == 1:
+            fields = [""]
+        if len(fields) == len(first):
+            yield line, [fields[i] for i in indices]
+        elif fields and skip is None:
+            raise DataError(
+                f"Every row must have {len(first)} columns, as the first has. "
+                f"Received: {path}, line {line}, which has {len(fields)}: "
+                f"{_shorten(fields)}. The delimiter is {dialect.delimiter!r} and "
+                f"quoting is {'on' if dialect.quoting else 'off'}: see --delimiter "
+                "and --quoting"
+            )
+        elif fields and skip is not None:
+            skip()
+
+
+def _without_blank_ends(lines: Iterable[str]) -> Iterator[str]:
+    """The lines without the blank ones below the last that is not."""
+    blank: list[str] = []
+    for line in lines:
+        if line.strip("\r\n"):
+            yield from blank
+            blank = []
+            yield line
+        else:
+            blank.append(line)
+
+
+def _csv_records(
+    lines: Iterable[str], dialect: Dialect, path: str
+) -> Iterator[tuple[int, list[str]]]:
+    lines = iter(lines)
+    above, top = 0, next(lines, "")
+    while top and not top.strip("\r\n"):
+        above, top = above + 1, next(lines, "")
+    line = above + 1
+    reader = csv.reader(
+        _without_blank_ends(itertools.chain([top], lines)),
+        delimiter=dialect.delimiter,
+        quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
+        strict=True,
+    )
+    try:
+        for fields in reader:
+            yield line, fields
+            line = above + reader.line_num + 1
+    except csv.Error as error:
+        hint = ". If quotes are part of the text, give --quoting=false"
+        raise DataError(
+            f"Every row must be readable with the delimiter {dialect.delimiter!r}. "
+            f"Received: {path}, the row that begins on line {line}: {error}"
+            f"{hint if dialect.quoting else ''}"
+        ) from None
+
+
+def _column_indices(
+    first: list[str], columns: Sequence[str], dialect: Dialect, path: str
+) -> list[int]:
+    if len(first) == 1 and len(columns) > 1:
+        others = [d for d in ",\t;|" if d != dialect.delimiter and d in first[0]]
+        hint = f". Try --delimiter={others[0]!r}" if others else ""
+        raise DataError(
+            f"The columns {list(columns)} are needed. Received: {path}, in which the "
+            f"delimiter {dialect.delimiter!r} finds only one: {_shorten(first)}{hint}"
+        )
+    if dialect.header:
+        return [_named_index(first, name, dialect, path) for name in columns]
+    for name in columns:
+        if not re.fullmatch("[0-9]+", name) or int(name) >= len(first):
+            raise DataError(
+                "Without a header, columns are numbers from 0 to "
+                f"{len(first) - 1} in {path}. Received: {name!r}. "
+                f"The first row is {_shorten(first)}"
+            )
+    return [int(name) for name in columns]
+
+
+def _named_index(header: list[str], name: str, dialect: Dialect, path: str) -> int:
+    count = header.count(name)
+    if count == 1:
+        return header.index(name)
+    if count > 1:
+        raise DataError(
+            f"The name of a column must be unique. Received: {name!r}, which stands "
+            f"{count} times in the header of {path}: {_shorten(header)}"
+        )
+    close = difflib.get_close_matches(name, header, n=1)
+    hint = f". Did you mean {close[0]!r}?" if close else ""
+    if re.fullmatch("[0-9]+", name):
+        hint += ". Column numbers need --header=false"
+    raise DataError(
+        f"A column must be one of those in the header. Received: {name!r}, but with "
+        f"the delimiter {dialect.delimiter!r} the columns of {path} are "
+        f"{_shorten(header, limit=2000)}{hint}"
+    )
+
+
+def _shorten(fields: list[str], limit: int = 300) -> str:
+    text = repr(fields)
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+def read_json_lines(
+    text: str, columns: Sequence[str], path: str, lists: Collection[str | None] = ()
+) -> list[tuple[int, list[Any]]]:
+    """The values under the keys `columns` of every object, with its line.
+
+    Strings stay as they are, numbers and Booleans become their JSON text,
+    `null` an empty string. Blank lines are skipped.
+
+    Args:
+        text: The content of the file.
+        columns: The keys to read, each of which every object must have.
+        path: The file, for messages.
+        lists: Those of `columns` whose value may be a list of strings and numbers,
+            which becomes a list of strings.
+
+    Returns:
+        One `(line number from 1, values)` for each object.
+
+    Raises:
+        DataError: A line is not a JSON object with these keys, or a value is
+            a list or an object where none may be.
+    """
+    # newline=None ends lines at CR, LF and CR LF, none of which JSON strings hold.
+    return list(
+        iterate_json_lines(io.StringIO(text, newline=None), columns, path, lists)
+    )
+
+
+def iterate_json_lines(
+    lines: Iterable[str],
+    columns: Sequence[str],
+    path: str,
+    lists: Collection[str | None] = (),
+) -> Iterator[tuple[int, list[Any]]]:
+    """The rows one by one, of the file's lines; see `read_json_lines`."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            record = _parse_object(line, where)
+            values = [
+                _json_value(record, name, where, name in lists) for name in columns
+            ]
+            yield number, values
+
+
+def _parse_object(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        if not line.lstrip().startswith("["):
+            raise DataError(
+                f"Every line must hold one JSON object. Received: {where}: {error}"
+            ) from None
+        record = []
+    if isinstance(record, dict):
+        return record
+    hint = ""
+    if isinstance(record, list):
+        hint = ". Turn a JSON array into lines with: jq -c '.[]' in.json > out.jsonl"
+    raise DataError(
+        f"Every line must hold one JSON object. Received: {where}, which begins "
+        f"{line.strip()[:40]!r}{hint}"
+    )
+
+
+def _json_value(
+    record: dict[str, Any], name: str, where: str, may_be_list: bool
+) -> Any:
+    if name not in record:
+        close = difflib.get_close_matches(name, record, n=1)
+        hint = f". Did you mean {close[0]!r}?" if close else ""
+        raise DataError(
+            f"Every object must have the key {name!r}. Received: {where}, whose keys "
+            f"are {list(record)}{hint}"
+        )
+    value = record[name]
+    if may_be_list and isinstance(value, list):
+        return [_json_text(part, name, where) for part in value]
+    return _json_text(value, name, where)
+
+
+def _json_text(value: Any, name: str, where: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        raise DataError(
+            f"The value under {name!r} must be a string or a number. Received: "
+            f"{where}, a JSON {'array' if isinstance(value, list) else 'object'}"
+            + ". A list of labels needs --label_kind=multi"
+            * isinstance(value, list)
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # An escape such as \ud800 alone: TensorFlow can hold UTF-8 only.
+        raise DataError(
+            f"The value under {name!r} must be valid Unicode. Received: {where}, which "
+            "holds one half of a surrogate pair"
+        ) from None
+    return value
