@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tomllib
 import venv
 import zipfile
@@ -112,7 +111,8 @@ def test_wheel_works_outside_of_the_checkout(
     subprocess.run([*pip, "--no-deps", "--no-index", wheel_file], check=True)
     # The dependencies are those of this environment, whose own adapters_tf comes later.
     (site,) = directory.glob("lib/python*/site-packages")
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    places = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "dependencies.pth").write_text("\n".join(places) + "\n")
 
     def run(program, *flags):
         command = [directory / "bin" / program, *flags]
