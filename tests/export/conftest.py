@@ -24,7 +24,7 @@ from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.packing import pack_rows
 from adapters_tf.export.versions import create_servable
 from adapters_tf.layers import AdapterConfig
-from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_backbone
 
@@ -292,7 +292,7 @@ def save_task(tiny_preset, tmp_path_factory):
             root / f"{folder or name}_{part}" for part in ("adapter", "saved_model")
         )
         save_adapter(adapter, adapter_dir)
-        save_adapter_model(adapter, model, directory)
+        save_adapter_model(load_adapter(adapter_dir), model, directory)
         return SavedTask(model, str(adapter_dir), str(directory), task)
 
     return save
