@@ -23,6 +23,9 @@ from adapters_tf.export.packing import pack_rows
 from adapters_tf.export.self_check import check_in_this_process, exports_checked_by
 from adapters_tf.export.versions import create_servable
 from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.layers import AdapterConfig
+from adapters_tf.models.adapter_file import load_adapter, save_adapter
+from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_backbone
 from adapters_tf.tasks.build import build_model
 
@@ -315,7 +318,7 @@ def save_task(tiny_preset, tmp_path_factory, shared_artefact):
                 task=task, preset=tiny_preset, seq_length=seq_length
             )
             save_adapter(adapter, adapter_dir)
-            save_adapter_model(adapter, model, directory)
+            save_adapter_model(load_adapter(adapter_dir), model, directory)
 
         if shared:
             path = shared_artefact(f"task_{folder or name}", write)
