@@ -16,7 +16,7 @@ from adapters_tf.tasks.kinds import kind_named, kinds
 
 def label_kinds() -> tuple[str, ...]:
     """What `label_kind` may be: `"auto"` and the names that kinds give their labels."""
-    own = (kind.label_kind for kind in reversed(list(kinds().values())))
+    own = (kind.label_kind for kind in reversed([*kinds().values()]))
     return ("auto", *(name for name in own if name is not None))
 
 

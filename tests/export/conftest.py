@@ -22,10 +22,7 @@ from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.packing import pack_rows
 from adapters_tf.export.self_check import check_in_this_process, exports_checked_by
 from adapters_tf.export.versions import create_servable
-from adapters_tf.models.adapter_file import save_adapter
-from adapters_tf.layers import AdapterConfig
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
-from adapters_tf.models.build import build_model
 from adapters_tf.models.presets import load_backbone
 from adapters_tf.tasks.build import build_model
 
