@@ -142,20 +142,24 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
     if form == "score":
         return read_scores(y)
     num_classes = model.head_config()["num_classes"]
-    if learn and not model.labels:
+    labels = model.labels
+    if learn and not labels:
         names = columns if form == "set" and columns else names_in(y)
-        if names:
-            _learn(model, names, num_classes, form)
+        labels = _learned(names, num_classes, form) if names else ()
     if form == "tags":
-        return read_tags(y, model.labels)
-    if form == "set":
-        return read_label_sets(y, model.labels, num_classes)
-    if model.loss_reads_rows and np.shape(y) == (len(y), num_classes):
-        return read_label_sets(y, (), num_classes)
-    return read_classes(y, model.labels, num_classes)
+        y = read_tags(y, labels)
+    elif form == "set":
+        y = read_label_sets(y, labels, num_classes)
+    elif model.loss_reads_rows and np.shape(y) == (len(y), num_classes):
+        y = read_label_sets(y, (), num_classes)
+    else:
+        y = read_classes(y, labels, num_classes)
+    model.labels = labels
+    return y
 
 
-def _learn(model: Any, names: tuple[str, ...], num_classes: int, form: str) -> None:
+def _learned(names: tuple[str, ...], num_classes: int, form: str) -> tuple[str, ...]:
+    """The names in the order of their indices."""
     if form == "tags" and OUTSIDE in names:
         names = (OUTSIDE, *(name for name in names if name != OUTSIDE))
     if len(names) != num_classes:
@@ -164,4 +168,4 @@ def _learn(model: Any, names: tuple[str, ...], num_classes: int, form: str) -> N
             f"least once. Received: {len(names)} names, {', '.join(names[:10])}. Give "
             "labels=[...] or another num_classes where the model is made"
         )
-    model.labels = names
+    return names
