@@ -13,10 +13,11 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.backbone_owner import check_backbone
 from adapters_tf.models.fit_rows import FitOnRows
+from adapters_tf.models.kind_facts import FACTS, KindFacts
 from adapters_tf.models.loss_argument import fitting_metrics, read_loss
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.task_presets import load_task
-from adapters_tf.models.task_record import check_labels, has_classes
+from adapters_tf.models.task_record import check_labels
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
 
@@ -52,6 +53,7 @@ class AdapterModel(FitOnRows):
     """
 
     kind: str
+    facts: ClassVar[KindFacts] = KindFacts()
     default_loss: Callable[[], keras.losses.Loss]
     kinds: ClassVar[dict[str, type["AdapterModel"]]] = {}
 
@@ -59,6 +61,7 @@ class AdapterModel(FitOnRows):
         super().__init_subclass__(**kwargs)
         if "kind" in vars(cls):
             AdapterModel.kinds[cls.kind] = cls
+            FACTS[cls.kind] = cls.facts
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class AdapterModel(FitOnRows):
         self.reads_pooler = reads_pooler
         self.encoded = encoded
         self._head = head
-        num_classes = outputs.shape[-1] if has_classes(self.kind) else 0
+        num_classes = self.head_config().get("num_classes", 0)
         self.labels = check_labels(labels or (), num_classes)
         self.text_columns = tuple(text_columns or ())
         self.preset = preset

@@ -8,8 +8,8 @@ from typing import Any
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.exportable import check_exportable
+from adapters_tf.models.kind_facts import facts_of
 
-_SUFFIXES = {"question_answering": ".json", "token_classification": ".conll"}
 # The programs' flags that say how to read a file, with their defaults.
 FORMAT_FLAGS: dict[str, Any] = {
     "delimiter": None,
@@ -96,7 +96,7 @@ def _file(adapter: Adapter, stem: str) -> str:
     """A name that ends like that of the training file."""
     trained_on = adapter.training.get("train_file")
     suffix = pathlib.Path(trained_on).suffix if isinstance(trained_on, str) else ""
-    return stem + (suffix or _SUFFIXES.get(adapter.kind, ".csv"))
+    return stem + (suffix or facts_of(adapter.kind).file_suffix)
 
 
 def _flags(adapter: Adapter, defaults: dict[str, Any]) -> list[str]:

@@ -11,23 +11,7 @@ from adapters_tf.models.card_commands import (
     load_lines,
     predict_command,
 )
-
-_PIPELINE_TAGS = {
-    "classification": "text-classification",
-    "multi_label": "text-classification",
-    "question_answering": "question-answering",
-    "token_classification": "token-classification",
-}
-_LONG_TEXTS = "What is beyond {} tokens is not read."
-_LONG_INPUTS = {
-    "question_answering": "Longer contexts are read in windows of {} tokens.",
-    "token_classification": "Words beyond {} tokens are not read; they count as O.",
-}
-_ANSWER = "one of its labels on any text"
-_ANSWERS = {
-    "multi_label": "the labels that it gives a probability of 0.5 or more on any text",
-    "token_classification": "one of its tags for each word of any text",
-}
+from adapters_tf.models.kind_facts import facts_of
 
 
 def model_card(adapter: Adapter) -> str:
@@ -71,8 +55,8 @@ def _header(adapter: Adapter) -> str:
         "library_name": "adapters-tf",
         "tags": ["adapters", "keras", "tensorflow"],
     }
-    if adapter.kind in _PIPELINE_TAGS:
-        header["pipeline_tag"] = _PIPELINE_TAGS[adapter.kind]
+    if tag := facts_of(adapter.kind).pipeline_tag:
+        header["pipeline_tag"] = tag
     # The hub knows its own names only; a path would be an error there.
     if adapter.preset and adapter.preset.startswith("hf://"):
         header["base_model"] = adapter.preset.removeprefix("hf://")
@@ -143,10 +127,10 @@ def _training(adapter: Adapter) -> str:
 def _limits(adapter: Adapter) -> list[str]:
     limits = [
         "It works on the base with the fingerprint above only; another one is refused.",
-        _LONG_INPUTS.get(adapter.kind, _LONG_TEXTS).format(adapter.seq_length),
+        facts_of(adapter.kind).long_input.format(adapter.seq_length),
     ]
     if adapter.task.get("labels"):
-        answer = _ANSWERS.get(adapter.kind, _ANSWER)
+        answer = facts_of(adapter.kind).answer
         limits.append(f"It answers with {answer}, however unlike those of training.")
     limits.append(
         "The terms of the base and of the training data apply; they are not recorded."

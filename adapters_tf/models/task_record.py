@@ -1,6 +1,5 @@
 """What a model knows of its task: the record that its adapter directory carries."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from adapters_tf.errors import DataError
 from adapters_tf.models.arrays import read_columns
+from adapters_tf.models.kind_facts import facts_of
 from adapters_tf.models.labels import (
     check_length,
     names_in,
@@ -20,35 +20,6 @@ from adapters_tf.models.labels import (
 OUTSIDE = "O"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Form:
-    """What labels look like, and the names that a task has unless told otherwise."""
-
-    labels: str
-    metrics: tuple[str, ...]
-    text_columns: tuple[str, ...] = ("text",)
-
-
-_FORMS = {
-    "classification": _Form("class", ("accuracy", "f1_macro")),
-    "regression": _Form("score", ("spearman", "pearson")),
-    "multi_label": _Form("set", ("f1_micro", "f1_macro")),
-    "token_classification": _Form(
-        "tags", ("entity_f1", "entity_precision", "entity_recall"), ("0",)
-    ),
-    "question_answering": _Form("span", ("f1", "exact_match"), ("question", "context")),
-}
-
-
-def has_classes(kind: str) -> bool:
-    """Whether tasks of this kind have classes with names.
-
-    Args:
-        kind: The kind.
-    """
-    return _FORMS[kind].labels in ("class", "set", "tags")
-
-
 def default_columns(kind: str, num_texts: int = 1) -> tuple[str, ...]:
     """Names of the text columns of a task whose rows came without any.
 
@@ -56,7 +27,7 @@ def default_columns(kind: str, num_texts: int = 1) -> tuple[str, ...]:
         kind: The task's kind.
         num_texts: How many texts a row has.
     """
-    columns = _FORMS[kind].text_columns
+    columns = facts_of(kind).text_columns
     if columns != ("text",) or num_texts == 1:
         return columns
     if num_texts == 2:
@@ -85,7 +56,7 @@ def task_record(
         "kind": kind,
         "text_columns": list(text_columns or default_columns(kind)),
         "labels": list(labels or map(str, range(num_classes))),
-        "metrics": list(_FORMS[kind].metrics),
+        "metrics": list(facts_of(kind).metrics),
     }
 
 
@@ -126,7 +97,7 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
         DataError: if they are missing, are not of the kind's form, or their names are
             not known.
     """
-    form = _FORMS[model.kind].labels
+    form = model.facts.labels
     if form == "span" or (form == "tags" and y is None):
         return y  # `expand_rows` reads and checks them.
     if y is None:

@@ -130,10 +130,7 @@ class Kind(abc.ABC):
         name: Name of the kind, as adapter files have it.
         label_kind: The value of `--label_kind` that asks for it; `None` for a kind
             whose files cannot be of another one.
-        metrics: Names of the metrics of a new task. Of the first one, which selects the
-            best epoch, more must be better.
-        text_columns: Names of a task's columns where none are given.
-        model_class: The Keras model.
+        model_class: The Keras model, whose `facts` say more.
         needs_word_pieces: Whether the base must have a WordPiece tokenizer.
         one_vector: Whether rows are texts and the head reads one vector per row. Tasks
             of such kinds can read the same rows together.
@@ -142,8 +139,6 @@ class Kind(abc.ABC):
 
     name: ClassVar[str]
     label_kind: ClassVar[str | None]
-    metrics: ClassVar[tuple[str, ...]]
-    text_columns: ClassVar[tuple[str, ...]] = ("text",)
     model_class: ClassVar[type[AdapterModel]]
     needs_word_pieces: ClassVar[bool] = False
     one_vector: ClassVar[bool] = False
@@ -153,6 +148,19 @@ class Kind(abc.ABC):
     def title(self) -> str:
         """The name in prose."""
         return self.name.replace("_", " ")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics of a new task.
+
+        Of the first one, which selects the best epoch, more must be better.
+        """
+        return self.model_class.facts.metrics
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Names of a task's columns if none are given."""
+        return self.model_class.facts.text_columns
 
     # === Files ===
 

@@ -11,6 +11,7 @@ from adapters_tf.data.examples import Examples, Rows, rows_as
 from adapters_tf.data.files import DataFile, Table
 from adapters_tf.data.labels import encode_class_labels, infer_labels
 from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.task import Task
 from adapters_tf.models.text_model import TextModel
 from adapters_tf.models.trainable_set import Tuning
@@ -42,6 +43,9 @@ class AdapterTextClassifier(TextModel):
     """
 
     kind = "classification"
+    facts = KindFacts(
+        metrics=("accuracy", "f1_macro"), pipeline_tag="text-classification"
+    )
     min_classes = 2
     default_loss = staticmethod(
         lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -93,7 +97,6 @@ class Classification(TextKind):
 
     name = "classification"
     label_kind = "class"
-    metrics = ("accuracy", "f1_macro")
     model_class = AdapterTextClassifier
 
     def recognises(self, file: DataFile) -> bool:

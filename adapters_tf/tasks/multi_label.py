@@ -9,6 +9,7 @@ import scipy.special
 
 from adapters_tf.data import label_sets
 from adapters_tf.data.files import DataFile, Table
+from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.base import Prepared, RowsOfTasks, Tensors
 from adapters_tf.tasks.classification import AdapterTextClassifier
@@ -28,6 +29,12 @@ class AdapterMultiLabelClassifier(AdapterTextClassifier):
     """
 
     kind = "multi_label"
+    facts = KindFacts(
+        labels="set",
+        metrics=("f1_micro", "f1_macro"),
+        pipeline_tag="text-classification",
+        answer="the labels that it gives a probability of 0.5 or more on any text",
+    )
     min_classes = 1
     default_loss = staticmethod(
         lambda: keras.losses.BinaryCrossentropy(from_logits=True)
@@ -47,7 +54,6 @@ class MultiLabel(TextKind):
 
     name = "multi_label"
     label_kind = "multi"
-    metrics = ("f1_micro", "f1_macro")
     model_class = AdapterMultiLabelClassifier
 
     def recognises(self, file: DataFile) -> bool:

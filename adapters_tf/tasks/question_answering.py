@@ -17,6 +17,7 @@ from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.arrays import in_memory
 from adapters_tf.models.backend_task import without_autograph
+from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.question_texts import (
     read_answers,
     read_questions_and_contexts,
@@ -87,6 +88,14 @@ class AdapterQuestionAnswerer(AdapterModel):
     """
 
     kind = "question_answering"
+    facts = KindFacts(
+        labels="span",
+        metrics=("f1", "exact_match"),
+        text_columns=("question", "context"),
+        pipeline_tag="question-answering",
+        file_suffix=".json",
+        long_input="Longer contexts are read in windows of {} tokens.",
+    )
     default_loss = SpanLoss
 
     def __init__(
@@ -219,8 +228,6 @@ class QuestionAnswering(Kind):
 
     name = "question_answering"
     label_kind = None
-    metrics = ("f1", "exact_match")
-    text_columns = ("question", "context")
     model_class = AdapterQuestionAnswerer
     needs_word_pieces = True
     layout = "question"

@@ -10,6 +10,7 @@ from absl import logging
 from adapters_tf.data.files import DataFile, Table
 from adapters_tf.data.labels import encode_scores, parse_number
 from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.task import Task
 from adapters_tf.models.text_model import TextModel
 from adapters_tf.models.trainable_set import Tuning
@@ -29,6 +30,7 @@ class AdapterTextRegressor(TextModel):
     """
 
     kind = "regression"
+    facts = KindFacts(labels="score", metrics=("spearman", "pearson"))
     default_loss = keras.losses.MeanSquaredError
 
     def __init__(
@@ -68,7 +70,6 @@ class Regression(TextKind):
 
     name = "regression"
     label_kind = "number"
-    metrics = ("spearman", "pearson")
     model_class = AdapterTextRegressor
 
     def recognises(self, file: DataFile) -> bool:

@@ -21,6 +21,7 @@ from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.arrays import in_memory
 from adapters_tf.models.backend_task import without_autograph
+from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.models.word_tokens import IGNORED, WordFeatures, word_features
@@ -82,6 +83,15 @@ class AdapterTokenClassifier(AdapterModel):
     """
 
     kind = "token_classification"
+    facts = KindFacts(
+        labels="tags",
+        metrics=("entity_f1", "entity_precision", "entity_recall"),
+        text_columns=("0",),
+        pipeline_tag="token-classification",
+        file_suffix=".conll",
+        long_input="Words beyond {} tokens are not read; they count as O.",
+        answer="one of its tags for each word of any text",
+    )
     default_loss = TagLoss
 
     def __init__(
@@ -242,9 +252,7 @@ class TokenClassification(Kind):
 
     name = "token_classification"
     label_kind = "tags"
-    metrics = ("entity_f1", "entity_precision", "entity_recall")
     # The number of the words' column.
-    text_columns = ("0",)
     model_class = AdapterTokenClassifier
     needs_word_pieces = True
     layout = "words"

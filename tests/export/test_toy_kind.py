@@ -16,6 +16,7 @@ from adapters_tf.data.files import FileFormat
 from adapters_tf.data.labels import encode_class_labels, infer_labels
 from adapters_tf.export import create_servable, export_adapter
 from adapters_tf.export.session import ServingSession
+from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.text_model import TextModel
 from adapters_tf.tasks import kinds
 from adapters_tf.tasks.file_task import load_file_task
@@ -42,11 +43,12 @@ class AdapterOrdinalRegressor(TextModel):
     """`[batch, num_classes - 1]` logits of "the class is above k"."""
 
     kind = "ordinal"
+    facts = KindFacts(metrics=("accuracy", "mean_absolute_error", "spearman"))
     default_loss = CumulativeLoss
 
     def __init__(self, backbone, num_classes, preprocessor=None, **kwargs):
-        super().__init__(backbone, num_classes - 1, preprocessor, **kwargs)
         self.num_classes = num_classes
+        super().__init__(backbone, num_classes - 1, preprocessor, **kwargs)
 
     def head_config(self):
         return {"num_classes": self.num_classes, **super().head_config()}
@@ -57,8 +59,10 @@ class Ordinal(TextKind):
 
     name = "ordinal"
     label_kind = "rank"
-    metrics = ("accuracy", "mean_absolute_error", "spearman")
     model_class = AdapterOrdinalRegressor
+
+    def num_outputs(self, config):
+        return config["num_classes"] - 1
 
     def recognises(self, file):
         return False
