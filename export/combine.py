@@ -86,10 +86,8 @@ def check_fits(base: Any, adapter: Any, name: str = "the adapter") -> None:
     Raises:
         AdapterFileError: naming both fingerprints.
     """
-    check_same_base(
-        *(f().numpy().decode() for f in (base.fingerprint, adapter.base_fingerprint)),
-        name,
-    )
+    own = base.fingerprint().numpy().decode()
+    check_same_base(own, adapter.base_fingerprint().numpy().decode(), name)
 
 
 def check_same_base(own: str, other: str | None, name: str) -> None:
