@@ -369,6 +369,7 @@ def _deeper_rows(
     }
     units = tf.range(tf.shape(x)[2])
     size = sizes[:, None]
+    shape = tf.TensorShape([None, None, None])
 
     def layer(i: Any, x: Any) -> tuple[Any, Any]:
         # Place 0 holds a zero, for the units that a task does not have.
@@ -381,9 +382,9 @@ def _deeper_rows(
         k = tf.gather(bank[kernel], tf.where(both, places, 0))
         y = activate(tf.matmul(x, k) + b[:, None, :], tasks)
         y = tf.where((i < depths)[:, None, None], y, x)
-        return i + 1, y
+        # The activation of several tasks is a call that does not tell its rank.
+        return i + 1, tf.ensure_shape(y, shape)
 
-    shape = tf.TensorShape([None, None, None])
     _, x = tf.while_loop(
         lambda i, x: i < tf.maximum(tf.reduce_max(depths), 0),
         layer,
