@@ -27,10 +27,9 @@ from benchmarks.data_ways import (
     way_batches,
 )
 from benchmarks.report import (
-    bar,
+    Ratio,
     check_output,
     describe_machine,
-    limits_table,
     machine_line,
     output_flag,
     print_report,
@@ -87,7 +86,6 @@ def main(flags: Any) -> None:
         repeats=value_or_quick(flags, "repeats", _QUICK),
     )
     result = measure_pipeline(options)
-    result["goals"] = find_bars(result)
     print_report(flags.output, result, as_markdown(result))
 
 
@@ -231,30 +229,20 @@ def _stage(took: dict[str, float], rows: int) -> dict[str, float]:
     return {**took, "rows": rows}
 
 
-# A real epoch against padding to the longest input: at least, and hoped for.
-_EPOCH_LIMIT = (2.5, 4.0)
-# The input must never be what training waits for: less than a step takes.
-_SHARE_LIMIT = (1.0, 0.1)
-
-
-def find_bars(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each limit with the value that was measured.
-
-    Args:
-        result: Of `measure_pipeline`.
-
-    Returns:
-        `name`, `kind` (`"most"` or `"least"`), `limit`, `goal`, `value` and `met`.
-    """
+def find_ratios(result: dict[str, Any]) -> list[Ratio]:
+    """The lines of the summary, from a result of `measure_pipeline`."""
     epochs = result["epochs"]
-    longest = result["options"]["seq_length"]
     bucketed = epochs[BUCKETED]
+    longest = result["options"]["seq_length"]
     faster = epochs[PADDED]["wall_seconds"] / bucketed["wall_seconds"]
     share = bucketed["input_seconds"] / bucketed["wall_seconds"]
-    name = f"real epoch of {result['task']}: padding to {longest} / bucketed"
     return [
-        bar(name, "least", _EPOCH_LIMIT, faster),
-        bar("making batches / training on them", "most", _SHARE_LIMIT, share),
+        Ratio(
+            result["task"],
+            f"epoch time, rows padded to {longest} tokens / batches of like length",
+            faster,
+        ),
+        Ratio(result["task"], "time to make the batches / to train on them", share),
     ]
 
 
@@ -262,7 +250,7 @@ def as_markdown(result: dict[str, Any]) -> str:
     """The report.
 
     Args:
-        result: Of `measure_pipeline`, with `goals`.
+        result: Of `measure_pipeline`.
     """
     options = result["options"]
     head = (
@@ -282,15 +270,15 @@ def as_markdown(result: dict[str, Any]) -> str:
                 "## Padding",
                 _fill_table(result),
                 "## Order",
-                f"{result['order_epochs']} epochs in batches of like length; the "
-                "farthest from a fair shuffle, or the mean.",
+                f"{result['order_epochs']} epochs in batches of like length. "
+                "`found` is the value farthest from a fair shuffle; for pairs and "
+                "classes, the mean.",
                 _order_table(result),
                 "## Epochs",
                 f"{options['repeats']} epochs of {result['epoch_rows']:,} rows each "
-                "way, in turns; medians. `input`: making the batches alone.",
+                "way, in turns; medians. `input` is the time to make the batches "
+                "without training on them.",
                 _epochs_table(result),
-                "## Limits",
-                limits_table(result["goals"], "ratio of wall times"),
             ]
         )
         + "\n"

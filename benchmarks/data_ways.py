@@ -195,8 +195,8 @@ def measure_order(
             curriculum.
         neighbouring batches: correlation of the mean lengths of successive batches,
             likewise.
-        batch-mates met again: share of a row's batch-mates that are its mates in the
-            next epoch too.
+        pairs that share a batch again: share of the pairs of rows in one batch that
+            are in one batch in the next epoch too.
         classes of a batch: variance of the share of class 0 in a batch by that of
             batches drawn at random; with `labels`.
     """
@@ -218,7 +218,7 @@ def measure_order(
         "step against the epoch before": _statistic(_far(after), 0, (rows - 1) ** -0.5),
         "step against length": _statistic(_far(curriculum), 0, (steps - 1) ** -0.5),
         "neighbouring batches": _statistic(_far(neighbours), 0, (steps - 2) ** -0.5),
-        "batch-mates met again": _statistic(
+        "pairs that share a batch again": _statistic(
             float(np.mean(again)), (size - 1) / (rows - 1)
         ),
     }

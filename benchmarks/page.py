@@ -11,12 +11,12 @@ from adapters_tf.errors import UserError
 from benchmarks import data as pipeline
 from benchmarks import faults, reuse, scaling, steps, strategies, time_to_quality
 from benchmarks import serving_tables as serving
-from benchmarks.report import table
+from benchmarks.report import Ratio, table
 
 Result = dict[str, Any]
 
-BARS = "bars"
-# Of a result's headings, whose first one is left out, below the page's own.
+SUMMARY = "summary"
+# Put before a result's headings, so that they stand below the page's own.
 _DEEPER = "##"
 _PLACE = re.compile(
     r"^<!-- measured: (?P<name>.*?) -->\n.*?^<!-- end -->$", re.M | re.S
@@ -28,7 +28,7 @@ def _steps(result: Result) -> str:
     return steps.as_markdown(result["benchmark"], result)
 
 
-# Of each job, in the order of the table of bars.
+# Job -> its tables, in the order of the summary.
 _TABLES: Mapping[str, Callable[[Result], str]] = {
     "training": _steps,
     "inference": _steps,
@@ -41,6 +41,12 @@ _TABLES: Mapping[str, Callable[[Result], str]] = {
     "serving": serving.as_markdown,
     "strategies": strategies.as_markdown,
     "faults": faults.as_markdown,
+}
+# Job -> its lines of the summary.
+_RATIOS: Mapping[str, Callable[[Result], Sequence[Ratio]]] = {
+    **dict.fromkeys(("training", "inference", "cache", "memory"), steps.find_ratios),
+    "data": pipeline.find_ratios,
+    "time_to_quality": time_to_quality.find_ratios,
 }
 
 
@@ -70,11 +76,11 @@ def read_results(directory: Path) -> list[Result]:
 
 
 def fill_page(text: str, results: Sequence[Result]) -> str:
-    """A page whose marked places hold what was measured, and all else what it held.
+    """Fill the marked places of a page; the rest of the page stays as it is.
 
     A place begins with a line `<!-- measured: NAME -->` and ends with `<!-- end -->`.
-    NAME is a job, whose results follow one another, or `bars`: what all results were
-    to reach, and whether they did.
+    NAME is a job, for the tables of all its results, or `summary`, for one table of
+    the ratios from the results of all jobs.
 
     Args:
         text: The page, new or filled before.
@@ -93,17 +99,17 @@ def fill_page(text: str, results: Sequence[Result]) -> str:
 
     def fill(place: re.Match[str]) -> str:
         name = place["name"]
-        if name != BARS and name not in _TABLES:
+        if name != SUMMARY and name not in _TABLES:
             raise UserError(
-                f"A place must be {BARS} or one of {', '.join(_TABLES)}. Received: "
+                f"A place must be {SUMMARY} or one of {', '.join(_TABLES)}. Received: "
                 f"{name}"
             )
-        if name == BARS:
-            found = _bars(results)
+        if name == SUMMARY:
+            found = _summary(results)
         else:
             own = [result for result in results if result["benchmark"] == name]
             found = "\n\n".join(_body(_TABLES[name](result)) for result in own)
-        found = found or "*No run is kept.*"
+        found = found or "*No results yet.*"
         return f"<!-- measured: {name} -->\n\n{found}\n\n<!-- end -->"
 
     return _PLACE.sub(fill, text)
@@ -116,31 +122,19 @@ def _body(markdown: str) -> str:
     return "\n".join(lines).strip()
 
 
-def _bars(results: Sequence[Result]) -> str:
-    rows = []
-    for job in _TABLES:
-        for result in results:
-            if result["benchmark"] == job:
-                rows += [[job, *_bar(goal)] for goal in result.get("goals", ())]
-    if not rows:
-        return ""
-    return table(["", "ratio", "limit", "goal", "found", "met"], rows)
-
-
-def _bar(goal: dict[str, Any]) -> list[str]:
-    value = goal["value"]
-    return [
-        goal["name"],
-        f"at {goal.get('kind', 'most')} {_number(goal['limit'])}",
-        _number(goal["goal"]) if "goal" in goal else "",
-        "never" if value is None else _number(value),
-        "yes" if goal["met"] else "**no**",
+def _summary(results: Sequence[Result]) -> str:
+    rows = [
+        [ratio.what, ratio.setting, _number(ratio.value)]
+        for job, find_ratios in _RATIOS.items()
+        for result in results
+        if result["benchmark"] == job
+        for ratio in find_ratios(result)
     ]
+    return table(["ratio", "setting", "measured"], rows) if rows else ""
 
 
-def _number(value: float) -> str:
-    small = value and abs(value) < 1e-3
-    return f"{value:.1e}" if small else f"{value:.2f}"
+def _number(value: float | None) -> str:
+    return "not reached" if value is None else f"{value:.2f}"
 
 
 def define() -> Groups:

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapters_tf.bin.program import Groups
 from adapters_tf.errors import UserError
@@ -29,47 +29,18 @@ def megabytes(size: float) -> str:
     return f"{size / 1e6:.2f}"
 
 
-def bar(
-    name: str, kind: str, limits: tuple[float, float], value: float | None
-) -> dict[str, Any]:
-    """A value beside what it was to reach, for JSON.
+class Ratio(NamedTuple):
+    """One line of the summary: a measurement divided by another.
 
-    Args:
-        name: What was measured.
-        kind: `"most"` or `"least"`: the limit is the most or the least that it may be.
-        limits: The limit, and what was hoped for.
-        value: What was found; `None` where it was not reached at all.
-
-    Returns:
-        `name`, `kind`, `limit`, `goal`, `value` and `met`.
+    Attributes:
+        setting: The model and batch, or the data set.
+        what: The two measurements, such as `"step time, adapters / full fine-tuning"`.
+        value: The first divided by the second; `None` if the first never ended.
     """
-    limit, goal = limits
-    met = False
-    if value is not None:
-        met = value <= limit if kind == "most" else value >= limit
-    return {
-        "name": name,
-        "kind": kind,
-        "limit": limit,
-        "goal": goal,
-        "value": value,
-        "met": met,
-    }
 
-
-def limits_table(goals: Sequence[dict[str, Any]], what: str = "") -> str:
-    """Results of `bar` as a table, its first column headed `what`."""
-    rows = [
-        [
-            goal["name"],
-            f"at {goal['kind']} {goal['limit']:.2f}",
-            f"{goal['goal']:.2f}",
-            "never" if goal["value"] is None else f"{goal['value']:.2f}",
-            "yes" if goal["met"] else "**no**",
-        ]
-        for goal in goals
-    ]
-    return table([what, "limit", "goal", "found", "met"], rows)
+    setting: str
+    what: str
+    value: float | None
 
 
 def check_output(path: str | None) -> None:

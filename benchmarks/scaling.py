@@ -281,9 +281,9 @@ def as_markdown(result: dict[str, Any]) -> str:
         "size of a servable.",
         "## Laws",
         _laws(result["sweeps"]),
-        f"`exponent`: of a power of the size, over all sizes; at the end: of the last "
-        f"two. `off`: the point farthest from the law, by the law. It bends where a "
-        f"point is more than {100 * BEND:.0f}% off.",
+        "`exponent` is that of a power law through all sizes, `at the end` through the "
+        "last two. `off` is the largest relative distance of a point from the law. "
+        f"`bends at` lists the sizes whose point is more than {100 * BEND:.0f}% off.",
     ]
     for axis, what in AXES.items():
         own = [sweep for sweep in result["sweeps"] if sweep["axis"] == axis]

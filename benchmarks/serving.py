@@ -41,7 +41,7 @@ from benchmarks.serving_measure import (
     text_inputs,
     token_inputs,
 )
-from benchmarks.serving_tables import as_markdown, find_bars
+from benchmarks.serving_tables import as_markdown
 from benchmarks.texts import SENTENCES, read_lines
 
 _TEXTS = 200
@@ -324,7 +324,6 @@ def main(flags: Any) -> None:
         agreement_texts=tuple(texts),
     )
     result = measure_serving(options)
-    result["goals"] = find_bars(result)
     print_report(flags.output, result, as_markdown(result))
 
 

@@ -4,62 +4,6 @@ from typing import Any
 
 from benchmarks.report import machine_line, megabytes, milliseconds, table
 
-# What the measurements are to show: name -> limit, and whether more is better.
-MIXED_LIMIT = 1.15
-TURNS_LIMIT = 1.4
-TURNS_ROWS = 16
-MEMORY_LIMIT = 1.15
-DIFFERENCE_LIMIT = 1e-5
-
-
-def find_bars(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each goal with what was measured.
-
-    Returns:
-        `name`, `limit` and whether it is the `"most"` or the `"least"` (`kind`),
-        `value`, where there is one `cpu_value`, and whether it is `met`.
-    """
-    bars = []
-
-    def add(name: str, kind: str, limit: float, value: float, cpu: Any = None) -> None:
-        met = value <= limit if kind == "most" else value >= limit
-        bars.append(
-            {
-                "name": name,
-                "kind": kind,
-                "limit": limit,
-                "value": value,
-                "cpu_value": cpu,
-                "met": met,
-            }
-        )
-
-    for one in result["servables"]:
-        count = one["tasks"]
-        largest = max(speed["rows"] for speed in one["speed"])
-        for speed in one["speed"]:
-            where = f"{count} tasks, {speed['rows']} rows of {speed['tasks']}"
-            for path in ("tokens", "text"):
-                ratios = speed[path]["ratios"]
-                if speed["rows"] == largest:
-                    ratio = ratios["mixed / plain base"]
-                    name = f"mixed / plain base on {path}; {where}"
-                    add(name, "most", MIXED_LIMIT, ratio["wall"], ratio["cpu"])
-                if speed["rows"] == TURNS_ROWS:
-                    ratio = ratios["one after another / mixed"]
-                    name = f"one after another / mixed on {path}; {where}"
-                    add(name, "least", TURNS_LIMIT, ratio["wall"], ratio["cpu"])
-        # A few tasks are less than what the memory of two processes differs by.
-        if count == max(one["tasks"] for one in result["servables"]):
-            ratio = one["memory"]["per_task_by_adapter_bytes"]
-            name = f"memory a task / bytes of an adapter; {count} tasks"
-            add(name, "most", MEMORY_LIMIT, ratio)
-        for other, found in one["agreement"]["differences"].items():
-            name = f"mixed_text against {other}; {count} tasks"
-            add(name, "most", DIFFERENCE_LIMIT, found["max_abs"])
-            bars[-1]["met"] = bars[-1]["met"] and not found["others"]
-    return bars
-
 
 def as_markdown(result: dict[str, Any]) -> str:
     """The whole result as a page of tables."""
@@ -78,8 +22,6 @@ def as_markdown(result: dict[str, Any]) -> str:
         _agreement(result),
         "## Writing and adding",
         _writing(result),
-        "## Goals",
-        _bars(result),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -234,21 +176,3 @@ def _writing(result: dict[str, Any]) -> str:
             for stage, time in stages.items()
         ]
     return table(["", "wall s", "CPU s"], rows)
-
-
-def _bars(result: dict[str, Any]) -> str:
-    rows = []
-    for bar in result["goals"]:
-        cpu = "" if bar["cpu_value"] is None else f"{bar['cpu_value']:.2f}"
-        small = bar["limit"] < 1e-3
-        value = f"{bar['value']:.1e}" if small else f"{bar['value']:.2f}"
-        rows.append(
-            [
-                bar["name"],
-                f"at {bar['kind']} {bar['limit']:g}",
-                value,
-                cpu,
-                "yes" if bar["met"] else "no",
-            ]
-        )
-    return table(["goal", "limit", "value (wall)", "CPU", "met"], rows)

@@ -35,21 +35,33 @@ def reuse(saved):
     }
 
 
-GOALS = [
-    {
-        "name": "a / b",
-        "kind": "least",
-        "limit": 2,
-        "goal": 4.0,
-        "value": 3,
-        "met": True,
-    },
-    {"name": "c", "limit": 1e-6, "value": 2e-7, "met": True},
-    {"name": "d", "limit": 1, "goal": 0.5, "value": None, "met": False},
-]
+def memory(ours):
+    case = {"encoder": "minilm", "rows": 8, "tokens": 16, "precision": "float32"}
+    sizes = {"start": 1e6, "built": 2e6}
+    return {
+        "benchmark": "memory",
+        "machine": MACHINE,
+        "options": {"device": "gpu", "tf32": True},
+        "cases": [
+            {
+                **case,
+                "memory": {
+                    "ours train_adapters": {**sizes, "growth": ours},
+                    "peer train_adapters": {**sizes, "growth": 2e6},
+                },
+            }
+        ],
+    }
+
+
+def time_to_quality(reached):
+    task = {"task": "sst2", "peer": {"wall_seconds": 8.0}, "ours": {"reached": reached}}
+    return {"benchmark": "time_to_quality", "metric": "accuracy", "tasks": [task]}
+
+
 PAGE = """# Title
 
-<!-- measured: bars -->
+<!-- measured: summary -->
 old
 <!-- end -->
 Text that stays.
@@ -61,50 +73,38 @@ Text that stays.
 
 
 def test_places_are_filled_and_filled_again():
-    results = [reuse(1.25) | {"goals": GOALS}, reuse(9.75)]
+    results = [time_to_quality(None), reuse(1.25), memory(3e6), reuse(9.75)]
     page = fill_page(PAGE, results)
     assert "old" not in page
-    assert "| reuse | a / b | at least 2.00 | 4.00 | 3.00 | yes |\n" in page
-    assert "| reuse | c | at most 1.0e-06 |  | 2.0e-07 | yes |\n" in page
-    assert "| reuse | d | at most 1.00 | 0.50 | never | **no** |\n" in page
+    assert (
+        "| growth of memory with adapters, ours / AdapterHub | minilm, 8 x 16 tokens, "
+        "float32 | 1.50 |\n| time to AdapterHub's dev accuracy, ours / AdapterHub | "
+        "sst2 | not reached |\n"
+    ) in page
     assert page.index("saves 1.2 s") < page.index("saves 9.8 s")
     assert "Trials that share" not in page
     assert "\nText that stays.\n\n<!-- measured: reuse -->\n\n2026-01-02; a" in page
     assert page.endswith("\n\n<!-- end -->\n## The end\n")
     assert fill_page(page, results) == page
     empty = fill_page(page, [])
-    assert empty.count("*No run is kept.*") == 2 and "saves" not in empty
+    assert empty.count("*No results yet.*") == 2 and "saves" not in empty
 
 
 def test_headings_go_below_those_of_the_page():
-    training = {
-        "benchmark": "training",
-        "machine": MACHINE,
-        "options": {"device": "gpu", "tf32": True},
-        "cases": [
-            {
-                "encoder": "minilm",
-                "rows": 8,
-                "tokens": 16,
-                "precision": "float32",
-                "memory": {},
-            }
-        ],
-        "goals": [],
-    }
-    page = fill_page("<!-- measured: training -->\n<!-- end -->\n", [training])
+    page = fill_page("<!-- measured: memory -->\n<!-- end -->\n", [memory(3e6)])
     assert "\n#### minilm, 8 x 16 tokens, float32\n" in page and "\n# " not in page
     assert "On a GPU, with TensorFloat-32" in page
+    assert "| ours train_adapters / peer train_adapters | 1.50 |" in page
 
 
 @pytest.mark.parametrize(
     ("page", "message"),
     [
         ("# Title\n", "Received: 0 such places and 0 beginnings"),
-        ("<!-- measured: bars -->\n", "Received: 0 such places and 1 beginnings"),
+        ("<!-- measured: summary -->\n", "Received: 0 such places and 1 beginnings"),
         ("<!-- measured: speed -->\n<!-- end -->\n", "training.*Received: speed"),
         (
-            "<!-- measured: bars -->\n<!-- measured: reuse -->\n<!-- end -->\n",
+            "<!-- measured: summary -->\n<!-- measured: reuse -->\n<!-- end -->\n",
             "Received: 1 such places and 2 beginnings",
         ),
     ],

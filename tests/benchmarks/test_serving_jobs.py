@@ -42,7 +42,6 @@ def test_serving_quick(call, tiny_preset, tmp_path, monkeypatch, capsys, numbers
         "one_task",
         "separate_models",
         "servables",
-        "goals",
     }
     assert result["machine"]["versions"]["tensorflow"]
     assert result["options"]["tasks"] == [2]
@@ -98,7 +97,7 @@ def test_serving_quick(call, tiny_preset, tmp_path, monkeypatch, capsys, numbers
 
     markdown = output.with_suffix(".md").read_text()
     assert markdown in capsys.readouterr().out
-    assert "mixed_text against tf.saved_model.load; 2 tasks" in markdown
+    assert "2 tasks: mixed_text against tf.saved_model.load" in markdown
 
 
 @pytest.mark.slow

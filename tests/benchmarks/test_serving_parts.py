@@ -10,7 +10,6 @@ from benchmarks.report import check_output, table
 from benchmarks.serving import ServingOptions
 from benchmarks.serving_build import RandomTasks, bytes_of, size_on_disk
 from benchmarks.serving_measure import _difference, spread, take_rows
-from benchmarks.serving_tables import find_bars
 from benchmarks.texts import SENTENCES, read_lines
 
 
@@ -105,44 +104,6 @@ def test_difference():
         {"status": np.array([b"unknown task", b"ok"])},
     ):
         assert _difference(outputs(**changes), own())["others"] == 1
-
-
-def result(plain=1.1, turns=1.5, memory=1.1, error=1e-7, others=0):
-    ratios = {
-        "mixed / plain base": {"wall": plain, "cpu": plain},
-        "one after another / mixed": {"wall": turns, "cpu": turns},
-    }
-    path = {"ratios": ratios}
-    speeds = [
-        {"rows": rows, "tasks": 16, "tokens": path, "text": path} for rows in (64, 16)
-    ]
-    differences = {"signatures on texts": {"max_abs": error, "others": others}}
-    one = {
-        "tasks": 16,
-        "speed": speeds,
-        "memory": {"per_task_by_adapter_bytes": memory},
-        "agreement": {"differences": differences},
-    }
-    return {"servables": [one]}
-
-
-@pytest.mark.parametrize(
-    ("changes", "missed"),
-    [
-        ({}, 0),
-        ({"plain": 1.16}, 2),
-        ({"turns": 1.39}, 2),
-        ({"memory": 1.16}, 1),
-        ({"error": 2e-5}, 1),
-        ({"others": 1}, 1),
-    ],
-)
-def test_goals(changes, missed):
-    bars = find_bars(result(**changes))
-    # On tokens and on text: the plain base at 64 rows, turns at 16; memory; one
-    # agreement.
-    assert len(bars) == 6
-    assert sum(not bar["met"] for bar in bars) == missed
 
 
 @pytest.mark.parametrize(

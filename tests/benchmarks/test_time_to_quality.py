@@ -15,7 +15,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.task import Task
 from benchmarks import time_to_quality
 from benchmarks.processes import watch
-from benchmarks.time_to_quality import as_markdown, find_bars
+from benchmarks.time_to_quality import as_markdown, find_ratios
 
 EPOCHS = [
     {"seconds": 5.0, "accuracy": 0.7},
@@ -93,18 +93,15 @@ def result(reached):
     }
 
 
-def test_bars():
-    (bar,) = find_bars(result({"epoch": 1, "seconds": 5.0}))
-    assert (bar["value"], bar["limit"], bar["goal"], bar["met"]) == (
+def test_ratios():
+    (ratio,) = find_ratios(result({"epoch": 1, "seconds": 5.0}))
+    assert ratio == (
+        "sst2",
+        "time to AdapterHub's dev accuracy, ours / AdapterHub",
         0.25,
-        0.5,
-        0.2,
-        True,
     )
-    (bar,) = find_bars(result({"epoch": 1, "seconds": 11.0}))
-    assert not bar["met"]
-    (bar,) = find_bars(result(None))
-    assert bar["value"] is None and not bar["met"]
+    (ratio,) = find_ratios(result(None))
+    assert ratio.value is None
 
 
 @pytest.mark.parametrize(
@@ -164,7 +161,6 @@ def test_both_runs(tiny_preset, tmp_path, monkeypatch):
     assert task["peer"]["accuracy"] == 0.3 and task["peer"]["wall_seconds"] > 0
     assert ours["reached"] == time_to_quality.reached(ours["epochs"], 0.3)
     assert found["peer_versions"] == {"torch": "0"}
-    found["goals"] = find_bars(found)
     text = as_markdown(found)
     assert "| sms_spam, 40 rows | 0.5000 | 0.3000 | " in text
     assert "**On sms_spam the peer ended no better than the most frequent" in text
