@@ -19,6 +19,7 @@ class KindFacts:
         file_suffix: Suffix of a file with rows of this kind.
         long_input: What happens to long inputs; `{}` is the longest, in tokens.
         answer: What the model answers on any text.
+        needs_word_pieces: Whether the base must have a WordPiece tokenizer.
     """
 
     labels: LabelForm = "class"
@@ -28,6 +29,7 @@ class KindFacts:
     file_suffix: str = ".csv"
     long_input: str = "What is beyond {} tokens is not read."
     answer: str = "one of its labels on any text"
+    needs_word_pieces: bool = False
 
     @property
     def has_classes(self) -> bool:

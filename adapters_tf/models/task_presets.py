@@ -12,6 +12,7 @@ from adapters_tf.adapters import AdapterConfig, AdapterMethod
 from adapters_tf.errors import UserError
 from adapters_tf.models.presets import load_backbone, load_preprocessor, readable_errors
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.models.word_tokens import check_word_pieces
 from adapters_tf.preset_names import resolve_preset
 
 _SEQ_LENGTH = 128
@@ -40,20 +41,52 @@ def load_task(
         labels: Names of the classes, or `None`.
         **kwargs: The head's arguments, `backbone`, `preprocessor`, `dtype`.
     """
-    head = {k: v for k, v in kwargs.items() if k not in ("backbone", "preprocessor")}
-    dtype = {"dtype": head.pop("dtype")} if "dtype" in head else {}
-    parameters = inspect.signature(cls).parameters
-    if "num_classes" in parameters and "num_classes" not in head and labels:
-        head["num_classes"] = len(labels)
+    own = set(kwargs) - {"backbone", "preprocessor", "dtype"}
     path = resolve_preset(preset)
-    if not head and "backbone" not in kwargs and _holds_task(cls, path):
+    if not (own or labels or "backbone" in kwargs) and _holds_task(cls, path):
         if adapter is not None or Tuning.of(tuning) != Tuning():
             raise UserError(
                 "A saved task brings its adapters and tuning. Received: "
                 f"adapter={adapter}, tuning={tuning!r} for {preset!r}. Leave them out, "
                 "or give the arguments of a new head"
             )
-        return _load_saved(cls, preset, path, load_weights, seq_length, kwargs, dtype)
+        return _load_saved(cls, preset, path, load_weights, seq_length, kwargs)
+    return new_task(
+        cls,
+        preset,
+        load_weights,
+        adapter=adapter,
+        tuning=tuning,
+        seq_length=seq_length,
+        labels=labels,
+        **kwargs,
+    )
+
+
+def new_task(
+    cls: Any,
+    preset: str,
+    load_weights: bool = True,
+    *,
+    adapter: AdapterMethod | None = None,
+    tuning: Tuning | str = "adapters",
+    seq_length: int | None = None,
+    labels: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """A model with a new head on a pretrained base; arguments as `load_task`.
+
+    Raises:
+        UserError: if the preset cannot be loaded, has fewer positions than
+            `seq_length`, or lacks a pooler or tokenizer that the head needs, or the
+            number of classes is not given.
+    """
+    head = {k: v for k, v in kwargs.items() if k not in ("backbone", "preprocessor")}
+    dtype = {"dtype": head.pop("dtype")} if "dtype" in head else {}
+    parameters = inspect.signature(cls).parameters
+    if "num_classes" in parameters and "num_classes" not in head and labels:
+        head["num_classes"] = len(labels)
+    path = resolve_preset(preset)
     if "num_classes" in parameters and "num_classes" not in head:
         raise UserError(
             f"{cls.__name__} needs num_classes=..., or labels=[...], the names of its "
@@ -78,6 +111,9 @@ def load_task(
         preprocessor = kwargs["preprocessor"]
     else:
         preprocessor = load_preprocessor(path, seq_length)
+        if cls.facts.needs_word_pieces:
+            what = cls.kind.replace("_", " ").capitalize()
+            check_word_pieces(preprocessor.tokenizer, what)
     return cls(
         backbone,
         preprocessor=preprocessor,
@@ -104,8 +140,8 @@ def _load_saved(
     load_weights: bool,
     seq_length: int | None,
     kwargs: dict[str, Any],
-    dtype: dict[str, Any],
 ) -> Any:
+    dtype = {k: v for k, v in kwargs.items() if k == "dtype"}
     with readable_errors(preset):
         loader = preset_utils.get_preset_loader(path)
         model = loader.load_task(cls, load_weights, load_task_weights=True, **dtype)

@@ -131,7 +131,6 @@ class Kind(abc.ABC):
         label_kind: The value of `--label_kind` that asks for it; `None` for a kind
             whose files cannot be of another one.
         model_class: The Keras model, whose `facts` say more.
-        needs_word_pieces: Whether the base must have a WordPiece tokenizer.
         one_vector: Whether rows are texts and the head reads one vector per row. Tasks
             of such kinds can read the same rows together.
         layout: How a servable lays out its rows.
@@ -140,7 +139,6 @@ class Kind(abc.ABC):
     name: ClassVar[str]
     label_kind: ClassVar[str | None]
     model_class: ClassVar[type[AdapterModel]]
-    needs_word_pieces: ClassVar[bool] = False
     one_vector: ClassVar[bool] = False
     layout: ClassVar[Layout] = "texts"
 

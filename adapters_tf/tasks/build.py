@@ -3,13 +3,12 @@
 import os
 from typing import Any
 
-from adapters_tf.adapters import AdapterConfig, AdapterMethod
-from adapters_tf.errors import AdapterFileError, UserError
+from adapters_tf.adapters import AdapterMethod
+from adapters_tf.errors import AdapterFileError
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.presets import load_backbone, load_preprocessor
+from adapters_tf.models.task_presets import new_task
 from adapters_tf.models.trainable_set import Tuning
-from adapters_tf.models.word_tokens import check_word_pieces
 from adapters_tf.tasks.kinds import kind_named
 
 
@@ -40,21 +39,14 @@ def build_model(
             has fewer positions than `seq_length`, or a pooler or tokenizer that the
             head needs is not there.
     """
-    about = kind_named(kind)
-    tuning = Tuning.of(tuning)
-    default = AdapterConfig() if tuning.has_adapters else None
-    backbone = load_backbone(preset, adapter, default_adapter=default, **kwargs)
-    longest = getattr(backbone, "max_sequence_length", None)
-    if longest is not None and seq_length > longest:
-        raise UserError(
-            f"seq_length must be at most {longest}, the number of positions of the "
-            f"base. Received: seq_length={seq_length}"
-        )
-    preprocessor = load_preprocessor(preset, seq_length)
-    if about.needs_word_pieces:
-        check_word_pieces(preprocessor.tokenizer, about.title.capitalize())
-    return about.model_class(
-        backbone, preprocessor=preprocessor, tuning=tuning, **(head or {})
+    return new_task(
+        kind_named(kind).model_class,
+        preset,
+        adapter=adapter,
+        tuning=tuning,
+        seq_length=seq_length,
+        **(head or {}),
+        **kwargs,
     )
 
 

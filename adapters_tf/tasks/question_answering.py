@@ -95,6 +95,7 @@ class AdapterQuestionAnswerer(AdapterModel):
         pipeline_tag="question-answering",
         file_suffix=".json",
         long_input="Longer contexts are read in windows of {} tokens.",
+        needs_word_pieces=True,
     )
     default_loss = SpanLoss
 
@@ -229,7 +230,6 @@ class QuestionAnswering(Kind):
     name = "question_answering"
     label_kind = None
     model_class = AdapterQuestionAnswerer
-    needs_word_pieces = True
     layout = "question"
 
     def recognises(self, file: DataFile) -> bool:

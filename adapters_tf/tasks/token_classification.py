@@ -91,6 +91,7 @@ class AdapterTokenClassifier(AdapterModel):
         file_suffix=".conll",
         long_input="Words beyond {} tokens are not read; they count as O.",
         answer="one of its tags for each word of any text",
+        needs_word_pieces=True,
     )
     default_loss = TagLoss
 
@@ -254,7 +255,6 @@ class TokenClassification(Kind):
     label_kind = "tags"
     # The number of the words' column.
     model_class = AdapterTokenClassifier
-    needs_word_pieces = True
     layout = "words"
 
     def recognises(self, file: DataFile) -> bool:

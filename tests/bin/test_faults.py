@@ -43,8 +43,8 @@ def start_two():
     def run(flags, program=PROGRAM, **options):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         # -P: the installed package, not the folder in the checkout.
-        arguments = ["-P", "-c", program, *flags]
-        processes = start_workers(arguments, 2, **pipes, **options)
+        command = [sys.executable, "-P", "-c", program, *flags]
+        processes = start_workers(command, 2, **pipes, **options)
         started.extend(processes)
         return processes
 
