@@ -53,7 +53,7 @@ test_texts, test_sentiment = data.dev.texts[0][:200], data.dev.labels[:200]
 
 # %%
 model = adapters_tf.AdapterTextClassifier.from_preset(
-    "demo", num_classes=3, labels=data.task.labels, seq_length=32, name="sentiment"
+    "demo", num_classes=3, labels=data.task.labels, seq_length=32
 )
 model.fit(train_texts, sentiment, batch_size=16, epochs=3, verbose=0)
 before = model.predict(test_texts, verbose=0)
@@ -85,12 +85,12 @@ print(f"tasks on the model: {', '.join(model.adapters)}")
 # %% [markdown]
 # ## Switch back
 #
-# Set `active_adapter` to switch. The first task's predictions are the same bits as
-# before.
+# Set `active_adapter` to switch. The first task of a model is named `default`. Its
+# predictions are the same bits as before.
 
 # %%
 began = time.perf_counter()
-model.active_adapter = "sentiment"
+model.active_adapter = "default"
 print(f"switched in {1e3 * (time.perf_counter() - began):.0f} ms")
 after = model.predict(test_texts, verbose=0)
 assert np.array_equal(before, after)
@@ -130,14 +130,14 @@ _ = axis.legend()
 # Each task is a directory of its own. Load it into any model with the same base.
 
 # %%
-for name in ("sentiment", "mentions"):
-    model.active_adapter = name
+for task, name in (("default", "sentiment"), ("mentions", "mentions")):
+    model.active_adapter = task
     model.save_adapter(folder / name)
     size = sum(path.stat().st_size for path in (folder / name).iterdir())
     print(f"{name}: {size / 1e6:.1f} MB")
 print(f"the base: {4 * adapters_tf.count_parameters(model).base / 1e6:.1f} MB")
 
-model.delete_adapter("sentiment")
+model.delete_adapter("default")
 model.load_adapter(folder / "sentiment")
 assert np.array_equal(model.predict(test_texts, verbose=0), before)
 
