@@ -77,7 +77,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
     the order of the reference code (`modeling.py` lines 943-946 and 962-965):
     projection, dropout, adapter, residual add, LayerNorm. Without adapters the block
     equals `keras_hub.layers.TransformerEncoder` bit for bit, and its variables have the
-    same paths. Inside a `task_scope` such a block runs with the scope's adapters and
+    same paths. Inside a `task_scope`, such a block uses the scope's adapters and
     LayerNorm parameters instead.
 
     Args:
@@ -283,7 +283,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
 
 
 def _attention_mask(inputs: Any, padding_mask: Any, attention_mask: Any) -> Any:
-    """Both masks as one `[batch, 1 or length, length]` int32 mask, or `None`."""
+    """Merge both masks into a `[batch, 1 or length, length]` int32 mask or `None`."""
     if padding_mask is None:
         padding_mask = getattr(inputs, "_keras_mask", None)
     if padding_mask is not None:
