@@ -14,9 +14,8 @@ from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.features import Features
 from adapters_tf.models.task import Task
 
-# How a servable's preprocessor lays out a row. "texts": one or more texts side by side.
-# "question": the first text with windows of the second. "words": one text, tokenised
-# word by word.
+# A servable's row layout. "texts": one or more texts side by side. "question": the
+# first text with windows of the second. "words": one text, tokenised word by word.
 Layout = Literal["texts", "question", "words"]
 
 Tensors = dict[str, Any]
@@ -29,8 +28,7 @@ class Prepared:
     Attributes:
         examples: The rows.
         tokens: Their tokens; for questions, the windows' tokens.
-        places: The tokens' places in the rows, for kinds that need them to interpret a
-            model's outputs.
+        places: The tokens' places in the rows, if needed to interpret outputs.
         features: The model's input: `tokens`, or cached hidden states of the rows, with
             the same interface.
     """
@@ -94,8 +92,7 @@ class RowsOfTasks(ServedRows, Protocol):
     def logits(self) -> tuple[Any, Any]:
         """Return `[B, num_classes]` masks (bool) and logits (float32).
 
-        The mask is true for outputs of the row's task. Valid for rows whose task has
-        one vector per text.
+        For rows of tasks with one vector per text; the mask marks their outputs.
         """
         ...
 
@@ -124,10 +121,9 @@ class RowsOfTasks(ServedRows, Protocol):
 class Kind(abc.ABC):
     """Everything that the library knows about one kind of task.
 
-    To add a kind, write a module with a subclass and add one line to
-    `adapters_tf.tasks.kinds`. `TextKind` has the shared code of kinds with one output
-    vector per text. The methods below "SavedModels" run inside TensorFlow graphs;
-    import TensorFlow inside these methods.
+    To add a kind, write a module with a subclass and add a line to `tasks/kinds.py`.
+    Kinds with one output vector per text share `TextKind`. The methods below
+    "SavedModels" run in TensorFlow graphs; import TensorFlow only inside them.
 
     Attributes:
         name: Name of the kind in adapter files.
@@ -252,8 +248,7 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def note(self, prepared: Prepared, seq_length: int) -> str:
-        """Return a note for the user about the tokens, such as how many rows are
-        cut."""
+        """Return a note for the user about the tokens, such as how many were cut."""
 
     @abc.abstractmethod
     def records(
@@ -283,8 +278,7 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def majority(self, task: Task, train: Any, dev: Any) -> Any:
-        """Return the best constant predictions for `dev`, given references of both
-        parts."""
+        """Return the best constant predictions, given the references of both parts."""
 
     def confusion(
         self, task: Task, predictions: Any, references: Any
@@ -322,8 +316,7 @@ class Kind(abc.ABC):
     def head_shapes(
         self, config: Mapping[str, Any], hidden_dim: int
     ) -> dict[str, tuple[int, ...]]:
-        """Return variable path -> shape of the head's tensors: by default a linear
-        layer's.
+        """Return path -> shape of the head's variables: by default a linear layer's.
 
         Args:
             config: As `Adapter.head`.

@@ -41,8 +41,7 @@ def majority_baseline(
 ) -> dict[str, float]:
     """Compute the metrics of the best constant prediction.
 
-    This is, for example, the most frequent class or the mean score; see
-    `Kind.majority`.
+    This is, for example, the most frequent class; see `Kind.majority`.
 
     Args:
         task: The task, with its kind and metrics.

@@ -63,7 +63,7 @@ class MultiLabel(TextKind):
         return file.table_of_sets if file.has_labels else file.table
 
     def check_format(self, file: DataFile, name: str) -> None:
-        """Accept every format: all can describe several labels per row."""
+        """Accept every format."""
 
     def infer_labels(self, file: DataFile) -> tuple[str, ...]:
         return file.format.label_columns or label_sets.infer_names(
