@@ -39,9 +39,8 @@ from adapters_tf.tasks.word_tags import no_word_tags, sentence_record, tagged_wo
 class TagLoss(keras.losses.Loss):
     """Mean of the cross-entropies of a sentence's words.
 
-    Labels are `[batch, length]` classes, negative at ignored tokens, and may be longer
-    than the logits `[batch, tokens, classes]`. Each example's loss is a float32 number,
-    0 if all tokens are ignored.
+    Labels are `[batch, length]` classes, negative at ignored tokens. They may be longer
+    than the `[batch, tokens, classes]` logits. Each example has one float32 loss.
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -70,8 +69,7 @@ class AdapterTokenClassifier(AdapterModel):
     model.predict(sentences)  # [array([1, 0, 0, 3]), array([0, 0])]
     ```
 
-    Sentences that are too long are cut. You can also pass tensors, in memory or in a
-    dataset; `predict` then returns logits.
+    Long sentences are cut. `fit` also takes tensors; `predict` then returns logits.
 
     Args:
         backbone: The encoder, such as a `BertAdapterBackbone`.
