@@ -121,7 +121,7 @@ def task_of_adapter(adapter: Adapter, layout: BankLayout) -> ExportedTask:
     It equals the task read from the adapter SavedModel.
 
     Args:
-        adapter: The adapter, of a form that can be exported.
+        adapter: The adapter, in a form that exports support.
         layout: The layout of its base.
 
     Raises:
