@@ -1,4 +1,4 @@
-"""Running requests to the same signature together, in batches."""
+"""Run requests to the same signature together, in batches."""
 
 import dataclasses
 import logging
