@@ -142,8 +142,8 @@ def build_bank(tasks: list[ExportedTask], layout: BankLayout) -> dict[str, np.nd
         `adapters_tf.adapters.joined`. Each LayerNorm has `[1 + own, d]` values and each
         task's `row` `[T]`, 0 for the base's LayerNorm. Heads (`head/...`) have kernels
         `[1 + outputs, d]`, biases `[1 + outputs]` and each task's `offset` and `size`
-        `[T]`. If any head has a hidden layer, `head/hidden/...` has kernels `[1 +
-        heads, d, d]` and each task's `row` `[T]`, 0 for none.
+        `[T]`. If any head has a hidden layer, `head/hidden/...` has kernels
+        `[1 + heads, d, d]` and each task's `row` `[T]`, 0 for none.
 
     Raises:
         UserError: see `BankLayout.forms_for`.

@@ -73,7 +73,7 @@ def versions_of(servable: Path) -> list[int]:
     """List the versions of a servable, ascending.
 
     Raises:
-        UserError: if the directory is no servable.
+        UserError: if the directory is not a servable.
     """
     if not (servable / BASE_DIR / "saved_model.pb").is_file():
         raise UserError(
@@ -159,8 +159,8 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
         servable: The servable.
 
     Raises:
-        UserError: if the directory is no servable, or its newest version is not
-            readable.
+        UserError: if the directory is not a servable, or its newest version is
+            unreadable.
     """
     path = Path(servable)
     versions = versions_of(path)

@@ -22,7 +22,7 @@ from adapters_tf.models.special_tokens import SpecialTokens, special_tokens
 
 
 class Windows(NamedTuple):
-    """W windows over B rows: all windows of a row, then those of the next.
+    """W windows over B rows, sorted by row.
 
     Attributes:
         inputs: `input_word_ids`, `input_mask`, `input_type_ids`: `[W, longest]` int32,

@@ -27,8 +27,8 @@ class Site:
         name: One of `SITES`. `"attention"` and `"feed_forward"` are the sub-layers,
             including their dropout; the others are the dense layers inside the
             attention.
-        inputs: Input of the sub-layer or projection: `[batch, length, d]`, or `[batch,
-            length, heads, head_dim]` for `"attention_output"`.
+        inputs: Input of the sub-layer or projection: `[batch, length, d]`, or
+            `[batch, length, heads, head_dim]` for `"attention_output"`.
         outputs: Output: `[batch, length, d]`, or `[batch, length, heads, head_dim]` for
             `"query"`, `"key"` and `"value"`.
         normalized: For a sub-layer, a function that returns the block's LayerNorm of

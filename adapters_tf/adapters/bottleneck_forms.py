@@ -258,7 +258,7 @@ def _deeper(tensors: dict[str, Any], path: str, x: Any) -> Any:
     return x
 
 
-# === Each row with a task of its own ===
+# === Each row with its own task ===
 
 _Activate = Callable[[Any, Any], Any]
 

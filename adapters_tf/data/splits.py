@@ -40,10 +40,10 @@ def split_groups(
         seed: Seed of the random choice.
 
     Returns:
-        As `train_dev_split`.
+        The same as `train_dev_split`.
 
     Raises:
-        DataError: As `train_dev_split`.
+        DataError: See `train_dev_split`.
     """
     numbers: dict[Hashable, int] = {}
     first: list[int] = []

@@ -41,8 +41,8 @@ class AlbertAdapterBackbone(AdapterBackbone, keras_hub.models.AlbertBackbone):
     """`keras_hub.models.AlbertBackbone` with adapters; see `AdapterBackbone`.
 
     All layers of ALBERT share one block's weights, so they also share its adapters and
-    LayerNorms, as in AdapterHub's library. The model has `num_groups *
-    num_inner_repetitions` blocks; every published ALBERT has one.
+    LayerNorms, as in AdapterHub's library. The model has
+    `num_groups * num_inner_repetitions` blocks; every published ALBERT has one.
     """
 
 

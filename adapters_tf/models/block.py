@@ -195,7 +195,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         training: bool | None = None,
         return_attention_scores: bool = False,
     ) -> Any:
-        """As `keras_hub.layers.TransformerEncoder.call`, with the adapters.
+        """Run `keras_hub.layers.TransformerEncoder.call` with the adapters.
 
         Args:
             inputs: `[batch, length, hidden_dim]` floating-point tensor.

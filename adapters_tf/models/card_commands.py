@@ -62,7 +62,7 @@ def evaluate_command(adapter: Adapter, directory: str) -> str:
 
 
 def export_command(adapter: Adapter, directory: str) -> str | None:
-    """Return the command line that exports a SavedModel, or `None` if none can.
+    """Return the command line that exports a SavedModel; `None` if unsupported.
 
     Args:
         adapter: The adapter.

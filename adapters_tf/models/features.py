@@ -144,8 +144,8 @@ class Features(ModelInputs):
             multiple: Without `length`, round the longest up to a multiple of this.
 
         Returns:
-            `token_ids`, `segment_ids` if the base reads them, and `padding_mask`: `[n,
-            length]` int32.
+            `token_ids`, `segment_ids` if the base reads them, and `padding_mask`:
+            `[n, length]` int32.
         """
         if length is None:
             length = padded_length(self.lengths[rows], multiple)

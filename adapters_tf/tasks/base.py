@@ -104,8 +104,8 @@ class RowsOfTasks(ServedRows, Protocol):
             most: The largest number of outputs among these windows' tasks.
 
         Returns:
-            `[V, most]` bool, true for outputs of the window's task, and the logits `[V,
-            length, most]`.
+            `[V, most]` bool, true for outputs of the window's task, and the logits
+            `[V, length, most]`.
         """
         ...
 

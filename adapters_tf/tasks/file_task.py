@@ -31,8 +31,9 @@ def load_file_task(
 ) -> TaskData:
     """Create a task from a CSV, TSV, JSON-lines, SQuAD or CoNLL file.
 
-    A `.json` file in SQuAD v1.1 format, or with a list of `{context, question,
-    answer}`, gives a question-answering task; for other files see `label_kind`.
+    A `.json` file in SQuAD v1.1 format, or with a list of
+    `{context, question, answer}`, gives a question-answering task; for other files see
+    `label_kind`.
 
     Args:
         train_file: The training rows.

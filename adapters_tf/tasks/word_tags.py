@@ -59,8 +59,8 @@ def tagged_words(
     An I- tag that continues no entity becomes a B- tag, as in `valid_tags`.
 
     Args:
-        outputs: Token outputs: `labels` `[B, C]` strings and `probabilities` `[B,
-            length, C]` float32.
+        outputs: Token outputs: `labels` `[B, C]` strings and `probabilities`
+            `[B, length, C]` float32.
         windows: `starts` and `ends` `[B, length]` int32: the first byte of each token's
             word and the byte after the word; -1 for tokens outside words.
         text: `[B]` strings of valid UTF-8, from which the tokens were made.

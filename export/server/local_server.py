@@ -133,7 +133,7 @@ class LocalServer:
             raise
 
     def stop(self, grace: float | None = None) -> bool:
-        """Refuse new requests, let the pending ones finish, and unload.
+        """Reject new requests, let the pending ones finish, and unload.
 
         Args:
             grace: Seconds that they may take; by default the options' value.

@@ -78,8 +78,9 @@ class Service:
             label: A version's label, or None.
 
         Raises:
-            ServingError: There is no such model or version. A config file of
-                TensorFlow Serving defines labels, so this server knows none.
+            ServingError: if there is no such model or version, or a label is given.
+                TensorFlow Serving defines labels in a config file, which this server
+                lacks.
         """
         if not name:
             raise invalid("ModelSpec has no name specified.")
@@ -98,7 +99,7 @@ class Service:
         """Return the states of one version, or of all.
 
         Raises:
-            ServingError: There is no such model or version.
+            ServingError: if there is no such model or version.
         """
         known = self.versions.statuses() if name == self.options.name else []
         if version is not None:
