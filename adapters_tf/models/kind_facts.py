@@ -17,9 +17,8 @@ class KindFacts:
         text_columns: Default names of a task's text columns.
         pipeline_tag: Hugging Face's name for the kind, or `None`.
         file_suffix: Suffix of a file with rows of this kind.
-        long_input: What happens to long inputs; `{}` stands for the longest length in
-            tokens.
-        answer: What the model answers for any text.
+        long_input: What happens to long inputs; `{}` is the longest, in tokens.
+        answer: What the model answers on any text.
     """
 
     labels: LabelForm = "class"

@@ -129,10 +129,10 @@ class Kind(abc.ABC):
         name: Name of the kind in adapter files.
         label_kind: The value of `--label_kind` that selects it; `None` if the files of
             this kind are unambiguous.
-        model_class: The Keras model class; its `facts` describe the kind.
+        model_class: The Keras model, whose `facts` say more.
         needs_word_pieces: Whether the base must have a WordPiece tokenizer.
-        one_vector: Whether rows are texts and the head reads one vector per row.
-            Several tasks of such kinds can predict for the same rows together.
+        one_vector: Whether rows are texts and the head reads one vector per row. Tasks
+            of such kinds can read the same rows together.
         layout: How a servable lays out its rows.
     """
 
