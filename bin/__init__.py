@@ -2,7 +2,7 @@
 
 import os
 
-# Before any of them imports TensorFlow: its C++ side would write start-up notes to
-# the terminal, at level 2 still that a machine without a GPU has no driver. What
-# fails is raised as a Python exception in any case.
+# Set this before importing TensorFlow, whose C++ code prints start-up messages; even
+# level 2 prints that a machine without a GPU has no driver. Failures still raise Python
+# exceptions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -67,7 +67,7 @@ def _blocks(span: dict[str, Any]) -> str:
 
 
 def define_init_scale() -> Groups:
-    """The flags of `init_scale`: those of a sweep."""
+    """The flags of `init_scale`, which are those of a sweep."""
     g = sweep.define()
     g.usage = (
         "Trains adapters from initial scales of 1e-7 to 1: adapters-tf-sweep with\n"

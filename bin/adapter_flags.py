@@ -1,4 +1,4 @@
-"""Flags of the programs that use a saved adapter: the adapter and rows for it."""
+"""Flags of programs that use a saved adapter: the adapter and its rows."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ from adapters_tf.training.prefix_cache.cache import PrefixCache
 
 
 def define_adapter_flags(groups: Groups, rows: str) -> None:
-    """Define the flags of the adapter, and of the file of rows and its format.
+    """Define the flags of the adapter, the file of rows and its format.
 
     Args:
-        groups: The program's flags. The group of the file's flags stays open.
+        groups: The program's flags. The group of the file's flags remains open.
         rows: Help text of `--file`.
     """
     groups.group("Adapter")
@@ -37,27 +37,27 @@ def define_adapter_flags(groups: Groups, rows: str) -> None:
 
 
 def open_adapter(flags: Any, cache: PrefixCache | None = None) -> LoadedAdapter:
-    """The adapter that the flags name."""
+    """Load the adapter that the flags name."""
     return LoadedAdapter(flags.adapter, flags.preset, flags.batch_size, cache)
 
 
 def _file_format(
     flags: Any, loaded: LoadedAdapter, label_column: str | None
 ) -> FileFormat:
-    """The format of the file; by default it has the text columns of training."""
+    """Return the format of the file; text columns default to those of training."""
     if not flags.text_columns:
         flags.text_columns = list(loaded.task.text_columns)
     return file_format(flags, label_column)
 
 
 def stream_rows(flags: Any, loaded: LoadedAdapter) -> RowStream | WholeRows:
-    """The rows of the file without their labels, to be read in windows."""
+    """Open the file's rows without labels, to read in windows."""
     format = _file_format(flags, loaded, None)
     return stream_file_examples(flags.file, format, loaded.task)
 
 
 def define_labelled_flags(groups: Groups) -> None:
-    """Define the flags of the adapter and of the source of labelled rows for it."""
+    """Define the flags of the adapter and its source of labelled rows."""
     define_adapter_flags(groups, "labelled rows")
     define_label_flags(groups)
     groups.group("Or the dev rows of the named task it was trained on (--task)")
@@ -67,10 +67,10 @@ def define_labelled_flags(groups: Groups) -> None:
 
 
 def check_labelled_flags(flags: Any) -> None:
-    """Refuse a command line that does not name exactly one source of rows.
+    """Check that the command line names exactly one source of rows.
 
     Raises:
-        UserError: It names none or several.
+        UserError: if it names none or several.
     """
     if sum((bool(flags.file), bool(flags.data_dir), flags.tfds)) != 1:
         raise UserError("Give one of --file, --data_dir and --tfds. See --help.")
@@ -80,7 +80,7 @@ def read_labelled_rows(flags: Any, loaded: LoadedAdapter) -> Rows:
     """Read the labelled rows that the flags name.
 
     Raises:
-        UserError: The rows cannot be read, or have other classes than the adapter's.
+        UserError: if the rows are unreadable, or their classes are not the adapter's.
     """
     if flags.file:
         format = _file_format(flags, loaded, flags.label_column)

@@ -17,5 +17,5 @@ def define_cache_flags(
 
 
 def cache_config(flags: Any) -> CacheConfig:
-    """The configuration that the flags describe."""
+    """Return the configuration that the flags describe."""
     return CacheConfig(flags.cache, flags.cache_gb)

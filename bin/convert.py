@@ -66,7 +66,7 @@ def define_from_adapterhub() -> Groups:
 
 
 def from_adapterhub(flags: Any) -> None:
-    """Convert an adapter of AdapterHub."""
+    """Convert an AdapterHub adapter."""
     require(flags, "input_dir", "preset", "output_dir")
     from adapters_tf.convert import convert_from_adapterhub
 
@@ -144,7 +144,7 @@ def define_from_adapter_bert() -> Groups:
 
 
 def from_adapter_bert(flags: Any) -> None:
-    """Convert a checkpoint of adapter-bert."""
+    """Convert an adapter-bert checkpoint."""
     require(flags, "checkpoint", "preset", "output_dir")
     from adapters_tf.convert import convert_from_adapter_bert
 
@@ -182,7 +182,7 @@ def define_bert() -> Groups:
 
 
 def bert(flags: Any) -> None:
-    """Convert a BERT of Google's."""
+    """Convert a Google BERT checkpoint."""
     require(flags, "input_dir", "checkpoint", "output_dir")
     from adapters_tf.convert import convert_google_bert
 
@@ -217,7 +217,7 @@ def define_huggingface() -> Groups:
 
 
 def huggingface(flags: Any) -> None:
-    """Convert a BERT of Hugging Face."""
+    """Convert a Hugging Face BERT checkpoint."""
     require(flags, "input_dir", "output_dir")
     from adapters_tf.convert import convert_huggingface
 
@@ -263,7 +263,7 @@ JOBS = (
 
 def cli() -> None:
     """Entry point of `adapters-tf-convert`."""
-    # Output directories appear complete or not at all.
+    # Output directories are written atomically.
     run_sub_jobs(_USAGE, JOBS, interrupted="nothing was written")
 
 

@@ -46,7 +46,7 @@ def define_train_file_flags(groups: Groups) -> None:
 
 
 def file_format(flags: Any, label_column: str | None) -> FileFormat:
-    """The format that the flags describe.
+    """Return the format that the flags describe.
 
     Args:
         flags: The command line's flags.

@@ -152,7 +152,7 @@ JOBS = (
 
 def cli() -> None:
     """Entry point of `adapters-tf-edit`."""
-    # Output directories appear complete or not at all.
+    # Output directories are written atomically.
     run_sub_jobs(_USAGE, JOBS, interrupted="nothing was written")
 
 

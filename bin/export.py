@@ -66,9 +66,9 @@ JOBS = (
 
 def cli() -> None:
     """Entry point of `adapters-tf-export`."""
-    # Where assets were written, and that a session's loader is deprecated.
+    # Hide notes on written assets and on the deprecated session loader.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # Directories get their names when they are whole.
+    # Output directories are written atomically.
     run_sub_jobs(_USAGE, JOBS, interrupted="nothing was written")
 
 

@@ -119,10 +119,10 @@ def servable(flags: Any) -> None:
 
 
 def parse_adapters(entries: list[str]) -> dict[str, str]:
-    """Task name -> directory, out of `name=directory` entries.
+    """Parse `name=directory` entries to task name -> directory.
 
     Raises:
-        UserError: An entry is no such pair, or a name comes twice.
+        UserError: if an entry is not such a pair, or a name repeats.
     """
     adapters: dict[str, str] = {}
     for entry in entries:

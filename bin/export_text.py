@@ -1,4 +1,4 @@
-"""What adapters-tf-export prints."""
+"""The output texts of adapters-tf-export."""
 
 import contextlib
 import shlex
@@ -14,10 +14,10 @@ _LABELS_WIDTH = 28
 
 @contextlib.contextmanager
 def timed(what: str) -> Iterator[Callable[[str], None]]:
-    """Print what begins, and by the function that the block gets, what came of it.
+    """Print the start of a step; the block calls the yielded function with the result.
 
     Args:
-        what: What begins, such as `"Writing the base of 'demo' to B"`.
+        what: The step, such as `"Writing the base of 'demo' to B"`.
     """
     print(f"{what} ...", flush=True)
     start = time.monotonic()
@@ -29,32 +29,33 @@ def timed(what: str) -> Iterator[Callable[[str], None]]:
 
 
 def say_next(title: str, *words: str) -> None:
-    """Print the command that the user will want now.
+    """Print a suggestion for the next command.
 
     Args:
-        title: What it does.
-        *words: Its words; those in capitals or with `=` and `[` are not quoted.
+        title: What the command does.
+        *words: The command's words; those in capitals or with `=` and `[` are not
+            quoted.
     """
     print(f"\n{title}:\n  {' '.join(words)}")
 
 
 def flag(name: str, value: str) -> str:
-    """`--name=value` for a shell."""
+    """Return `--name=value`, quoted for a shell."""
     return f"--{name}={shlex.quote(value)}"
 
 
 def megabytes(size: int) -> str:
-    """A number of bytes, such as `"12.3 MB"`."""
+    """Format a number of bytes, such as `"12.3 MB"`."""
     return f"{size / 1e6:.1f} MB"
 
 
 def disk_size(directory: str) -> str:
-    """`megabytes` of all files below a directory."""
+    """Return `megabytes` of all files below a directory."""
     return megabytes(sum(size_by_file(Path(directory)).values()))
 
 
 def servable_text(path: str, summary: ServableSummary) -> str:
-    """A servable as a table."""
+    """Format a servable as a table."""
     versions = [
         f"{version} ({megabytes(size)})"
         for version, size in summary.version_bytes.items()
@@ -74,7 +75,7 @@ def servable_text(path: str, summary: ServableSummary) -> str:
     rows = [header, *(_row(task) for task in summary.tasks)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     for row in rows:
-        # Numbers stand on the right.
+        # Align numbers on the right.
         cells = [
             cell.rjust(width) if header[i] in _NUMBERS else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))

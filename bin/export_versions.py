@@ -1,4 +1,4 @@
-"""The jobs of adapters-tf-export on a servable that is there."""
+"""The jobs of adapters-tf-export on an existing servable."""
 
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def define_list() -> Groups:
 
 
 def show(flags: Any) -> None:
-    """Print what a servable holds."""
+    """Print the content of a servable."""
     require(flags, "servable")
     from adapters_tf.bin.export_text import servable_text
     from adapters_tf.export import describe_servable

@@ -49,7 +49,7 @@ def main(flags: Any) -> None:
 
 
 def _summary_text(summary: "AdapterSummary", tensors: bool) -> str:
-    """An adapter directory as aligned text.
+    """Format an adapter directory as aligned text.
 
     Args:
         summary: The directory.
@@ -112,7 +112,7 @@ def _aligned(rows: list[tuple[str, str]], right: bool = False) -> list[str]:
 
 
 def _diff_text(diff: "AdapterDiff") -> str:
-    """The differences between two adapters as text."""
+    """Format the differences between two adapters as text."""
     lines = []
     for name, (one, other) in diff.fields.items():
         lines.append(f"{name}: {json.dumps(one)} -> {json.dumps(other)}")
@@ -135,7 +135,7 @@ def _diff_text(diff: "AdapterDiff") -> str:
 
 
 def _diff_json(diff: "AdapterDiff") -> dict[str, Any]:
-    """The differences as JSON values; an infinite relative difference is null."""
+    """Return the differences as JSON values; infinite relative ones are null."""
     value = dataclasses.asdict(diff)
     for part in value["parts"]:
         if not math.isfinite(part["relative"]):

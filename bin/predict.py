@@ -82,7 +82,7 @@ def _predict_one(flags: Any) -> tuple[_Predict, LoadedAdapter]:
 def _predict_together(
     flags: Any, directories: dict[str, str]
 ) -> tuple[_Predict, LoadedAdapter]:
-    """Predict with several adapters: one record with all of them for each row."""
+    """Predict with several adapters; each row's record has all predictions."""
     if flags.cache != "off":
         raise UserError(
             "Several adapters share what frozen blocks compute by themselves: give "
@@ -114,10 +114,10 @@ def named_adapters(text: str) -> dict[str, str]:
     """Parse `--adapter`: `DIRECTORY` or `NAME=DIRECTORY`, separated by commas.
 
     Returns:
-        The directories by name. A directory without a name is its own name.
+        The directories by name; an unnamed directory uses its path as the name.
 
     Raises:
-        UserError: Two adapters have the same name.
+        UserError: if two adapters have the same name.
     """
     if os.path.exists(text):
         return {text: text}

@@ -1,4 +1,4 @@
-"""Shared by all programs: flags in groups, --help, errors without a traceback."""
+"""Shared code of the programs: flags in groups, --help, errors without traceback."""
 
 import dataclasses
 import difflib
@@ -31,7 +31,7 @@ class Groups:
         self._group = ""
 
     def group(self, title: str) -> None:
-        """Start a group, to which the flags defined next belong."""
+        """Start a group for the flags defined next."""
         self._group = title
 
     def _add(self, define: Callable[..., object], name: str, *args: object) -> None:
@@ -47,11 +47,11 @@ class Groups:
         self._add(flags.DEFINE_list, name, default, help_text)
 
     def integer(self, name: str, default: int | None, help_text: str) -> None:
-        """Define a whole number."""
+        """Define an integer flag."""
         self._add(flags.DEFINE_integer, name, default, help_text)
 
     def number(self, name: str, default: float | None, help_text: str) -> None:
-        """Define a number."""
+        """Define a number flag."""
         self._add(flags.DEFINE_float, name, default, help_text)
 
     def boolean(self, name: str, default: bool | None, help_text: str) -> None:
@@ -61,11 +61,11 @@ class Groups:
     def choice(
         self, name: str, default: str | None, choices: tuple[str, ...], help_text: str
     ) -> None:
-        """Define one of several texts."""
+        """Define a flag with a fixed set of values."""
         self._add(flags.DEFINE_enum, name, default, list(choices), help_text)
 
     def help(self) -> str:
-        """The text of `--help`."""
+        """Return the text of `--help`."""
         lines = [self.usage]
         for title, names in self._groups.items():
             lines += ["", f"{title}:"]
@@ -92,7 +92,7 @@ def _entry(head: str, text: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class SubJob:
-    """A job of a program that has several.
+    """One job of a program with several jobs.
 
     Attributes:
         name: The first word of the command line.
@@ -142,10 +142,10 @@ def run_sub_jobs(
 
 
 def require(values: Any, *names: str) -> None:
-    """Refuse a command line without these flags.
+    """Check that the command line has these flags.
 
     Raises:
-        UserError: A flag is missing; the message names the first.
+        UserError: if a flag is missing; names the first.
     """
     for name in names:
         if not values[name].value:
@@ -160,14 +160,14 @@ def run(
 ) -> None:
     """Parse the command line, run `main`, and exit with its status.
 
-    The status is 0; or 2, with a message on stderr, for errors that the user can fix
-    (75 if it is enough to run the command again); or 130 after Ctrl-C.
+    The status is 0 on success; 2, with a message on stderr, for errors that the user
+    can fix (75 if rerunning the command is enough); and 130 after Ctrl-C.
 
     Args:
         groups: The program's flags.
         main: Function that runs the program with the values of the flags.
         argv: The command line; `sys.argv` by default.
-        interrupted: What Ctrl-C leaves behind, for the message.
+        interrupted: The state after Ctrl-C, for the message.
     """
     argv = sys.argv if argv is None else argv
     if _HELP & set(argv[1:]):
@@ -183,8 +183,8 @@ def run(
     except (UserError, ValueError, flags.Error) as error:
         if os.environ.get("ADAPTERS_TF_TRACEBACK"):
             raise
-        # The user can fix a ValueError from this library's own checks too. Any other is
-        # a fault of the program, and shows its traceback.
+        # The user can also fix a ValueError from this library's own checks. Any other
+        # error is a bug and shows its traceback.
         if isinstance(error, UserError | flags.Error) or _from_configuration(error):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(getattr(error, "exit_code", EXIT_USER_ERROR))

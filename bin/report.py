@@ -137,7 +137,7 @@ JOBS = (
 
 def cli() -> None:
     """Entry point of `adapters-tf-report`."""
-    # Outputs appear complete or not at all.
+    # Outputs are written atomically.
     run_sub_jobs(_USAGE, JOBS, interrupted="start the same command again")
 
 

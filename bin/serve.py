@@ -61,9 +61,9 @@ def main(flags: Any) -> None:
         format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
     )
     logging.getLogger("adapters_tf").setLevel(logging.INFO)
-    # TensorFlow's notes on the session loader, which TensorFlow Serving uses too.
+    # Hide notes on the deprecated session loader, which TensorFlow Serving also uses.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # TensorFlow and the packages of the extra: not needed for --help.
+    # Imported here, because --help does not need TensorFlow or the server's packages.
     from adapters_tf.export.server.local_server import LocalServer
 
     server = LocalServer(options)
@@ -78,10 +78,10 @@ def main(flags: Any) -> None:
         f"{host}:{server.grpc_port}",
         flush=True,
     )
-    # Not one long wait: a signal that comes just before it begins does not end it.
+    # Wait in short steps: a signal just before a long wait would not end it.
     while not signals:
         time.sleep(0.2)
-    # A second signal ends it at once.
+    # A second signal ends the process at once.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     print("shutting down: pending requests finish", flush=True)
@@ -91,7 +91,7 @@ def main(flags: Any) -> None:
             file=sys.stderr,
             flush=True,
         )
-        # Their threads would hold the process up.
+        # Remaining threads would block a normal exit.
         os._exit(1)
 
 

@@ -69,7 +69,7 @@ def define() -> Groups:
 
 
 def sweep_from_flags(flags: Any) -> Sweep:
-    """The sweep that the grid and the flags describe."""
+    """Return the sweep that the grid and the flags describe."""
     values = read_sweep(flags.grid) if flags.grid else {}
     for name in _SHARED_FLAGS:
         if flags[name].value is not None:
@@ -105,7 +105,7 @@ def sweep_from_flags(flags: Any) -> Sweep:
 
 
 def _with_axes(block: dict[str, Any], axes: dict[str, Any]) -> dict[str, Any]:
-    """The block with those flags' values that its method takes."""
+    """Add the flags' values that a block's method uses."""
     own = AXES_OF.get(block.get("method", "adapters"), ())
     return {**block, **{k: v for k, v in axes.items() if k in own}}
 
@@ -124,7 +124,7 @@ def main(flags: Any, argv: Sequence[str] | None = None) -> None:
 
     Args:
         flags: The flags' values.
-        argv: The command line's flags, for workers; by default `sys.argv`'s.
+        argv: The command line's flags, for workers; by default from `sys.argv`.
     """
     require_extra()
     from adapters_tf.study.board import print_table

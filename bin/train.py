@@ -31,7 +31,7 @@ from adapters_tf.training.run import run_job
 from adapters_tf.training.run_dir import check_run
 from adapters_tf.training.workers import is_chief
 
-# Without flags the program trains a demo, of a size for a few minutes on two cores.
+# Without flags, the program trains a demo that takes a few minutes on two cores.
 _DEMO_TRAIN_ROWS = 6000
 _DEMO_EPOCHS = 2
 _DEMO_TEXTS = (
@@ -87,7 +87,7 @@ def define() -> Groups:
 
 
 def job_from_flags(flags: Any) -> TrainJob:
-    """The training run that the flags describe."""
+    """Return the training run that the flags describe."""
     layers = _layers(flags.adapter_layers)
     if flags.seq_length < 8:
         raise UserError(
@@ -124,7 +124,7 @@ def job_from_flags(flags: Any) -> TrainJob:
 
 
 def _layers(given: list[str] | None) -> tuple[int, ...] | None:
-    """Block numbers; for `top3`, negative ones that count from the top."""
+    """Return block indices; for `top3`, negative ones that count from the top."""
     if given is None:
         return None
     text = ",".join(given)
@@ -139,7 +139,7 @@ def _layers(given: list[str] | None) -> tuple[int, ...] | None:
 
 
 def load_data(flags: Any) -> TaskData:
-    """The task and its rows that the flags name."""
+    """Load the task and rows that the flags name."""
     if flags.task and flags.train_file:
         raise UserError(
             "Give one of --task and --train_file. Received: "
@@ -160,7 +160,7 @@ def load_data(flags: Any) -> TaskData:
 
 
 def main(flags: Any) -> None:
-    """Train; print the result; with no flags, predict a few texts too."""
+    """Train and print the result; without flags, also predict a few texts."""
     demo = not (flags.task or flags.train_file)
     if demo:
         if flags.epochs is None:
@@ -168,7 +168,7 @@ def main(flags: Any) -> None:
         if not flags["max_train_examples"].present:
             flags.max_train_examples = _DEMO_TRAIN_ROWS
     job, cache = job_from_flags(flags), PrefixCache(cache_config(flags))
-    # Where the results go, and what only makes the run faster, does not identify it.
+    # The output directory and speed settings do not identify a run.
     settings = {
         name: flags[name].value
         for name in sorted(flags)
@@ -176,7 +176,7 @@ def main(flags: Any) -> None:
         and not name.startswith("_")
     }
     settings["learning_rate"] = job.config.learning_rate
-    # Before anything else of TensorFlow: workers connect when the program starts.
+    # Do this before using TensorFlow otherwise: workers connect at program start.
     strategy = get_strategy(flags.distribution_strategy, flags.tpu)
     chief = is_chief(strategy)
     if chief:
@@ -210,7 +210,7 @@ def main(flags: Any) -> None:
 
 
 def summary(metrics: dict[str, Any], output_dir: str) -> str:
-    """Format the dev metrics beside those of the majority baseline."""
+    """Format the dev metrics next to those of the majority baseline."""
     width = max(12, *(len(name) + 2 for name in metrics["dev"]))
     lines = [f"\n{'':<{width}}{'dev':>8}{'majority':>10}"]
     for name, value in metrics["dev"].items():

@@ -1,8 +1,8 @@
-"""SavedModels of a base and of its tasks, and servables made of them.
+"""SavedModels of a base and its tasks, and servables made from them.
 
-The public names below are loaded on first use, as those of `adapters_tf`: the
-process that checks an export, and clients that need the protos alone, import
-parts of this package without Keras models.
+The public names below are loaded on first use, as in `adapters_tf`. The process that
+checks an export, and clients that need only the protos, can therefore import parts of
+this package without Keras.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The adapter SavedModel: what one task adds to a base."""
+"""Write the adapter SavedModel: one task's tensors and head."""
 
 import json
 import os
@@ -37,19 +37,17 @@ def export_adapter(
 ) -> None:
     """Write the adapter SavedModel of a trained adapter directory.
 
-    It is compared with the Keras model in a new process before it gets its
-    name.
+    A new process compares it with the Keras model before it gets its final name.
 
     Args:
         adapter_dir: Written by `save_adapter`, such as a run's `adapter/`.
         output_dir: A new directory.
-        preset: Where to load the base from; by default from where training
-            loaded it.
+        preset: Where to load the base from; by default the preset used in training.
 
     Raises:
-        UserError: if the adapter is of a form that exports do not have (see
-            `check_exportable`), does not fit the base, or the directory exists
-            or cannot be written, or the written model differs.
+        UserError: if exports do not support the adapter (see `check_exportable`), it
+            does not fit the base, the directory exists or cannot be written, or the
+            written model differs.
     """
     require_tensorflow_backend("export_adapter")
     adapter = load_adapter(adapter_dir)
@@ -62,14 +60,14 @@ def export_adapter(
 
 
 def task_shapes(adapter: Adapter, layout: BankLayout) -> dict[str, tuple[int, ...]]:
-    """Path -> shape of each tensor that a task of this form has.
+    """Return path -> shape of each tensor that a task of this form has.
 
     Args:
-        adapter: The task; its tensors are not looked at.
-        layout: That of its base.
+        adapter: The task; its tensors are not read.
+        layout: The layout of its base.
 
     Raises:
-        AdapterFileError: if it has adapters in blocks that the base does not have.
+        AdapterFileError: if it has adapters in blocks that the base lacks.
     """
     shapes = kind_named(adapter.kind).head_shapes(adapter.head, layout.hidden_dim)
     blocks = layout.block_paths
@@ -88,7 +86,7 @@ def task_shapes(adapter: Adapter, layout: BankLayout) -> dict[str, tuple[int, ..
         if adapter.tuning.method == "adapters":
             own_norms = config.own_layer_norms(len(blocks))
     for path in layout.norm_paths:
-        # The LayerNorm of the embeddings goes with the first block.
+        # The embeddings' LayerNorm belongs to the first block.
         index = next((i for i, b in enumerate(blocks) if path.startswith(f"{b}/")), 0)
         if index in own_norms:
             size = layout.norm_sizes.get(path, layout.hidden_dim)
@@ -97,14 +95,14 @@ def task_shapes(adapter: Adapter, layout: BankLayout) -> dict[str, tuple[int, ..
 
 
 def encoder_tensors(adapter: Adapter, layout: BankLayout) -> dict[str, np.ndarray]:
-    """The task's tensors for `encode` that an optimizer may change, by path.
+    """Return the task's trainable tensors for `encode`, by path.
 
     Args:
         adapter: The adapter.
-        layout: That of its base.
+        layout: The layout of its base.
 
     Returns:
-        Those of `BaseFunctions.adapter_specs` that are no constants.
+        The tensors of `BaseFunctions.adapter_specs` that are not constants.
     """
     form = form_of(adapter.adapter)
     tensors: dict[str, np.ndarray] = {}
@@ -118,17 +116,16 @@ def encoder_tensors(adapter: Adapter, layout: BankLayout) -> dict[str, np.ndarra
 
 
 def task_of_adapter(adapter: Adapter, layout: BankLayout) -> ExportedTask:
-    """Put a task together from its adapter directory, as a servable holds it.
+    """Build a servable's task from an adapter.
 
-    It equals the task that is read from the adapter SavedModel.
+    It equals the task read from the adapter SavedModel.
 
     Args:
-        adapter: The adapter, of a form that can be exported.
-        layout: That of its base.
+        adapter: The adapter, in a form that exports support.
+        layout: The layout of its base.
 
     Raises:
-        AdapterFileError: if its tensors are not exactly those of a task of its form on
-            this base.
+        AdapterFileError: if its tensors are not exactly those of its form on this base.
     """
     check_tensors(adapter.tensors, task_shapes(adapter, layout))
     config = json.loads(json.dumps(exported_config(adapter)))
@@ -139,12 +136,12 @@ def task_of_adapter(adapter: Adapter, layout: BankLayout) -> ExportedTask:
 
 
 def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -> None:
-    """Write the SavedModel, unchecked.
+    """Write the SavedModel without checking it.
 
     Args:
         adapter: The adapter.
-        model: Its model, whose backbone says where adapters could be.
-        directory: Where to.
+        model: Its model; the backbone defines the possible sites of adapters.
+        directory: Where to write.
     """
     layout = BankLayout.of_backbone(model.backbone)
     tensors = encoder_tensors(adapter, layout)
@@ -154,7 +151,7 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
     }
     root = tf.train.Checkpoint()
     root.variables = [*encoder.values(), *head.values()]
-    # An optimizer gets neither what is empty nor what was not trained.
+    # Give optimizers only tensors that are not empty and were trained.
     d = layout.hidden_dim
     absent = absent_adapters(exported_config(adapter), tensors, layout.block_paths, d)
     root.trainable_variables = [
@@ -195,7 +192,7 @@ def _constants(adapter: Adapter) -> dict[str, Any]:
 
 
 def exported_config(adapter: Adapter) -> dict[str, Any]:
-    """What the SavedModel's `config()` says, as JSON values."""
+    """Return the SavedModel's `config()` as JSON values."""
     return adapter.to_dict() | {"format_version": FORMAT_VERSION}
 
 
@@ -208,7 +205,7 @@ def _cases(model: AdapterModel) -> list[Case]:
     arrays["input_mask"] = np.asarray(tokens["padding_mask"], np.int32)
     logits = np.array(model(tokens, training=False))
     if logits.ndim == 3:
-        # Padding's logits are pushed to -1e9, give or take what float32 holds.
+        # Logits of padding are about -1e9, so float32 rounding differs.
         logits[arrays["input_mask"] == 0] = np.nan
     head = {v.path for v in model.head_variables()}
     layout = BankLayout.of_backbone(model.backbone)

@@ -1,4 +1,4 @@
-"""Answers out of a model's logits over windows, inside a TF graph."""
+"""Find answers from a model's logits over windows, inside a TF graph."""
 
 from typing import Any, NamedTuple
 
@@ -15,9 +15,9 @@ class Answers(NamedTuple):
 
     Attributes:
         answer: `[B]` strings, valid UTF-8.
-        answer_start: `[B]` int32: the answer's first character in the context,
-            counted as Python counts (code points).
-        answer_end: `[B]` int32: the character after it.
+        answer_start: `[B]` int32: index of the answer's first character in the context,
+            in code points as in Python.
+        answer_end: `[B]` int32: index after its last character.
         score: `[B]` float32: the sum of the answer's two logits.
     """
 
@@ -36,30 +36,29 @@ def best_spans(
     ends: tf.Tensor,
     context: tf.Tensor,
 ) -> Answers:
-    """The best span of each row's context, over all of its windows.
+    """Find the best span of each row's context, over all of its windows.
 
-    As `QuestionFeatures.answers`: the highest sum of a start and an end logit
-    over all spans in the context of at most `MAX_ANSWER_TOKENS` tokens. Of
-    equal ones the first window's, and there the one that starts, then ends
-    first.
+    As in `QuestionFeatures.answers`, this is the span with the highest sum of start and
+    end logits among spans of at most `MAX_ANSWER_TOKENS` tokens. Ties go to the first
+    window, then to the first start, then to the first end.
 
-    A row in which there is nothing to choose from, such as one with an empty
-    context, gets "", 0, 0 and a score of minus infinity.
+    A row without any span, such as one with an empty context, gets "", 0, 0 and a score
+    of minus infinity.
 
     Args:
         start_logits: `[W, length]` float32.
         end_logits: `[W, length]` float32.
         rows: `[W]` int32, as in `Windows`.
-        num_rows: B.
+        num_rows: The number of rows B.
         starts: `[W, length]` int32, as in `Windows`.
         ends: `[W, length]` int32, as in `Windows`.
-        context: `[B]` strings, those that the windows were made from.
+        context: `[B]` strings, from which the windows were made.
 
     Returns:
         The answers.
     """
     window_score, first, last = _best_in_windows(start_logits, end_logits, starts >= 0)
-    # The first window that has its row's best score.
+    # The first window with its row's best score.
     num_windows = tf.size(rows)
     row_score = tf.math.unsorted_segment_max(window_score, rows, num_rows)
     is_best = (window_score == tf.gather(row_score, rows)) & (window_score > -_INF)
@@ -89,9 +88,9 @@ def best_spans(
 def _best_in_windows(
     start_logits: tf.Tensor, end_logits: tf.Tensor, inside: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`[W]` highest score of a window with the span's first and last token."""
+    """Return each window's highest score and its span's first and last token, `[W]`."""
     num_windows, length = tf.unstack(tf.shape(inside))
-    # ends[t, k] is the token k places behind t.
+    # ends[t, k] is the token k places after t.
     ends = tf.range(length)[:, tf.newaxis] + tf.range(MAX_ANSWER_TOKENS)
     pad = [[0, 0], [0, MAX_ANSWER_TOKENS]]
     valid = inside[:, :, tf.newaxis] & tf.gather(tf.pad(inside, pad), ends, axis=1)
@@ -104,7 +103,7 @@ def _best_in_windows(
     scores = tf.reshape(scores, [num_windows, length * MAX_ANSWER_TOKENS])
     best = tf.argmax(scores, axis=1, output_type=tf.int32)
     first = best // MAX_ANSWER_TOKENS
-    # Behind the end only where there is no valid span.
+    # The last token is past the end only if there is no valid span.
     last = tf.minimum(first + best % MAX_ANSWER_TOKENS, length - 1)
     return tf.gather(scores, best, batch_dims=1), first, last
 

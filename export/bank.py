@@ -1,4 +1,4 @@
-"""Many tasks' tensors in few arrays, without padding."""
+"""Join the tensors of many tasks in a few arrays, without padding."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from adapters_tf.tasks.text_kind import BIAS, HIDDEN_BIAS, HIDDEN_KERNEL, KERNEL
 
 @dataclasses.dataclass(frozen=True)
 class ExportedTask:
-    """A task as a servable holds it.
+    """A task in the form that a servable holds.
 
     Attributes:
-        config: What the adapter SavedModel's `config()` says.
-        encoder: What its `weights()` gives, as arrays.
-        head: What its `head_weights()` gives, as arrays.
+        config: The adapter SavedModel's `config()`.
+        encoder: Its `weights()` as arrays.
+        head: Its `head_weights()` as arrays.
     """
 
     config: dict[str, Any]
@@ -33,12 +33,12 @@ class ExportedTask:
 
     @property
     def form(self) -> TaskForm:
-        """How the encoder's tensors hold the adapters."""
+        """The form in which the encoder's tensors hold the adapters."""
         return form_of(self.config["adapter"])
 
     @classmethod
     def from_saved_model(cls, config: dict[str, Any], adapter: Any) -> "ExportedTask":
-        """A task out of a loaded adapter SavedModel."""
+        """Read a task from a loaded adapter SavedModel."""
         encoder = {k: v.numpy() for k, v in adapter.weights().items()}
         head = {k: v.numpy() for k, v in adapter.head_weights().items()}
         return cls(config, encoder, head)
@@ -46,14 +46,14 @@ class ExportedTask:
 
 @dataclasses.dataclass(frozen=True)
 class BankLayout:
-    """What a base has tensors of tasks for.
+    """The parts of a base that tasks have tensors for.
 
     Attributes:
         block_paths: Paths of its encoder blocks.
         norm_paths: Paths of its LayerNorms.
         hidden_dim: Hidden size `d`.
-        norm_sizes: The size of each LayerNorm that is of another one.
-        forms: Names of the forms of tasks that it takes beside the default one.
+        norm_sizes: Path -> size of each LayerNorm whose size is not `d`.
+        forms: Names of the supported forms of tasks, besides the default one.
     """
 
     block_paths: list[str]
@@ -64,10 +64,10 @@ class BankLayout:
 
     @classmethod
     def of_base(cls, config: dict[str, Any]) -> "BankLayout":
-        """The layout for a base SavedModel.
+        """Return the layout for a base SavedModel.
 
         Args:
-            config: What its `config()` says.
+            config: The base's `config()`.
         """
         blocks = dict.fromkeys(p.rsplit("/", 1)[0] for p in config["adapter_paths"])
         return cls(
@@ -80,7 +80,7 @@ class BankLayout:
 
     @classmethod
     def of_backbone(cls, backbone: AdapterBackbone) -> "BankLayout":
-        """The layout for a Keras backbone, with adapters or without."""
+        """Return the layout for a Keras backbone, with or without adapters."""
         inside_adapters = {v.path for v in backbone.adapter_variables()}
         d = backbone.hidden_dim
         sizes = {
@@ -97,10 +97,10 @@ class BankLayout:
         )
 
     def forms_for(self, tasks: list[ExportedTask]) -> tuple[TaskForm, ...]:
-        """The forms in which a bank holds these tasks.
+        """Return the forms in which a bank holds these tasks.
 
         Raises:
-            UserError: if the base, written by another version, does not have one.
+            UserError: if the base, written by another version, lacks one of them.
         """
         if all(task.form.name == DEFAULT_FORM.name for task in tasks):
             return (DEFAULT_FORM,)
@@ -116,7 +116,7 @@ class BankLayout:
         return forms
 
     def check_has(self, form: TaskForm) -> None:
-        """Refuse a form of tasks that the base has no functions for.
+        """Reject a form of tasks that the base has no functions for.
 
         Raises:
             UserError: if the base was written by an older version.
@@ -131,22 +131,22 @@ class BankLayout:
 
 
 def build_bank(tasks: list[ExportedTask], layout: BankLayout) -> dict[str, np.ndarray]:
-    """Join tasks, so that each costs its own tensors and no more.
+    """Join tasks so that each takes only the space of its own tensors.
 
     Args:
         tasks: T tasks of one base.
-        layout: That of the base.
+        layout: The layout of the base.
 
     Returns:
-        See `BaseFunctions.bank_specs`: the adapters as `adapters_tf.adapters.joined`
-        has them; for each LayerNorm `[1 + own, d]` with each task's `row` `[T]`, 0 for
-        the base's. And for the heads, named `head/...`, kernels `[1 + outputs, d]`,
-        biases `[1 + outputs]` and each task's `offset` and `size` `[T]`; where there
-        are heads with a hidden layer, `head/hidden/...` has these `[1 + heads, d, d]`
-        and each task's `row` `[T]`, 0 without one.
+        See `BaseFunctions.bank_specs`. Adapters are as in
+        `adapters_tf.adapters.joined`. Each LayerNorm has `[1 + own, d]` values and each
+        task's `row` `[T]`, 0 for the base's LayerNorm. Heads (`head/...`) have kernels
+        `[1 + outputs, d]`, biases `[1 + outputs]` and each task's `offset` and `size`
+        `[T]`. If any head has a hidden layer, `head/hidden/...` has kernels
+        `[1 + heads, d, d]` and each task's `row` `[T]`, 0 for none.
 
     Raises:
-        UserError: as `BankLayout.forms_for`.
+        UserError: see `BankLayout.forms_for`.
     """
     if not tasks:
         raise ValueError("A bank holds at least one task.")
@@ -169,12 +169,12 @@ def build_bank(tasks: list[ExportedTask], layout: BankLayout) -> dict[str, np.nd
 def split_bank(
     bank: dict[str, np.ndarray], configs: list[dict[str, Any]], layout: BankLayout
 ) -> list[ExportedTask]:
-    """The tasks that `build_bank` joined, to the bit.
+    """Recover the tasks that `build_bank` joined, exactly.
 
     Args:
         bank: From `build_bank`.
         configs: The T tasks' configs.
-        layout: As there.
+        layout: As in `build_bank`.
     """
     tasks = []
     for i, config in enumerate(configs):
@@ -193,7 +193,7 @@ def split_bank(
 def absent_adapters(
     config: dict[str, Any], values: dict[str, Any], block_paths: list[str], d: int
 ) -> set[str]:
-    """The tensors of sites at which a task has no adapter.
+    """Return the names of tensors at sites where a task has no adapter.
 
     Args:
         config: The adapter SavedModel's config.
@@ -211,13 +211,13 @@ def absent_adapters(
 
 
 def hidden_features(bank: dict[str, Any], features: Any, tasks: Any) -> Any:
-    """What heads' last layers read: `[B, d]`, through the hidden layers they have.
+    """Apply heads' hidden layers, if any, and return their `[B, d]` outputs.
 
     Args:
-        bank: From `build_bank`, as tensors or variables. Without a head that has a
-            hidden layer it has no such tensors, and the features stay as they are.
+        bank: From `build_bank`, as tensors or variables. If no head has a hidden layer,
+            the features are returned unchanged.
         features: `[B, d]`.
-        tasks: One task's index, or `[B]` of them.
+        tasks: One task's index, or `[B]` indices.
     """
     if "head/hidden/row" not in bank:
         return features
@@ -230,7 +230,7 @@ def hidden_features(bank: dict[str, Any], features: Any, tasks: Any) -> Any:
     def through_hidden_layers() -> Any:
         own = tf.where(rows > 0)
         of_own = tf.gather(rows, own[:, 0])
-        # Kernels are large: those of other rows are not fetched.
+        # Kernels are large, so do not fetch those of other rows.
         kernels = tf.gather(bank["head/hidden/kernel"], of_own)
         hidden = tf.matmul(tf.gather_nd(features, own)[:, None, :], kernels)[:, 0]
         hidden += tf.gather(bank["head/hidden/bias"], of_own)

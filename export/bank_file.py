@@ -1,4 +1,4 @@
-"""The bank of a written version, read without loading the SavedModel."""
+"""Read the bank of a written version without loading the SavedModel."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from adapters_tf.errors import UserError
 
 
 class BankFile:
-    """The entries of `build_bank`, in the checkpoint of a version.
+    """The entries of `build_bank` in the checkpoint of a version.
 
     Args:
         version_dir: A version of a servable.
 
     Attributes:
-        shapes: Entry -> its shape.
+        shapes: Entry -> shape.
 
     Raises:
         UserError: if there is no checkpoint with a bank.
@@ -32,17 +32,17 @@ class BankFile:
         for key in shapes:
             parts = key.split("/")
             if parts[0] == "bank":
-                # Checkpoints write a slash inside of a name as ".S".
+                # Checkpoints write a slash inside a name as ".S".
                 self._keys[parts[1].replace(".S", "/")] = key
         self.shapes = {entry: tuple(shapes[key]) for entry, key in self._keys.items()}
         if not self.shapes:
             raise UserError(f"{prefix} has no bank of tasks: it is of no servable.")
 
     def read(self, entry: str) -> np.ndarray:
-        """One entry.
+        """Read one entry.
 
         Raises:
-            UserError: if the file with it is missing or corrupt.
+            UserError: if its file is missing or corrupt.
         """
         try:
             return self._reader.get_tensor(self._keys[entry])
@@ -53,5 +53,5 @@ class BankFile:
             ) from error
 
     def read_all(self) -> dict[str, np.ndarray]:
-        """All entries, as `build_bank` gave them."""
+        """Read all entries, as `build_bank` returned them."""
         return {entry: self.read(entry) for entry in self.shapes}

@@ -1,4 +1,4 @@
-"""The base SavedModel: one for each backbone, shared by all its tasks."""
+"""Write the base SavedModel, which all tasks of a backbone share."""
 
 import importlib.metadata
 import json
@@ -36,7 +36,7 @@ from adapters_tf.models.presets import (
     preprocess_texts,
 )
 
-# The least seq_length, as in training.
+# The smallest seq_length, as in training.
 SHORTEST = 8
 _LIBRARIES = ("adapters-tf", "tensorflow", "tensorflow-text", "keras", "keras-hub")
 
@@ -46,12 +46,12 @@ def export_base(
 ) -> None:
     """Write the base SavedModel of a preset, with its preprocessor inside.
 
-    The SavedModel is a reusable one in TF Hub's sense (a text encoder) and has
-    the functions with which tasks are combined; see docs/export.md. It is
-    compared with the Keras model in a new process before it gets its name.
+    The SavedModel has TF Hub's interface of a text encoder, and functions to combine it
+    with tasks; see docs/export.md. A new process compares it with the Keras model
+    before it gets its final name.
 
     Args:
-        preset: See `load_backbone`; or `"demo"`.
+        preset: See `load_backbone`.
         output_dir: A new directory.
         seq_length: Length that the preprocessor's `__call__` packs to.
 
@@ -83,16 +83,16 @@ def export_base(
 
 
 def save_base(backbone: AdapterBackbone, directory: Path) -> None:
-    """Write the SavedModel of a backbone, unchecked.
+    """Write the SavedModel of a backbone without checking it.
 
     Args:
-        backbone: With `adapter=None`, in float32.
-        directory: Where to.
+        backbone: A backbone with `adapter=None`, in float32.
+        directory: Where to write.
     """
     functions = BaseFunctions(backbone)
     inputs = input_specs()
     root = tf.train.Checkpoint()
-    # A fixed order, so that the shard has the same bytes in every export.
+    # Sort, so that the shard has the same bytes in every export.
     variables = sorted(backbone.weights, key=lambda v: v.path)
     root.variables = [v.value for v in variables]
     root.trainable_variables = list(root.variables)
@@ -118,7 +118,7 @@ def save_base(backbone: AdapterBackbone, directory: Path) -> None:
         "fingerprint": backbone.fingerprint,
         "hidden_dim": functions.hidden_dim,
         "adapter_paths": DEFAULT_FORM.paths(functions.block_paths),
-        # A servable's bank holds tasks in the default form, or in all of these.
+        # A servable's bank holds tasks in the default form or in all these forms.
         "forms": [form.name for form in full_forms()],
         "layer_norm_paths": list(functions.layer_norms),
         "layer_norm_sizes": functions.layer_norm_sizes,
@@ -140,12 +140,12 @@ def _cases(backbone: AdapterBackbone, preprocessor: Any) -> list[Case]:
     tokens = preprocess_texts(preprocessor, tf.constant(SAMPLE_TEXTS))
     outputs = hub_outputs(backbone(tokens, training=False))
     values = {name: np.asarray(value) for name, value in outputs.items()}
-    # Nothing reads the vectors of padding, and there the rounding is coarser.
+    # Ignore vectors of padding: nothing reads them, and they round more coarsely.
     padding = np.asarray(tokens["padding_mask"]) == 0
     values["sequence_output"] = np.where(
         padding[:, :, None], np.nan, values["sequence_output"]
     )
-    # A base that reads no segments has any.
+    # For a base that reads no segments, any values work.
     none = np.zeros(padding.shape, np.int32)
     arrays = {h: np.asarray(tokens.get(n, none), np.int32) for h, n in INPUTS.items()}
     return [

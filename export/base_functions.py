@@ -27,15 +27,15 @@ INPUTS = {
 
 
 def input_specs() -> dict[str, tf.TensorSpec]:
-    """`[batch, length]` int32 for each of TF Hub's inputs."""
+    """Return `[batch, length]` int32 specs for each of TF Hub's inputs."""
     return {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
 
 
 def hub_outputs(outputs: Any) -> dict[str, Any]:
-    """`sequence_output` and `pooled_output` of a backbone's outputs.
+    """Return `sequence_output` and `pooled_output` from a backbone's outputs.
 
-    Without a pooler the pooled output is the first token's vector, which keras-hub's
-    classifiers read there.
+    Without a pooler, the pooled output is the first token's vector, as in keras-hub's
+    classifiers.
     """
     named = dict(named_outputs(outputs))
     named.setdefault("pooled_output", named["sequence_output"][:, 0, :])
@@ -43,7 +43,7 @@ def hub_outputs(outputs: Any) -> dict[str, Any]:
 
 
 class BaseFunctions:
-    """What a base computes, as functions of tensors.
+    """The computations of a base, as functions of tensors.
 
     Args:
         backbone: An adapter backbone with `adapter=None`, in float32.
@@ -57,7 +57,7 @@ class BaseFunctions:
             path = variable.path.rsplit("/", 1)[0]
             norms.setdefault(path, []).append(variable.value)
         self.layer_norms = norms
-        # Embeddings may be narrower than the blocks.
+        # The embeddings can be narrower than the blocks.
         self.layer_norm_sizes = {
             path: gamma.shape[0]
             for path, (gamma, _) in norms.items()
@@ -73,17 +73,17 @@ class BaseFunctions:
         )
 
     def adapter_specs(self, forms: Forms = (DEFAULT_FORM,)) -> dict[str, tf.TensorSpec]:
-        """What `encode` takes of a task: its tensors, by variable path.
+        """Return the specs of a task's tensors for `encode`, by variable path.
 
         Args:
-            forms: How the task is held. With the default form there are, for each
-                adapter, `.../down_projection/kernel` `[d, m]`, `bias` `[m]`,
-                `.../up_projection/kernel` `[m, d]`, `bias` `[d]`, with m = 0 where the
-                task has none, and `activation`, a number (`adapters.activations`).
+            forms: The forms of the task. With the default form, each adapter has
+                `.../down_projection/kernel` `[d, m]`, `bias` `[m]`,
+                `.../up_projection/kernel` `[m, d]`, `bias` `[d]`, with m = 0 for no
+                adapter, and there is `activation`, a number (`adapters.activations`).
 
         Returns:
-            Those of the forms; for each LayerNorm `gamma` and `beta`, `[d]` or `[0]`
-            for the base's own; and `fingerprint` (`fingerprint_words`) of the base.
+            The forms' tensors; `gamma` and `beta` for each LayerNorm, `[d]`, or `[0]`
+            to use the base's; and the base's `fingerprint` (`fingerprint_words`).
         """
         specs = {"fingerprint": tf.TensorSpec([4], tf.int64)}
         for form in forms:
@@ -94,10 +94,10 @@ class BaseFunctions:
         return specs
 
     def bank_specs(self, forms: Forms = (DEFAULT_FORM,)) -> dict[str, tf.TensorSpec]:
-        """What `encode_rows` takes of many tasks; see `export.bank`.
+        """Return the specs of a bank for `encode_rows`; see `export.bank`.
 
         Args:
-            forms: How the tasks are held.
+            forms: The forms of the tasks.
         """
         d = self.hidden_dim
         specs = {"fingerprint": tf.TensorSpec([4], tf.int64)}
@@ -111,12 +111,12 @@ class BaseFunctions:
         return specs
 
     def plain(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """The base alone, with the outputs of a TF Hub text encoder.
+        """Run the base without a task, with the outputs of a TF Hub text encoder.
 
         Returns:
-            `pooled_output` `[batch, d]`, `sequence_output` `[batch, length, d]`,
-            `encoder_outputs`, one such tensor for each call of a block, and `default`,
-            the pooled output.
+            `pooled_output` `[batch, d]`; `sequence_output` `[batch, length, d]`;
+            `encoder_outputs`, a `[batch, length, d]` tensor for each call of a block;
+            and `default`, the pooled output.
         """
         outputs = self._run(inputs, training)
         return {**outputs, "default": outputs["pooled_output"]}
@@ -124,7 +124,7 @@ class BaseFunctions:
     def encode(
         self, inputs: dict[str, Any], adapter: dict[str, Any], training: bool = False
     ) -> dict[str, Any]:
-        """The base with one task's tensors.
+        """Run the base with one task's tensors.
 
         Args:
             inputs: `[batch, length]` int32 each.
@@ -132,8 +132,8 @@ class BaseFunctions:
             training: Whether dropout is active.
 
         Returns:
-            `sequence_output` `[batch, length, d]`, `pooled_output` `[batch, d]`
-            and the given `input_mask`: what a task's `head` takes.
+            The inputs of a task's `head`: `sequence_output` `[batch, length, d]`,
+            `pooled_output` `[batch, d]` and the given `input_mask`.
         """
         (forms,) = (
             f for f in export_forms() if self.adapter_specs(f).keys() == set(adapter)
@@ -144,7 +144,7 @@ class BaseFunctions:
     def encode_rows(
         self, inputs: dict[str, Any], bank: dict[str, Any], tasks: Any
     ) -> dict[str, Any]:
-        """The base with each row's own task, for inference.
+        """Run the base with each row's own task, for inference.
 
         Args:
             inputs: `[batch, length]` int32 each.
@@ -180,7 +180,7 @@ class BaseFunctions:
         check = check_same_base(self.fingerprint, fingerprint)
         with tf.control_dependencies([check]):
             inputs = {name: tf.identity(value) for name, value in inputs.items()}
-        # A task trains its own tensors and never the base.
+        # Training changes only the task's tensors, never the base.
         frozen = [(v, tf.stop_gradient(v.value)) for v in self._model.weights]
         with task_scope(task), keras.StatelessScope(state_mapping=frozen):
             outputs = self._run(inputs, training)
@@ -191,7 +191,7 @@ class BaseFunctions:
         }
 
     def _run(self, inputs: dict[str, Any], training: bool) -> dict[str, Any]:
-        # Not all bases read `input_type_ids`; all SavedModels have the same inputs.
+        # All SavedModels have the same inputs, but not all bases read `input_type_ids`.
         tokens = {
             ours: inputs[name]
             for name, ours in INPUTS.items()
@@ -199,7 +199,7 @@ class BaseFunctions:
         }
         if not training:
             return self._model(tokens, training=False)
-        # Other masks in each call, drawn from the calling program's own state.
+        # Draw a new seed in each call, from the calling program's random state.
         seed = tf.random.uniform([], maxval=tf.int64.max, dtype=tf.int64)
         with dropout_scope(seed, 0):
             return self._model(tokens, training=True)

@@ -1,4 +1,4 @@
-"""Base and adapter SavedModels put together in a Python program."""
+"""Combine base and adapter SavedModels in a Python program."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export.bank import BankLayout, absent_adapters
 from adapters_tf.export.saving import FORMAT_VERSION
 
-# The attribute that tells the kinds of SavedModels apart.
+# The attribute that identifies each kind of SavedModel.
 _NEEDS = {
     "base": "encode_rows",
     "adapter": "head_weights",
@@ -21,20 +21,20 @@ _NEEDS = {
 
 
 def load_exported(directory: str | os.PathLike[str], kind: str) -> Any:
-    """`tf.saved_model.load`, for a directory that an export has written.
+    """Load a SavedModel that an export has written.
 
     Args:
         directory: The SavedModel.
-        kind: `"base"`, `"adapter"` or `"preprocessor"`, which is inside a base.
+        kind: `"base"`, `"adapter"` or `"preprocessor"` (a directory inside a base).
 
     Raises:
-        UserError: if it is not there, not readable or of another kind.
+        UserError: if it is missing, unreadable or of another kind.
     """
     needs = _NEEDS[kind]
     check_is_saved_model(directory, kind)
     path = os.fspath(directory)
     try:
-        # The preprocessor's and a servable's ops.
+        # Registers the ops of preprocessors and servables.
         import tensorflow_text  # noqa: F401
 
         loaded = tf.saved_model.load(path)
@@ -56,14 +56,14 @@ def load_exported(directory: str | os.PathLike[str], kind: str) -> Any:
 
 
 def check_is_saved_model(directory: str | os.PathLike[str], kind: str) -> None:
-    """Refuse what is no SavedModel directory, without loading it.
+    """Check that a directory holds a SavedModel, without loading it.
 
     Args:
         directory: The directory.
-        kind: What it should be, as in `load_exported`.
+        kind: The expected kind, as in `load_exported`.
 
     Raises:
-        UserError: saying how to write one.
+        UserError: if it does not; the text says how to write one.
     """
     path = os.fspath(directory)
     if not os.path.isfile(os.path.join(path, "saved_model.pb")):
@@ -78,30 +78,30 @@ def _command(kind: str) -> str:
 
 
 def check_fits(base: Any, adapter: Any, name: str = "the adapter") -> None:
-    """Refuse an adapter of another base.
+    """Reject an adapter for another base.
 
     Args:
         base: A loaded base SavedModel.
         adapter: A loaded adapter SavedModel.
-        name: What to call it in the error.
+        name: Name of the adapter in the error.
 
     Raises:
-        AdapterFileError: naming both fingerprints.
+        AdapterFileError: if the fingerprints differ; names both.
     """
     own = base.fingerprint().numpy().decode()
     check_same_base(own, adapter.base_fingerprint().numpy().decode(), name)
 
 
 def check_same_base(own: str, other: str | None, name: str) -> None:
-    """Refuse an adapter of another base, by the two fingerprints.
+    """Reject an adapter for another base, given two fingerprints.
 
     Args:
         own: The base's fingerprint.
-        other: That of the base that the adapter was trained on.
-        name: What to call the adapter in the error.
+        other: The fingerprint of the base that the adapter was trained on.
+        name: Name of the adapter in the error.
 
     Raises:
-        AdapterFileError: naming both fingerprints.
+        AdapterFileError: if the fingerprints differ; names both.
     """
     if own != other:
         raise AdapterFileError(
@@ -115,8 +115,8 @@ def check_same_base(own: str, other: str | None, name: str) -> None:
 class CombinedLayer(keras.layers.Layer):
     """An exported base with an exported adapter, as a Keras 3 layer.
 
-    The task's tensors are the layer's trainable weights; the base has none, so
-    `fit` trains the adapter, its LayerNorms and its head, and never the base.
+    The layer's trainable weights are the task's tensors, so `fit` trains the adapter,
+    its LayerNorms and its head, and never the base.
 
     Args:
         base_dir: A base SavedModel.
@@ -148,7 +148,7 @@ class CombinedLayer(keras.layers.Layer):
         self._base = load_exported(base_dir, "base")
         self._adapter = load_exported(adapter_dir, "adapter")
         check_fits(self._base, self._adapter, repr(self.adapter_dir))
-        # XLA has no kernel for the gradient of a branch in a loaded SavedModel.
+        # XLA cannot differentiate a branch in a loaded SavedModel.
         self.supports_jit = False
         self._constants: dict[str, Any] = {}
         encoder = self._adapter.weights()
@@ -168,22 +168,22 @@ class CombinedLayer(keras.layers.Layer):
 
     @property
     def exported_config(self) -> dict[str, Any]:
-        """What the adapter SavedModel says of itself."""
+        """The adapter SavedModel's own config."""
         return json.loads(self._adapter.config().numpy())
 
     def _add_weights(self, values: dict[str, Any], absent: set[str]) -> dict[str, Any]:
         weights = {}
         for path, value in values.items():
-            # A LayerNorm of the base's own, or an adapter that is not there.
+            # Not trained: LayerNorms of the base, and absent adapters.
             if not value.dtype.is_floating or 0 in value.shape or path in absent:
                 self._constants[path] = value
                 continue
-            # Keras allows no slash in the name of a weight.
+            # Keras forbids slashes in the names of weights.
             weights[path] = self.add_weight(
                 shape=value.shape,
                 initializer=lambda shape, dtype, value=value: tf.cast(value, dtype),
                 dtype="float32",
-                # The base computes in float32, whatever the policy.
+                # The base always computes in float32, whatever the policy.
                 autocast=False,
                 name=path.replace("/", "."),
             )

@@ -1,4 +1,4 @@
-"""What a servable's directory holds, read without loading a SavedModel."""
+"""Describe a servable's directory without loading a SavedModel."""
 
 import dataclasses
 import json
@@ -13,11 +13,12 @@ from adapters_tf.errors import UserError
 from adapters_tf.export.bank_file import BankFile
 
 FORMAT_VERSION = 1
-# What a version says of itself and its tasks.
+# The description of a version and its tasks.
 SERVABLE_FILE = Path("assets.extra", "servable.json")
-# Beside the versions. It is no integer, so TensorFlow Serving does not look at it.
+# A folder next to the versions. TensorFlow Serving ignores it, because its name is not
+# an integer.
 BASE_DIR = "base"
-# A version as this package names it. TensorFlow Serving also takes 007 for version 7.
+# This package's names of versions. TensorFlow Serving also reads 007 as version 7.
 _VERSION = re.compile(r"[1-9][0-9]*")
 
 
@@ -26,7 +27,7 @@ class TaskSummary:
     """One task of a servable.
 
     Attributes:
-        name: Its name, that of its signatures.
+        name: Its name, used in its signatures.
         kind: As `Adapter.kind`.
         labels: The class names; empty without classes.
         bottleneck_dim: Units of its largest bottleneck, 0 without adapters.
@@ -45,16 +46,16 @@ class TaskSummary:
 
 @dataclasses.dataclass(frozen=True)
 class ServableSummary:
-    """What a servable holds; its tasks are those of the newest version.
+    """The content of a servable; the tasks are those of the newest version.
 
     Attributes:
         versions: Its versions, ascending.
-        base_fingerprint: That of its base.
+        base_fingerprint: Fingerprint of its base.
         seq_length: Longest input of its tasks, in tokens.
         tasks: The newest version's tasks.
-        task_signatures: Whether they have signatures of their own.
+        task_signatures: Whether the tasks have their own signatures.
         base_bytes: Size of the base's files.
-        version_bytes: Version -> size of its files without those of the base.
+        version_bytes: Version -> size of its files without the base's files.
         total_bytes: Size of all files; a file with several names counts once.
     """
 
@@ -72,7 +73,7 @@ def versions_of(servable: Path) -> list[int]:
     """List the versions of a servable, ascending.
 
     Raises:
-        UserError: if the directory is no servable.
+        UserError: if the directory is not a servable.
     """
     if not (servable / BASE_DIR / "saved_model.pb").is_file():
         raise UserError(
@@ -114,7 +115,7 @@ def read_servable_json(version_dir: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _in_order(tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The tasks in the order of the bank, whatever the order of the file's keys."""
+    """Sort the tasks in the order of the bank."""
     tasks = dict(sorted(tasks.items(), key=lambda item: item[1]["index"]))
     if [entry["index"] for entry in tasks.values()] != list(range(len(tasks))):
         raise ValueError("the tasks are not numbered from 0")
@@ -122,23 +123,23 @@ def _in_order(tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def read_newest(servable: str | os.PathLike[str]) -> dict[str, Any]:
-    """`read_servable_json` of the newest version of a servable.
+    """Read `servable.json` of the newest version of a servable.
 
     Raises:
-        UserError: as `versions_of` and `read_servable_json`.
+        UserError: see `versions_of` and `read_servable_json`.
     """
     path = Path(servable)
     return read_servable_json(path / str(versions_of(path)[-1]))
 
 
 def find_versions(directory: Path) -> dict[int, Path]:
-    """The versions of a servable: its folders with an integer for a name.
+    """Find the versions of a servable: its folders with integer names.
 
     Args:
         directory: The servable.
 
     Returns:
-        Paths by version number; empty where there is none, or no directory.
+        Paths by version number; empty if there are none, or no directory.
     """
     try:
         entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
@@ -152,14 +153,14 @@ def find_versions(directory: Path) -> dict[int, Path]:
 
 
 def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
-    """Read what a servable holds, without loading its SavedModels.
+    """Describe a servable without loading its SavedModels.
 
     Args:
         servable: The servable.
 
     Raises:
-        UserError: if the directory is no servable, or its newest version is not
-            readable.
+        UserError: if the directory is not a servable, or its newest version is
+            unreadable.
     """
     path = Path(servable)
     versions = versions_of(path)
@@ -199,7 +200,7 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
 
 
 def size_by_file(directory: Path) -> dict[Any, int]:
-    """Sizes in bytes of the files below a directory; one entry for all names of a file.
+    """Return file sizes in bytes below a directory; hard links count once.
 
     Returns:
         `(device, inode)` -> size.
@@ -213,7 +214,7 @@ def size_by_file(directory: Path) -> dict[Any, int]:
 
 
 def _sizes(bank: BankFile) -> tuple[list[int], list[int]]:
-    """Parameters and the largest bottleneck of each task: see `build_bank`."""
+    """Return each task's parameters and largest bottleneck; see `build_bank`."""
     d = bank.shapes["head/kernel"][1]
     outputs = bank.read("head/size")
     total = outputs * (d + 1)
@@ -226,7 +227,7 @@ def _sizes(bank: BankFile) -> tuple[list[int], list[int]]:
         if path == "head" or path == "head/hidden":
             continue
         if name == "row":
-            # Gamma and beta, where a LayerNorm is the task's own.
+            # Gamma and beta of the task's own LayerNorms.
             total = total + (bank.read(entry) > 0) * 2 * d
         elif name == "size":
             blocks[path.rpartition("/")[0]] = None

@@ -1,4 +1,4 @@
-"""Writing directories whole or not at all, and giving files a second name."""
+"""Write directories atomically, and link files."""
 
 import contextlib
 import os
@@ -16,12 +16,12 @@ from adapters_tf.errors import UserError
 def new_directory(
     path: str | os.PathLike[str], replace: bool = False
 ) -> Iterator[Path]:
-    """`io.new_directory`, with errors that say what to do.
+    """Write a new directory as `io.new_directory` does, with helpful errors.
 
     Args:
-        path: The final name; its parent is made. Unless `replace` is true, it must be
-            absent or an empty directory.
-        replace: Whether to replace a directory that is there.
+        path: The final name; missing parents are created. Unless `replace` is true, it
+            must be absent or an empty directory.
+        replace: Whether to replace an existing directory.
 
     Raises:
         UserError: if the name is in use, or the files cannot be written.
@@ -41,7 +41,7 @@ def new_directory(
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system has no links."""
+    """Hard-link a file, or copy it if the file system has no links."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -50,7 +50,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """`link_or_copy` for every file of a directory."""
+    """Apply `link_or_copy` to every file of a directory."""
     for file in sorted(source.rglob("*")):
         if file.is_file():
             copy = target / file.relative_to(source)

@@ -1,4 +1,4 @@
-"""A base's fingerprint as a tensor, compared inside the graph."""
+"""Compare fingerprints of bases as tensors, inside a graph."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from adapters_tf.errors import UserError
 
 
 def fingerprint_words(fingerprint: str | None) -> np.ndarray:
-    """The 256 bits of a `base_fingerprint` as `[4]` int64.
+    """Convert a `base_fingerprint` to its 256 bits as `[4]` int64.
 
-    Numbers, since strings cannot be inputs of XLA-compiled functions.
+    XLA-compiled functions cannot take strings, so this uses numbers.
 
     Raises:
         UserError: if it is not a `base_fingerprint`.
@@ -30,11 +30,11 @@ def fingerprint_words(fingerprint: str | None) -> np.ndarray:
 
 
 def check_same_base(own: np.ndarray, other: Any) -> Any:
-    """An op that fails where a task's base is not this one.
+    """Return an op that fails if a task is for another base.
 
     Args:
         own: `fingerprint_words` of this base.
-        other: `[4]` int64 tensor that came with the task's tensors.
+        other: `[4]` int64 fingerprint tensor of the task.
     """
     return tf.debugging.assert_equal(
         other,

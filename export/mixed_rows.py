@@ -1,4 +1,4 @@
-"""One batch whose rows belong to different tasks."""
+"""Run a batch whose rows belong to different tasks."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from adapters_tf.export.servable_functions import (
 from adapters_tf.export.task_table import TaskTable
 
 OK, NO_TASK, UNKNOWN_TASK = "ok", "no task", "unknown task"
-# The outputs of every servable: what rows get that ask for nothing of the kind.
+# The outputs of every servable, with their blank values for rows of other kinds.
 BLANKS: dict[str, str | int | float] = {
     "label": "",
     "labels": "",
@@ -23,7 +23,7 @@ BLANKS: dict[str, str | int | float] = {
     "answer_start": -1,
     "answer_end": -1,
 }
-# Those with `num_classes` columns.
+# The outputs with `num_classes` columns.
 OF_CLASSES = ("labels", "probabilities")
 
 
@@ -33,9 +33,9 @@ class MixedRows:
     Args:
         functions: The servable's functions.
         base: The loaded base SavedModel.
-        bank: As `ServableFunctions`.
-        bank_keys: The entries that the base's `encode_rows` takes.
-        table: What is known of the tasks.
+        bank: As in `ServableFunctions`.
+        bank_keys: The entries for the base's `encode_rows`.
+        table: Constants of the tasks.
         lookup: Table from a task's name to its index, -1 for other names.
     """
 
@@ -56,11 +56,11 @@ class MixedRows:
         self._lookup = lookup
 
     def __call__(self, text: Any, text_pair: Any, task: Any) -> dict[str, Any]:
-        """Outputs for each row: see docs/export.md.
+        """Compute the outputs of each row; see docs/export.md.
 
         Args:
             text: `[B]` strings.
-            text_pair: `[B]` strings, "" where the row's task has one text.
+            text_pair: `[B]` strings, "" if the row's task has one text.
             task: `[B]` names of tasks.
         """
         index = self._lookup.lookup(task)
@@ -95,15 +95,15 @@ class MixedRows:
 
 
 class _Batch:
-    """The rows of a batch, encoded: see `adapters_tf.tasks.base.RowsOfTasks`.
+    """The encoded rows of a batch; see `adapters_tf.tasks.base.RowsOfTasks`.
 
     Args:
         texts: The rows.
         encoded: Outputs of the encoder for the windows.
-        bank: As `ServableFunctions`.
-        table: What is known of the tasks.
+        bank: As in `ServableFunctions`.
+        table: Constants of the tasks.
         tasks: `[B]` int32.
-        known: `[B]` bool: whether the row is of a task at all.
+        known: `[B]` bool: whether the row's task exists.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ class _Batch:
             about.name: known & tf.equal(kind, i) for i, about in enumerate(table.kinds)
         }
         rows = self.windows["rows"]
-        # The only one, but for questions.
+        # Only questions have more than one window.
         self.first_windows = tf.math.unsorted_segment_min(
             tf.range(tf.size(rows)), rows, tf.size(tasks)
         )
-        # Made here, not in a kind's branch of a graph, which others could not use.
+        # Compute this here: tensors of one kind's graph branch are unusable in others.
         if any(about.one_vector for about in table.kinds):
             self.logits = self._text_logits()
 
@@ -144,15 +144,15 @@ class _Batch:
         return self._texts.text
 
     def wanted(self, kind: str) -> Any:
-        """`[B]` bool: the rows of a known task of this kind."""
+        """Return `[B]` bool: whether a row belongs to a known task of this kind."""
         return self._wanted[kind]
 
     def labels(self, most: int) -> Any:
-        """`[B, most]` strings: the task's classes, "" behind the last one."""
+        """Return `[B, most]` strings: the task's classes, padded with ""."""
         return self._table.labels_of_rows(self._tasks, most)
 
     def token_logits(self, windows: Any, most: int) -> tuple[Any, Any]:
-        """The outputs of some windows' tokens; see `RowsOfTasks`."""
+        """Compute the outputs of some windows' tokens; see `RowsOfTasks`."""
         tasks = tf.gather(self._tasks, tf.gather(self.windows["rows"], windows))
         inside, units = self._units(tasks, most)
         logits = tf.matmul(
@@ -173,10 +173,10 @@ class _Batch:
         return inside, logits + tf.gather(self._bank["head/bias"], units)
 
     def _units(self, tasks: Any, most: int) -> tuple[Any, Any]:
-        """Which of `most` places are outputs of each row's head, and where in the bank.
+        """Return which of `most` places are head outputs, and their bank positions.
 
         Returns:
-            `[B, most]` bool and int32; 0 where there is none.
+            `[B, most]` bool and int32; 0 for places that are not outputs.
         """
         places = tf.range(most)
         inside = places[None, :] < tf.gather(self._bank["head/size"], tasks)[:, None]

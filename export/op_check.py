@@ -1,4 +1,4 @@
-"""Checking that the stock TensorFlow Serving has every op that a version runs."""
+"""Check that the stock TensorFlow Serving has every op that a version runs."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -33,7 +33,7 @@ TF_TEXT_OPS = frozenset(
     WordpieceTokenizeWithOffsets
     """.split()
 )
-# The server knows their names, but what they run lives in a Python process.
+# The server knows these ops, but they need a Python process to run.
 PYTHON_OPS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 
 
@@ -70,7 +70,7 @@ def unsupported_ops(
     meta_graph = read_meta_graph(version_dir)
     graph = meta_graph.graph_def
     nodes = {node.name: node for node in graph.node}
-    # Once for each function: hundreds of signatures call the same ones.
+    # Do this once for each function: hundreds of signatures call the same ones.
     bodies = {f.signature.name: _called(f.node_def) for f in graph.library.function}
     known = stock_server_ops()
     missing: dict[str, set[str]] = {}
@@ -96,7 +96,7 @@ def _roots(meta_graph: Any) -> Iterator[tuple[str, list[str]]]:
 
 
 def _ancestors(tensors: Iterable[str], nodes: dict[str, Any]) -> list[Any]:
-    """The nodes of the graph that these tensors depend on, their own included."""
+    """Return the graph nodes that these tensors depend on, including their own."""
     found: dict[str, Any] = {}
     waiting = [_node_name(tensor) for tensor in tensors]
     while waiting:
@@ -108,7 +108,7 @@ def _ancestors(tensors: Iterable[str], nodes: dict[str, Any]) -> list[Any]:
 
 
 def _ops(nodes: Iterable[Any], bodies: dict[str, set[str]]) -> set[str]:
-    """The ops of these nodes and of all functions they reach."""
+    """Return the ops of these nodes and of all functions they reach."""
     entered: set[str] = set()
     waiting = _called(nodes)
     while waiting:
@@ -119,10 +119,10 @@ def _ops(nodes: Iterable[Any], bodies: dict[str, set[str]]) -> set[str]:
 
 
 def _called(nodes: Iterable[Any]) -> set[str]:
-    """The ops of nodes and the functions in their attributes, by name."""
+    """Return the names of nodes' ops and of functions in their attributes."""
     names: set[str] = set()
     for node in nodes:
-        # A node may also call a function by bearing its name as the op.
+        # A node can also call a function by using its name as the op.
         names |= {node.op, *_function_names(node.attr.values())}
     return names
 

@@ -1,9 +1,9 @@
-"""Packing rows of texts into an encoder's inputs, in a TF graph.
+"""Pack rows of texts into an encoder's inputs, in a TF graph.
 
-A row is `[CLS] text [SEP]` or `[CLS] text [SEP] text_pair [SEP]`, or the same with the
-special tokens of another base, such as `<s> text </s></s> text_pair </s>`. A question
-on a context becomes one or more windows: rows that each hold the question and a part of
-the context.
+A row is `[CLS] text [SEP]` or `[CLS] text [SEP] text_pair [SEP]`, or the same with
+another base's special tokens, such as `<s> text </s></s> text_pair </s>`. A question
+with a context becomes one or more windows: rows with the question and a part of the
+context.
 """
 
 from typing import Any, NamedTuple
@@ -22,18 +22,17 @@ from adapters_tf.models.special_tokens import SpecialTokens, special_tokens
 
 
 class Windows(NamedTuple):
-    """W windows over B rows: all windows of a row, then those of the next.
+    """W windows over B rows, sorted by row.
 
     Attributes:
         inputs: `input_word_ids`, `input_mask`, `input_type_ids`: `[W, longest]` int32,
             as long as the longest window.
-        rows: `[W]` int32 row that the window is of.
+        rows: `[W]` int32: each window's row.
         starts: `[W, longest]` int32. For a token of a question's context, the first
-            byte, in the context, of the piece of text that it is of; for a token of a
-            row of words, the first byte of its word in the text; -1 for all others,
-            special tokens and padding included. Byte offsets count U+FFFD for bytes
-            that are not UTF-8.
-        ends: `[W, longest]` int32: the byte after that piece or word, likewise.
+            byte of its piece in the context. For a token of a row of words, the first
+            byte of its word in the text. -1 for all other tokens, including special
+            tokens and padding. Byte offsets count U+FFFD for bytes that are not UTF-8.
+        ends: `[W, longest]` int32: likewise the byte after the piece or word.
     """
 
     inputs: dict[str, tf.Tensor]
@@ -54,41 +53,41 @@ def pack_rows(
 ) -> Windows:
     """Tokenize and pack rows of several tasks at once, each row as if it were alone.
 
-    A row of one text or of a pair has the tokens of keras-hub's preprocessor with the
-    row's limit as its `sequence_length`. When a pair is too long, it loses one token at
-    a time from the text that has more left. Bytes that are not UTF-8 count as U+FFFD.
+    A row of one text or a pair has the same tokens as from keras-hub's preprocessor
+    with the row's limit as `sequence_length`. A pair that is too long loses one token
+    at a time from its longer text. Bytes that are not UTF-8 count as U+FFFD.
 
-    A question has the windows of `adapters_tf.data.question_features`: the same pieces
-    of text, cut of the question, size and stride. It has at least one window, even when
-    its context has no token. `question_features` needs a limit of 8 or more. Below
-    that, the question is cut so that one token of the context fits, and a window has 4
-    tokens or more.
+    A question has the windows of `adapters_tf.models.question_windows`, with the same
+    pieces of text, question cut, size and stride. It has at least one window, even if
+    its context has no token. `question_windows` needs a limit of 8 or more. Below that,
+    the question is cut so that one context token fits, and a window has at least 4
+    tokens.
 
-    A text without room is not tokenized. So a row that is no question, with a limit of
-    2, costs next to nothing.
+    A text without room is not tokenized, so a row that is not a question costs almost
+    nothing with a limit of 2.
 
     Args:
         tokenizer: A keras-hub tokenizer; for questions, WordPiece.
         text: `[B]` strings: a text, or a question.
         text_pair: `[B]` strings: a second text, or a question's context.
         has_pair: `[B]` bool: whether the row has a second text, even an empty one;
-            where it has none, `text_pair` is not read. A question always has a context.
+            otherwise `text_pair` is ignored. A question always has a context.
         is_question: `[B]` bool.
-        seq_lengths: Most tokens of a row or a window, special ones included: `[B]`
+        seq_lengths: Maximum tokens of a row or window, including special tokens: `[B]`
             int32 or one number. A row is never shorter than its special tokens.
-        is_words: `[B]` bool: whether the row is words with white space between them,
-            each tokenized by itself, as `adapters_tf.models.word_tokens` does; such a
-            row has no second text and is no question. `None` for no row.
-        is_list: `[B]` bool: whether `text_pair` holds two or more texts, with
-            `SEPARATOR` between them. They are cut and packed as
-            `adapters_tf.models.presets.preprocess_texts` does. `None` for no row.
+        is_words: `[B]` bool: whether the row holds words separated by white space,
+            tokenized one by one as in `adapters_tf.models.word_tokens`; such a row has
+            no second text and is not a question. `None` if no row is.
+        is_list: `[B]` bool: whether `text_pair` holds two or more texts separated by
+            `SEPARATOR`, cut and packed as in
+            `adapters_tf.models.presets.preprocess_texts`. `None` if no row does.
 
     Returns:
         The windows, one or more of each row.
     """
     special = special_tokens(tokenizer)
     size = tf.broadcast_to(tf.cast(seq_lengths, tf.int32), tf.shape(text))
-    # These ops on integers are too small to be worth the way to a GPU and back.
+    # These integer ops are too small to be worth a transfer to the GPU.
     with tf.device("cpu"):
         has_pair = has_pair | is_question
         num_special = tf.where(has_pair, special.count(2), special.count(1))
@@ -131,7 +130,7 @@ def pack_rows(
 def pack_segments(
     special: SpecialTokens, segments: list[tf.RaggedTensor], length: tf.Tensor | int
 ) -> dict[str, tf.Tensor]:
-    """Pack one or two segments of tokens a row, all rows to one length.
+    """Pack one or two segments of tokens per row, all rows to one length.
 
     Args:
         special: The base's special tokens.
@@ -172,15 +171,15 @@ def pack_segments(
 
 
 class _Stretches(NamedTuple):
-    """Which tokens each of W rows takes, out of a flat list of tokens.
+    """The spans of a flat list of tokens that each of W rows takes.
 
     Attributes:
-        first: `[W]` int32 place in the list of the first text's first token.
+        first: `[W]` int32 index in the list of the first text's first token.
         num_first: `[W]` int32 number of tokens to take from there.
-        second: `[W]` int32 place of the second text's first token.
+        second: `[W]` int32 index of the second text's first token.
         num_second: `[W]` int32 number of tokens to take from there.
-        has_second: `[W]` bool: whether the row ends with a second text and its
-            [SEP], if only an empty one.
+        has_second: `[W]` bool: whether the row ends with a second text, even an empty
+            one, and its [SEP].
     """
 
     first: tf.Tensor
@@ -190,7 +189,7 @@ class _Stretches(NamedTuple):
     has_second: tf.Tensor
 
     def take(self, rows: tf.Tensor) -> "_Stretches":
-        """The stretches of these rows."""
+        """Return the stretches of these rows."""
         return _Stretches(*(tf.gather(x, rows) for x in self))
 
 
@@ -202,18 +201,18 @@ def _cut(
     Args:
         texts: All tokens of the rows' texts.
         is_question: `[B]` bool.
-        size: `[B]` int32 tokens of a row at most.
-        room: `[B]` int32 tokens that fit beside the special ones.
+        size: `[B]` int32 maximum tokens of a row.
+        room: `[B]` int32 tokens that fit besides the special tokens.
 
     Returns:
         The stretches of W windows, and the row of each, `[W]` int32.
     """
     num_first, num_second = texts.num_first, texts.num_second
-    # The question is cut first and then the context split; a pair shares the room.
+    # Cut the question first, then split the context; a pair shares the room.
     cut = tf.minimum(num_first, tf.minimum(MAX_QUESTION_TOKENS, size // 2))
     cut = tf.minimum(cut, tf.maximum(size - 4, 0))
     for_context = tf.maximum(size - cut - 3, 1)
-    # Windows overlap by half at least, or answers on a border are lost.
+    # Overlap windows by at least half, so that answers at borders are not lost.
     stride = tf.minimum(DOC_STRIDE, tf.maximum(for_context // 2, 1))
     more = -(-tf.maximum(num_second - for_context, 0) // stride)
     count = tf.where(is_question, 1 + more, 1)
@@ -234,28 +233,27 @@ def _cut(
 def _lay_out(
     special: SpecialTokens, ids: tf.Tensor, stretches: _Stretches
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Put rows of tokens together, padded to the longest of them.
+    """Assemble rows of tokens, padded to the longest row.
 
     Args:
         special: The base's special tokens.
         ids: `[tokens]` int32 ids.
-        stretches: What the rows take of `ids`.
+        stretches: The spans of `ids` that the rows take.
 
     Returns:
-        `input_word_ids`, `input_mask`, `input_type_ids`, `[W, longest]` int32;
-        and for each of these tokens its place in `ids` where it is of the row's
-        second text, else -1.
+        `input_word_ids`, `input_mask`, `input_type_ids`, `[W, longest]` int32; and each
+        token's index in `ids` if it belongs to the row's second text, else -1.
     """
     first, num_first, second, num_second, has_second = (
         x[:, tf.newaxis] for x in stretches
     )
     head = num_first + 1 + tf.where(has_second, len(special.separators), 1)
     length = head + tf.where(has_second, num_second + 1, 0)
-    # With no row at all the result is [0, 1].
+    # Without rows, the result is [0, 1].
     at = tf.range(tf.maximum(tf.reduce_max(length), 1))[tf.newaxis]
     in_second = has_second & (at >= head) & (at < head + num_second)
     place = tf.where(in_second, second + at - head, -1)
-    # The separators of two texts are one token, once or twice.
+    # The separator between two texts is one token, used once or twice.
     (separator,) = set(special.separators)
     before = [special.pad, special.start, separator, special.end]
     index = tf.where(has_second & (at < head), 2, 3)
@@ -277,15 +275,15 @@ def _lay_out(
 def _round_robin(
     num_first: tf.Tensor, num_second: tf.Tensor, room: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """How many tokens to keep of two texts: `fair_shares`, in closed form.
+    """Compute `fair_shares` for two texts in closed form.
 
     Args:
         num_first: `[B]` int32 tokens of the first texts.
         num_second: `[B]` int32 tokens of the second texts.
-        room: `[B]` int32 tokens to keep at most, of both together.
+        room: `[B]` int32 maximum tokens to keep of both together.
 
     Returns:
-        The two numbers, `[B]` int32 each.
+        The numbers of tokens to keep of each text, `[B]` int32 each.
     """
     half = room // 2
     return (
@@ -295,19 +293,19 @@ def _round_robin(
 
 
 def fair_shares(lengths: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
-    """How many tokens to keep of each of several texts.
+    """Return how many tokens to keep of each of several texts.
 
-    As keras-hub's packer, it gives one place at a time, in turns, to the texts that
-    still need some, the first text first.
+    As in keras-hub's packer, each text that still needs places gets one at a time, in
+    turns, starting with the first text.
 
     Args:
         lengths: `[B, texts]` int32 tokens.
-        room: `[B]` int32 tokens to keep at most.
+        room: `[B]` int32 maximum tokens to keep.
 
     Returns:
         `[B, texts]` int32.
     """
-    # The turns that all of them fit into: 0, 1, ... of those that may be needed.
+    # The number of complete turns that fit, among 0, 1, ... possible turns.
     turns = tf.range(tf.reduce_max(tf.concat([room, [0]], 0)) + 1)
     used = tf.reduce_sum(tf.minimum(lengths[:, :, tf.newaxis], turns), axis=1)
     fitting = tf.cast(used <= room[:, tf.newaxis], tf.int32)
@@ -327,21 +325,21 @@ def _add_lists(
     is_list: tf.Tensor,
     size: tf.Tensor,
 ) -> tuple[TextTokens, _Stretches]:
-    """Cut rows of three or more texts to what fits; join all texts but the first.
+    """Cut rows of three or more texts to fit; join all texts but the first.
 
     Args:
         tokenizer: A keras-hub tokenizer.
-        tokens: The tokens of the other texts.
+        tokens: The tokens of all texts outside `others`.
         texts: Their stretches.
-        others: `[B]` strings: the second and further texts with `SEPARATOR` between.
-        is_list: `[B]` bool: which rows have them.
-        size: `[B]` int32 tokens of a row at most, special ones included.
+        others: `[B]` strings: the second and further texts, separated by `SEPARATOR`.
+        is_list: `[B]` bool: which rows have such texts.
+        size: `[B]` int32 maximum tokens of a row, including special tokens.
 
     Returns:
-        The tokens with those of the joined texts behind them, which are of no place in
-        a text, and the stretches.
+        The tokens followed by those of the joined texts, which have no place in a text,
+        and the stretches.
     """
-    # A NUL ends nothing here, but is white space to the tokenizer.
+    # The tokenizer treats NUL as white space.
     others = tf.strings.regex_replace(clean_utf8(others), r"\x00", " ")
     parts = tf.strings.split(others, SEPARATOR)
     counts = tf.cast(parts.row_lengths(), tf.int32)

@@ -1,4 +1,4 @@
-"""The preprocessor SavedModel: strings in, TF Hub's encoder inputs out."""
+"""Write the preprocessor SavedModel: from strings to TF Hub's encoder inputs."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from adapters_tf.export.text_tokens import tokenize, without_growing_table
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.special_tokens import special_tokens
 
-# Where a base SavedModel has its preprocessor.
+# The preprocessor's directory inside a base SavedModel.
 PREPROCESSOR_DIR = "preprocessor"
 _STRINGS = tf.TensorSpec([None], tf.string)
 _ROWS = tf.TensorSpec([None], tf.int32)
@@ -42,14 +42,14 @@ class PreprocessorFunctions:
         self._seq_length = preprocessor.sequence_length
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """`[batch]` strings to ragged `[batch, tokens]` int32 ids."""
+        """Convert `[batch]` strings to ragged `[batch, tokens]` int32 ids."""
         tokens = tokenize(self.tokenizer, texts, in_pieces=False)
-        # Splits of int64, which `pack` is traced with, as TF Hub's are.
+        # Use int64 splits, as in TF Hub and in the trace of `pack`.
         splits = tf.cast(tokens.splits, tf.int64)
         return tf.RaggedTensor.from_row_splits(tokens.ids, splits)
 
     def pack(self, segments: list[Any], seq_length: Any = None) -> dict[str, Any]:
-        """One or two segments of tokens as an encoder's inputs, padded.
+        """Pack one or two segments of tokens as padded encoder inputs.
 
         Args:
             segments: Ragged `[batch, tokens]` int32 each.
@@ -59,13 +59,13 @@ class PreprocessorFunctions:
         return pack_segments(self._special, segments, length)
 
     def windows(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """See `pack_rows`, whose arguments and results are named here."""
+        """Run `pack_rows` with arguments and results by name."""
         windows = pack_rows(self.tokenizer, **rows)
         places = {"starts": windows.starts, "ends": windows.ends}
         return {**windows.inputs, "rows": windows.rows, **places}
 
     def answers(self, windows: dict[str, Any]) -> dict[str, Any]:
-        """See `best_spans`; `num_rows` is the number of contexts."""
+        """Run `best_spans`; `num_rows` is the number of contexts."""
         num_rows = tf.size(windows["context"])
         return best_spans(num_rows=num_rows, **windows)._asdict()
 
@@ -83,12 +83,12 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
         directory: The directory to write.
 
     Raises:
-        UserError: if the SavedModel gives other tokens than `preprocessor`.
+        UserError: if the SavedModel's tokens differ from those of `preprocessor`.
     """
     functions = PreprocessorFunctions(preprocessor)
     root = tf.train.Checkpoint()
     if not isinstance(functions.tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
-        # It holds the tables or the model that the functions look up in.
+        # It holds the lookup tables or the model that the functions use.
         root.tokenizer = functions.tokenizer
     root.tokenize = tf.function(functions.tokenize, input_signature=[_STRINGS])
     root.bert_pack_inputs = tf.function(functions.pack)
@@ -110,7 +110,7 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
         "seq_lengths": _ROWS,
     }
     root.windows = tf.function(functions.windows, input_signature=[row_specs])
-    # A function of its own, because it costs more; for servables with such tasks.
+    # A separate, slower function for servables with such tasks.
     more_specs = row_specs | {"is_words": _FLAGS, "is_list": _FLAGS}
     root.all_windows = tf.function(functions.windows, input_signature=[more_specs])
     window_specs = {
@@ -139,7 +139,7 @@ def _cases(preprocessor: Any) -> list[Case]:
         "is_question": ~yes,
         "seq_lengths": np.full(count, preprocessor.sequence_length, np.int32),
     }
-    # Windows are not padded to the limit.
+    # Windows are padded only to the longest, not to the limit.
     longest = double["input_mask"].sum(axis=1).max()
     triple = _hub_names(
         preprocess_texts(preprocessor, tuple(map(tf.constant, (texts, pairs, texts))))

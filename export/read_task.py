@@ -1,4 +1,4 @@
-"""Reading a task for a servable, from its adapter directory or its SavedModel."""
+"""Read a task for a servable, from its adapter directory or its SavedModel."""
 
 import json
 import os
@@ -13,14 +13,14 @@ from adapters_tf.models.exportable import check_exportable
 
 
 def check_is_task(path: str | os.PathLike[str]) -> None:
-    """Refuse a path that no task can be read from, before a base is loaded.
+    """Reject a path that holds no task, before a base is loaded.
 
     Args:
         path: An adapter directory or an adapter SavedModel.
 
     Raises:
-        UserError: if it is neither, or if the adapter directory is damaged or its
-            adapter has a form that exports do not have (see `check_exportable`).
+        UserError: if it is neither, the adapter directory is damaged, or exports do not
+            support the adapter (see `check_exportable`).
     """
     if _is_adapter_directory(path):
         check_exportable(load_adapter(path))
@@ -41,9 +41,9 @@ def read_task(base: LoadedBase, path: str | os.PathLike[str]) -> ExportedTask:
         path: An adapter directory or an adapter SavedModel.
 
     Raises:
-        UserError: as `check_is_task`.
+        UserError: see `check_is_task`.
         AdapterFileError: if the adapter is for another base, or its tensors are not
-            exactly those of a task of its form.
+            exactly those of its form.
     """
     name = f"The one in {os.fspath(path)!r}"
     check_is_task(path)

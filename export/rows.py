@@ -1,4 +1,4 @@
-"""Rows of files in the form that a servable's signatures take."""
+"""Convert rows of files to the inputs of a servable's signatures."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -7,8 +7,8 @@ from typing import NamedTuple
 from adapters_tf.data.examples import Rows
 from adapters_tf.errors import DataError
 
-# U+001E, the record separator of ASCII. It stands between the second and further texts
-# of a row, which a signature takes as one string.
+# U+001E, ASCII's record separator. It joins the second and further texts of a row,
+# which a signature takes as one string.
 SEPARATOR = "\x1e"
 
 
@@ -16,8 +16,8 @@ class Row(NamedTuple):
     """A row of a file.
 
     Attributes:
-        texts: One or more texts; a question and its context; or the words of a sentence
-            as one text, with a space between two words.
+        texts: One or more texts; a question and its context; or a sentence's words
+            joined by spaces as one text.
         row_id: The question's id; `None` for other tasks.
     """
 
@@ -32,14 +32,14 @@ def rows_of(rows: Rows) -> Iterator[Row]:
 
 
 def signature_inputs(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Arrange the texts of rows by the names of the signature's inputs.
+    """Arrange the texts of rows by the signature's input names.
 
     Args:
         rows: One or more rows of one task.
 
     Returns:
-        `text`, and with two or more texts a row `text_pair`: all texts but the first,
-        with `SEPARATOR` between them.
+        `text`, and for two or more texts per row also `text_pair`: all texts but the
+        first, joined by `SEPARATOR`.
     """
     inputs = {"text": [row.texts[0] for row in rows]}
     if len(rows[0].texts) > 1:
@@ -48,16 +48,16 @@ def signature_inputs(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def check_separator(rows: Iterator[Row], path: str) -> None:
-    """Refuse rows whose second or further texts hold the separator.
+    """Reject rows whose second or further texts contain the separator.
 
-    A servable would cut such a text in two.
+    A servable would split such a text in two.
 
     Args:
         rows: The rows of a file.
         path: The file, for the message.
 
     Raises:
-        DataError: naming the first such row.
+        DataError: if there is such a row; names the first.
     """
     for number, row in enumerate(rows, start=1):
         if len(row.texts) > 2 and any(SEPARATOR in text for text in row.texts[1:]):

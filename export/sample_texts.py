@@ -1,4 +1,4 @@
-"""Texts on which every export is compared with the model in memory."""
+"""Texts used to compare every export with the model in memory."""
 
 SAMPLE_TEXTS = (
     "The committee approved the budget for next year without a single objection.",

@@ -1,10 +1,9 @@
-"""Writing SavedModels: the base's weights in a shard of their own, copied signatures.
+"""Write SavedModels with the base's weights in their own shard, and copy signatures.
 
-Tracing a signature for each of hundreds of tasks takes minutes and gigabytes: every
-graph that calls a function infers the shapes in that function's whole body again, and
-keeps them. These graphs differ only in the task's index. So TensorFlow traces one
-signature of each form, and `copy_signatures` copies it for the other tasks in
-`saved_model.pb`.
+Tracing a signature for each of hundreds of tasks takes minutes and gigabytes, because
+every graph that calls a function infers and keeps the shapes in the function's whole
+body. These graphs differ only in the task's index. So TensorFlow traces one signature
+of each form, and `copy_signatures` copies it for the other tasks in `saved_model.pb`.
 """
 
 import dataclasses
@@ -20,12 +19,12 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 FORMAT_VERSION = 1
 # Attributes that hold a base's variables, in a base and in a servable.
 BASE_ATTRIBUTES = ("variables", "trainable_variables", "base_variables")
-# The base's shard, the first of two. Its bytes are the same in a base and in servables.
+# The base's shard, the first of two. A base and its servables have the same bytes here.
 BASE_SHARD = "variables/variables.data-00000-of-00002"
 MODEL_FILE = "saved_model.pb"
 # A fingerprint of `saved_model.pb`; no reader needs or compares it.
 _FINGERPRINT_FILE = "fingerprint.pb"
-# The name, in the traced function, of the scalar int32 constant that differs.
+# Name of the scalar int32 constant in the traced function that differs by task.
 INDEX = "task_index"
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 # Infer shapes only inside the called function. Otherwise each start of a server would
@@ -34,7 +33,7 @@ _NO_INFERENCE = "_disable_call_shape_inference"
 
 
 class _BaseInFirstShard(tf.train.experimental.ShardingCallback):
-    """The base's tensors in the first shard, all others in the second."""
+    """Puts the base's tensors in the first shard and all others in the second."""
 
     @property
     def description(self) -> str:
@@ -52,13 +51,13 @@ class _BaseInFirstShard(tf.train.experimental.ShardingCallback):
 
 
 def save_with_base_shard(root: Any, directory: Path, signatures: Any = None) -> None:
-    """`tf.saved_model.save`, with the base's variables in `BASE_SHARD`.
+    """Save a SavedModel with the base's variables in `BASE_SHARD`.
 
     Args:
         root: A trackable object; attributes named in `BASE_ATTRIBUTES` hold the
             base's variables.
-        directory: Where to.
-        signatures: As `tf.saved_model.save`.
+        directory: Where to write.
+        signatures: As in `tf.saved_model.save`.
     """
     options = tf.saved_model.SaveOptions(
         experimental_sharding_callback=_BaseInFirstShard()
@@ -67,7 +66,7 @@ def save_with_base_shard(root: Any, directory: Path, signatures: Any = None) -> 
 
 
 def constant_function(value: Any) -> Any:
-    """A traced function without arguments that returns `value`."""
+    """Return a traced function without arguments that returns `value`."""
     constant = tf.constant(value)
     return tf.function(lambda: tf.identity(constant), input_signature=[])
 
@@ -81,7 +80,7 @@ class SignatureCopy:
 
     Attributes:
         name: Its name.
-        template: The traced signature that it is a copy of.
+        template: The traced signature to copy.
         index: Its value of the constant `INDEX`.
     """
 
@@ -100,7 +99,7 @@ def copy_signatures(directory: Path, copies: Sequence[SignatureCopy]) -> None:
         directory: The SavedModel. The template of each copy is the signature of a
             `tf.function` that takes its arguments in the order of their names and
             has one constant named `INDEX`.
-        copies: What to add.
+        copies: The signatures to add.
 
     Raises:
         ValueError: if a template is of another form.
@@ -124,7 +123,7 @@ class _Copier:
         root = self._objects.nodes[0]
         (place,) = (c.node_id for c in root.children if c.local_name == "signatures")
         self._signature_map = self._objects.nodes[place]
-        # Before anything is added: growing a list may move what is in it.
+        # Do this before adding anything: growing a list can move its elements.
         self._places = {c.local_name: c.node_id for c in self._signature_map.children}
 
     def add(self, copies: Sequence[SignatureCopy]) -> None:
@@ -145,7 +144,7 @@ class _Copier:
         return calls[0]
 
     def _inner(self, template: str, wrapper: str) -> function_pb2.FunctionDef:
-        """The traced function, which TensorFlow has put into a wrapper."""
+        """Find the traced function, which TensorFlow has put into a wrapper."""
         outer = self._functions[wrapper]
         (name,) = (n.attr["f"].func.name for n in outer.node_def if n.op in _CALLS)
         inner = self._functions[name]
@@ -207,8 +206,8 @@ class _Copier:
 def _drop_hints(function: function_pb2.FunctionDef) -> None:
     """Remove the shapes and names that only inference and error messages read.
 
-    They are most of a function's bytes, and a session copies all functions many times,
-    for each signature that is called.
+    They are most of a function's bytes, and a session copies all functions many times
+    for each called signature.
     """
     function.arg_attr.clear()
     function.attr.pop("_input_shapes", None)

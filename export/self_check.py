@@ -1,4 +1,4 @@
-"""Comparing a SavedModel, in a new process, with what it was made from.
+"""Compare a SavedModel with its source model, in a new process.
 
 `python -m adapters_tf.export.self_check SAVED_MODEL CASES` loads the SavedModel with
 only tensorflow and tensorflow_text and calls it. If an output differs, it prints which
@@ -27,16 +27,16 @@ SIGNATURES = "signatures/"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One call and what it must return.
+    """A call and its expected outputs.
 
     Attributes:
         function: Attribute of the SavedModel to call, `""` for `__call__`, or
             `"signatures/NAME"`.
-        inputs: The only argument: an array, or arrays by name; `None` for no
+        inputs: The single argument: an array, or arrays by name; `None` for no
             argument.
         expected: Arrays by output name; `{"": array}` for a single output. Floats may
-            differ by 1e-5 (relative to values above 1) and are not compared where NaN
-            is expected; all other values must be equal.
+            differ by 1e-5 (relative to values above 1), and expected NaNs are not
+            compared; all other values must be equal.
     """
 
     function: str
@@ -45,9 +45,9 @@ class Case:
 
 
 def check_export(directory: Path, cases: list[Case]) -> None:
-    """Compare an export with what it was made from, before it is kept.
+    """Compare an export with its source model before keeping it.
 
-    The check is `check_in_new_process`, or the one of `exports_checked_by`.
+    The check is `check_in_new_process`, unless `exports_checked_by` sets another.
 
     Args:
         directory: A SavedModel.
@@ -63,11 +63,11 @@ def check_export(directory: Path, cases: list[Case]) -> None:
 def exports_checked_by(
     check: Callable[[Path, list[Case]], None],
 ) -> Iterator[None]:
-    """Use another check of exports in this block, such as `check_in_this_process`.
+    """Use another check of exports in a block, such as `check_in_this_process`.
 
     Args:
-        check: Called with the arguments of `check_export`; raises `UserError` for an
-            export that must not be kept.
+        check: Function with the arguments of `check_export` that raises `UserError` for
+            a wrong export.
     """
     token = _check.set(check)
     try:
@@ -79,8 +79,8 @@ def exports_checked_by(
 def check_in_this_process(directory: Path, cases: list[Case]) -> None:
     """Load `directory` in this process and run the cases.
 
-    Faster than a new process by the seconds that importing TensorFlow takes. It cannot
-    see whether the export needs something that only this process has.
+    This saves the seconds that a new process needs to import TensorFlow, but it does
+    not detect whether the export depends on something in this process.
 
     Raises:
         UserError: if the SavedModel cannot be loaded or an output differs.
@@ -146,7 +146,7 @@ def _write(path: Path, cases: list[Case]) -> None:
 
 
 def _as_bytes(value: np.ndarray) -> np.ndarray:
-    """Texts as UTF-8 in fixed-width bytes, which need no pickle; else as it is."""
+    """Convert texts to fixed-width UTF-8 bytes, which need no pickle; keep others."""
     if value.dtype.kind not in "OU":
         return value
     texts = [v if isinstance(v, bytes) else v.encode() for v in value.ravel().tolist()]
@@ -168,7 +168,7 @@ def _problem(name: str, expected: np.ndarray, got: np.ndarray) -> str | None:
 
 
 def main(directory: str, path: str) -> int:
-    """Run the cases; returns the exit code."""
+    """Run the cases and return the exit code."""
     problem = find_problem(directory, path)
     if problem:
         print(problem)
@@ -191,7 +191,7 @@ def find_problem(directory: str, path: str) -> str | None:
     for entry in entries:
         of_signature = entry["function"].startswith(SIGNATURES)
         if of_signature not in runners:
-            # Signatures in a session, as TensorFlow Serving runs them.
+            # Run signatures in a session, as TensorFlow Serving does.
             load = _run_signatures if of_signature else _run_functions
             runners[of_signature] = load(directory)
         inputs = {k: arrays[v] for k, v in entry["inputs"].items()}
@@ -223,7 +223,7 @@ def _run_functions(directory: str) -> Any:
         inputs = {k: tf.constant(v) for k, v in inputs.items()}
         outputs = function(*([inputs.get("", inputs)] if inputs else []))
         outputs = outputs if isinstance(outputs, dict) else {"": outputs}
-        # Some have lists of tensors too, which no case expects.
+        # Some outputs are lists of tensors, which no case expects.
         return {k: v.numpy() for k, v in outputs.items() if tf.is_tensor(v)}
 
     return run

@@ -1,4 +1,4 @@
-"""Writing one version of a servable: its SavedModel and `servable.json`."""
+"""Write a version of a servable: its SavedModel and `servable.json`."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ class LoadedBase:
         directory: Written by `export_base`.
 
     Raises:
-        UserError: if it is not one.
+        UserError: if it is not a base SavedModel.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -48,7 +48,7 @@ class LoadedBase:
         self.layout = BankLayout.of_base(self.config)
 
     def build_bank(self, tasks: list[ExportedTask]) -> dict[str, Any]:
-        """`build_bank` for tasks of this base."""
+        """Run `build_bank` for tasks of this base."""
         return build_bank(tasks, self.layout)
 
 
@@ -58,24 +58,24 @@ def save_version(
     directory: Path,
     task_signatures: bool = True,
 ) -> None:
-    """Write the SavedModel and `servable.json` of a version, unchecked.
+    """Write the SavedModel and `servable.json` of a version without checking them.
 
-    The shard of the base's weights is the base's own file under a second name.
+    The shard of the base's weights is a hard link to the base's file, if possible.
 
     Args:
         base: The base.
         tasks: Name -> task; at least one.
-        directory: Where to.
-        task_signatures: Whether each task has signatures of its own beside
+        directory: Where to write.
+        task_signatures: Whether each task has its own signatures in addition to
             `mixed_text`.
 
     Raises:
-        UserError: if the stock TensorFlow Serving lacks an op of it.
+        UserError: if the stock TensorFlow Serving lacks one of its ops.
     """
     names = list(tasks)
     root = tf.train.Checkpoint()
     root.base_variables = list(base.model.variables)
-    # Tables or a model that tokenizers other than WordPiece look up in.
+    # Lookup tables or the model of tokenizers other than WordPiece.
     root.tokenizer = getattr(base.preprocessor, "tokenizer", None)
     bank = base.build_bank(list(tasks.values()))
     root.bank = {key: tf.Variable(v, trainable=False) for key, v in bank.items()}
@@ -120,7 +120,7 @@ def _about(
         "seq_length": max(task.config["seq_length"] for task in tasks.values()),
         "tasks": {
             name: {
-                # Its place in the bank: objects in JSON have no order.
+                # The index in the bank, because JSON objects have no order.
                 "index": index,
                 "kind": task.config["kind"],
                 "labels": task.config["task"].get("labels", []),
@@ -139,7 +139,7 @@ def _signatures(
     root: Any,
     task_signatures: bool,
 ) -> tuple[dict[str, Any], list[SignatureCopy]]:
-    """The signatures to trace, and those that are copies of them."""
+    """Return the signatures to trace and the copies to make of them."""
     table = TaskTable(tasks)
     if table.needs_all_windows and not hasattr(base.preprocessor, "all_windows"):
         raise UserError(
@@ -173,7 +173,7 @@ def _signatures(
             continue
         signatures[name] = tf.function(
             _on_tokens(functions, kind, index),
-            # In the order of their names, as copies need it.
+            # Sorted by name, as `copy_signatures` requires.
             input_signature=[spec for _, spec in sorted(input_specs().items())],
         )
         signatures[f"{name}_text"] = tf.function(

@@ -1,4 +1,4 @@
-"""What a servable's signatures must return, from its parts put together."""
+"""Compute the expected outputs of a servable's signatures from its parts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +17,8 @@ from adapters_tf.export.servable_functions import TextRows
 from adapters_tf.export.task_table import TaskTable, num_texts, takes_pair
 from adapters_tf.tasks.kinds import kind_named
 
-# Most tasks whose own signatures are run, each of which takes seconds the first
-# time; every task's rows are run in mixed_text.
+# Maximum number of tasks whose own signatures are run, because each first run takes
+# seconds. mixed_text runs rows of every task.
 _OWN_SIGNATURES = 8
 _ROWS_OF_MIXED = 64
 
@@ -26,18 +26,17 @@ _ROWS_OF_MIXED = 64
 def servable_cases(
     base: LoadedBase, tasks: dict[str, ExportedTask], changed: list[str]
 ) -> list[Case]:
-    """Texts for every task, with what base and adapter give without a bank.
+    """Return texts for every task, with the outputs of base and adapter without a bank.
 
     Args:
         base: The base.
         tasks: The servable's tasks.
-        changed: Names of those that were added or replaced, whose own
-            signatures are run.
+        changed: Names of the added or replaced tasks, whose own signatures are run.
     """
     own = changed[:_OWN_SIGNATURES]
     cases, rows = [], []
     for index, (name, task) in enumerate(tasks.items()):
-        # Two texts for each task in mixed rows, all for its own signatures.
+        # Use two texts per task in mixed rows, and all texts for its own signatures.
         places = [(index + shift) % len(SAMPLE_TEXTS) for shift in range(2)]
         if name in own:
             places = list(range(len(SAMPLE_TEXTS)))
@@ -71,7 +70,7 @@ def servable_cases(
 def _expected(
     base: LoadedBase, task: ExportedTask, texts: list[str], pairs: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Outputs for texts; their tokens, and the outputs for these."""
+    """Return the outputs for texts, their tokens, and the outputs for the tokens."""
     config, count = task.config, len(texts)
     kind = kind_named(config["kind"])
     inputs = {
@@ -131,7 +130,7 @@ def _mixed_case(
 
 
 def _blank(value: Any) -> Any:
-    """What `mixed_text` has in a kind's own outputs for other rows."""
+    """Return the blank of `mixed_text` in a kind's outputs for other kinds' rows."""
     kind = np.asarray(value).dtype.kind
     return b"" if kind in "OS" else np.array(0 if kind == "f" else -1, value.dtype)
 
@@ -139,13 +138,13 @@ def _blank(value: Any) -> Any:
 def _column(
     rows: Sequence[dict[str, Any]], name: str, blank: Any, width: int | None
 ) -> np.ndarray:
-    """An output of all rows, `[B]` or padded to `[B, width]`.
+    """Stack an output of all rows: `[B]`, or padded to `[B, width]`.
 
     Args:
         rows: The outputs of each row.
         name: The output.
-        blank: Its value where there is none, and the padding.
-        width: The second dimension; `None` for that of the longest row, if any.
+        blank: The value for rows without the output, and the padding.
+        width: The second dimension; `None` for the longest row's, if any.
     """
     values = [np.asarray(row[name]) if name in row else None for row in rows]
     found = [value for value in values if value is not None]
@@ -156,7 +155,7 @@ def _column(
     if width is None and not any(value.ndim for value in found):
         return np.array([blank if v is None else v.item() for v in values], dtype)
     if width is None:
-        # The row is of a batch with a longer one, perhaps.
+        # The row may be padded to a longer row of its batch.
         width = max(int(np.sum(value != blank)) for value in found)
     column = np.full((len(rows), width), blank, dtype)
     for place, value in enumerate(values):

@@ -15,22 +15,22 @@ from adapters_tf.export.text_tokens import clean_utf8
 from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.tasks.text_kind import BIAS, KERNEL
 
-# In REST's JSON there is no infinity.
+# JSON in REST has no infinity.
 LOWEST_SCORE = -1e9
 
 
 class ServableFunctions:
-    """Every task of a servable, by index, on tokens and on texts.
+    """The functions of all tasks of a servable, on tokens and on texts.
 
-    The functions that take one `task` are traced once and serve all tasks.
+    Functions with a `task` argument are traced once and serve all tasks.
 
     Args:
         base: A loaded base SavedModel.
         preprocessor: Its loaded preprocessor.
         bank: `build_bank`, as variables or tensors.
-        table: What is known of the bank's tasks.
-        layout: That of the base.
-        forms: How the bank holds the tasks' adapters.
+        table: Constants of the bank's tasks.
+        layout: The layout of the base.
+        forms: The forms in which the bank holds the tasks' adapters.
 
     Attributes:
         preprocessor: The preprocessor.
@@ -55,7 +55,7 @@ class ServableFunctions:
     # === One task for all rows ===
 
     def encode(self, inputs: dict[str, Any], task: Any) -> dict[str, Any]:
-        """The base with the tensors of one task: see `encode` of the base."""
+        """Run the base with the tensors of one task; see the base's `encode`."""
         bank, layout = self._bank, self._layout
         tensors = {"fingerprint": tf.convert_to_tensor(bank["fingerprint"])}
         for form in self._forms:
@@ -68,7 +68,7 @@ class ServableFunctions:
         return self._base.encode(inputs, tensors, training=False)
 
     def on_tokens(self, kind: str) -> Any:
-        """The function of tokens and one `task` for a kind of task."""
+        """Return a kind's function of tokens and one `task`."""
         about = kind_named(kind)
 
         def run(inputs: dict[str, Any], task: Any) -> dict[str, Any]:
@@ -84,13 +84,13 @@ class ServableFunctions:
         return run
 
     def on_texts(self, kind: str, text: Any, text_pair: Any, task: Any) -> Any:
-        """The outputs of one task for texts: see `Kind.text_outputs`.
+        """Compute the outputs of one task for texts; see `Kind.text_outputs`.
 
         Args:
             kind: The task's kind.
             text: `[B]` strings; questions, for question answering.
-            text_pair: `[B]` strings: second texts or contexts; not read where the
-                task has one text.
+            text_pair: `[B]` strings: second texts or contexts; ignored if the task has
+                one text.
             task: Scalar int32.
         """
         tasks = tf.fill(tf.shape(text), task)
@@ -102,13 +102,13 @@ class ServableFunctions:
     # === Parts of both ===
 
     def windows(self, text: Any, text_pair: Any, tasks: Any, known: Any) -> Any:
-        """The preprocessor's windows of rows.
+        """Return the preprocessor's windows of rows.
 
         Args:
             text: `[B]` strings.
             text_pair: `[B]` strings.
             tasks: `[B]` int32.
-            known: `[B]` bool: whether a task is to be run on the row at all.
+            known: `[B]` bool: whether to run a task on the row.
         """
         table = self._table
         inputs = {
@@ -116,7 +116,7 @@ class ServableFunctions:
             "text_pair": text_pair,
             "has_pair": tf.gather(table.has_pair, tasks) & known,
             "is_question": tf.gather(table.is_question, tasks) & known,
-            # The shortest there is, for rows that no task is run on.
+            # Use the shortest length for rows without a task to run.
             "seq_lengths": tf.where(known, tf.gather(table.seq_length, tasks), 2),
         }
         if not table.needs_all_windows:
@@ -130,7 +130,7 @@ class ServableFunctions:
         return slice(start, start + tf.gather(self._bank[f"{path}/size"], task))
 
     def _head_tensors(self, task: Any) -> dict[str, Any]:
-        """The tensors of one task's head by variable path."""
+        """Return the tensors of one task's head by variable path."""
         units = self._span("head", task)
         return {
             KERNEL: tf.transpose(self._bank["head/kernel"][units]),
@@ -139,11 +139,11 @@ class ServableFunctions:
 
 
 class TextRows:
-    """Rows of texts with their windows: what `Kind.text_outputs` takes.
+    """Rows of texts with their windows, for `Kind.text_outputs`.
 
     Args:
         preprocessor: A base's loaded preprocessor.
-        windows: Its windows of the rows.
+        windows: The preprocessor's windows of the rows.
         text: `[B]` strings.
         text_pair: `[B]` strings.
     """
@@ -162,7 +162,7 @@ class TextRows:
         return clean_utf8(self._text)
 
     def answers(self, spans: dict[str, Any], windows: dict[str, Any]) -> dict[str, Any]:
-        """The best answers `[B]` out of logits of windows."""
+        """Return the best answers `[B]` from the windows' span logits."""
         places = {name: windows[name] for name in ("rows", "starts", "ends")}
         answers = self.preprocessor.answers(
             {**spans, **places, "context": self.text_pair}
@@ -171,5 +171,5 @@ class TextRows:
 
 
 def encoder_inputs(windows: dict[str, Any]) -> dict[str, Any]:
-    """Those entries of windows that the encoder reads."""
+    """Select the entries of windows that the encoder reads."""
     return {name: windows[name] for name in INPUTS}

@@ -36,7 +36,7 @@ def serving_proto(module: str) -> ModuleType:
     """
     try:
         return importlib.import_module(f"tensorflow_serving.{module}")
-    except Exception as error:  # other versions fail in ways of their own
+    except Exception as error:  # Other versions raise various errors.
         raise UserError(
             "TensorFlow Serving's protos come with the package tensorflow-serving-api."
             f" Received: {type(error).__name__}: {error}. Install it with: "

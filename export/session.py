@@ -1,4 +1,4 @@
-"""A SavedModel as TensorFlow Serving loads it: its signatures, and a session."""
+"""Load a SavedModel as TensorFlow Serving does: its signatures, in a session."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from adapters_tf.errors import UserError
 
 SERVE_TAG = "serve"
-# The signature of a request that names none.
+# The signature for requests that name none.
 DEFAULT_SIGNATURE = "serving_default"
 # An entry of the signature map that initialises the graph; clients cannot call it.
 INIT_SIGNATURE = "__saved_model_init_op"
@@ -29,7 +29,7 @@ _MODEL_FILE = "saved_model.pb"
 
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
-    """One input or output of a signature.
+    """An input or output of a signature.
 
     Attributes:
         tensor: Its name in the graph.
@@ -98,7 +98,7 @@ def read_signatures(version_dir: str | os.PathLike[str]) -> dict[str, Signature]
     """Read the signatures that clients can call, without loading the SavedModel.
 
     Raises:
-        UserError: as `read_meta_graph`.
+        UserError: see `read_meta_graph`.
     """
     return _callable(_entries(read_meta_graph(version_dir)))
 
@@ -122,16 +122,16 @@ def _tensors(protos: Any) -> dict[str, TensorInfo]:
 class ServingSession:
     """A SavedModel in a TF1 session, which is how TensorFlow Serving runs it.
 
-    A model that works in eager mode only fails here, as it would on the server. The
-    session computes just the outputs asked for, stops at a time limit, and frees its
-    memory when closed. It is a context manager, and its methods are thread-safe.
+    A model that works only in eager mode fails here, as on the server. The session
+    computes only the requested outputs, stops at a time limit, and frees its memory
+    when closed. It is a context manager, and its methods are thread-safe.
 
     Args:
         version_dir: A version of a servable, or any other SavedModel.
 
     Attributes:
         signatures: The signatures that clients can call, by name.
-        entries: Every entry of the signature map, that of the initialiser included.
+        entries: Every entry of the signature map, including the initialiser's.
 
     Raises:
         UserError: if there is no SavedModel tagged `serve`.
@@ -140,7 +140,7 @@ class ServingSession:
 
     def __init__(self, version_dir: str | os.PathLike[str]) -> None:
         config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
-        # While a server replaces a version, two of them share the GPU's memory.
+        # While a server replaces a version, two versions share the GPU's memory.
         config.gpu_options.allow_growth = True
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph, config=config)
@@ -152,7 +152,7 @@ class ServingSession:
         except BaseException as error:
             self.close()
             if isinstance(error, OSError | RuntimeError):
-                # Says what is wrong with the directory, if that is the reason.
+                # Raises a clear error if the directory is the problem.
                 read_meta_graph(version_dir)
             raise
         graph.finalize()
@@ -203,7 +203,7 @@ class ServingSession:
         outputs: Sequence[str],
         timeout: float | None = None,
     ) -> dict[str, np.ndarray]:
-        """Compute some outputs of a signature, without a check of the inputs.
+        """Compute some outputs of a signature without checking the inputs.
 
         Args:
             signature: A signature of this model.
@@ -228,7 +228,7 @@ class ServingSession:
         arrays = {}
         for name, value in zip(outputs, values, strict=True):
             dtype = signature.outputs[name].dtype
-            # A scalar string arrives as bytes, which NumPy would cut at a zero byte.
+            # Scalar strings are bytes, which NumPy would cut at a zero byte.
             arrays[name] = np.asarray(
                 value, object if dtype == tf.string else dtype.as_numpy_dtype
             )
@@ -252,7 +252,7 @@ class ServingSession:
 
 @contextlib.contextmanager
 def _without_deprecations() -> Iterator[None]:
-    """Hide TensorFlow's advice against its TF1 loader, which is meant here."""
+    """Hide TensorFlow's deprecation warning for the TF1 loader used here."""
     logger = tf.get_logger()
 
     def is_other(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What a servable knows of its tasks, as constants by task index."""
+"""Constants of a servable's tasks, by task index."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from adapters_tf.tasks.text_kind import BIAS, head_features
 
 
 def takes_pair(config: dict[str, Any]) -> bool:
-    """Whether a task's rows have two texts, or more."""
+    """Whether a task's rows have two or more texts."""
     question = kind_named(config["kind"]).layout == "question"
     return question or num_texts(config) >= 2
 
 
 def num_texts(config: dict[str, Any]) -> int:
-    """How many text columns a task has."""
+    """Return the number of a task's text columns."""
     return len(config["task"].get("text_columns", ()))
 
 
@@ -28,17 +28,18 @@ class TaskTable:
         tasks: T tasks.
 
     Attributes:
-        kinds: The kinds that there are tasks of, in Python.
+        kinds: The kinds of the tasks (Python objects).
         kind: Index of the task's kind in `kinds`, int32.
         kind_name: Name of the task's kind, strings.
         has_pair: Whether rows have two texts or more, bool.
         is_list: Whether rows have more than two, bool.
         is_question: Whether rows are laid out as questions, bool.
-        is_words: Whether the words of a row stay whole, bool.
+        is_words: Whether rows are tokenised word by word, bool.
         seq_length: Longest input in tokens, int32.
-        num_classes: The most classes or outputs of a task on one vector, in Python.
-        needs_all_windows: Whether there are tasks on words, or rows of more than two
-            texts, in Python.
+        num_classes: The largest number of classes or outputs among tasks on one vector
+            (a Python integer).
+        needs_all_windows: Whether there are tasks on words, or with more than two texts
+            (a Python Boolean).
     """
 
     def __init__(self, tasks: list[ExportedTask]) -> None:
@@ -61,7 +62,7 @@ class TaskTable:
             list(config["task"].get("labels") or [""] * size)
             for config, size in zip(configs, outputs, strict=True)
         ]
-        # Label 0 is that of no task.
+        # Label 0 belongs to no task.
         self._labels = tf.constant(["", *(name for own in labels for name in own)])
         counts = np.array([len(own) for own in labels], np.int32)
         self._num_labels = tf.constant(counts)
@@ -80,16 +81,16 @@ class TaskTable:
         self._head_input = tf.constant([self._head_inputs.index(h) for h in heads])
 
     def most_outputs(self, kind: str) -> int:
-        """The largest number of outputs of a task of this kind, in Python."""
+        """Return the largest number of outputs among tasks of this kind, as an int."""
         return self._most_outputs[kind_named(kind)]
 
     def labels(self, task: Any) -> Any:
-        """`[C]` strings: the classes of one task, or "" for each output."""
+        """Return `[C]` strings: the classes of one task, or "" for each output."""
         first = tf.gather(self._first_label, task)
         return self._labels[first : first + tf.gather(self._num_labels, task)]
 
     def labels_of_rows(self, tasks: Any, most: int) -> Any:
-        """`[B, most]` strings: the classes of each row's task, "" behind the last.
+        """Return `[B, most]` strings: the classes of each row's task, padded with "".
 
         Args:
             tasks: `[B]` int32.
@@ -101,11 +102,11 @@ class TaskTable:
         return tf.gather(self._labels, tf.where(inside, first + places, 0))
 
     def features(self, outputs: dict[str, Any], tasks: Any) -> Any:
-        """`[B, d]`: what the heads on one vector read.
+        """Return the `[B, d]` inputs of heads on one vector.
 
         Args:
             outputs: `sequence_output`, `pooled_output`, `input_mask`.
-            tasks: One task's index, or `[B]` of them.
+            tasks: One task's index, or `[B]` indices.
         """
         features = head_features(self._head_inputs[0], outputs)
         code = tf.gather(self._head_input, tasks)

@@ -1,4 +1,4 @@
-"""A base's adapters and LayerNorms computed from tensors that are arguments."""
+"""Compute a base's adapters and LayerNorms from tensors passed as arguments."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ NORM = ("gamma", "beta")
 
 
 class _Adapters:
-    """The part of `TaskFunctions` that a task's forms compute."""
+    """The part of `TaskFunctions` that the forms of tasks compute."""
 
     def __init__(self, forms: Sequence[TaskForm], functions: Sequence[AtSite]) -> None:
         self._functions = list(zip(forms, functions, strict=True))
@@ -29,14 +29,14 @@ class _Adapters:
 
 
 class OneTask(_Adapters):
-    """One task's tensors, by variable path, for all rows (a `TaskFunctions`).
+    """One task's tensors for all rows (a `TaskFunctions`).
 
-    A LayerNorm that the task did not train has a gamma and beta of size 0, and the
+    If the task did not train a LayerNorm, its gamma and beta have size 0, and the
     base's are used.
 
     Args:
         tensors: See `BaseFunctions.adapter_specs`.
-        forms: How they hold the task.
+        forms: The forms in which they hold the task.
         layer_norms: Path -> the base's own gamma and beta.
     """
 
@@ -53,7 +53,8 @@ class OneTask(_Adapters):
     def scale_and_shift(self, path: str, normalized: Any) -> Any:
         size = normalized.shape[-1]
         gamma, beta = (
-            # The task's, or where that is empty the base's, without a branch.
+            # Take the task's values, or the base's if those are empty, without a
+            # branch.
             tf.concat([self._tensors[f"{path}/{name}"], own], axis=0)[:size]
             for name, own in zip(NORM, self._layer_norms[path], strict=True)
         )
@@ -61,7 +62,7 @@ class OneTask(_Adapters):
 
 
 class _RowsInGroups:
-    """The rows of a batch in the order of their groups (a `Rows` of forms)."""
+    """The rows of a batch in the order of their groups (a `Rows`)."""
 
     def __init__(self, tasks: Any, groups: RowGroups) -> None:
         self.tasks = groups.sort(tasks)
@@ -73,7 +74,7 @@ class _RowsInGroups:
 
     def apply(self, function: Callable[[Any, Any], Any], inputs: Any) -> Any:
         def groups(rows: Any) -> Any:
-            # A group's rows, end to end, are one row of its task.
+            # Concatenate a group's rows to one long row of its task.
             length = self._group_size * tf.shape(rows)[1]
             joined = [tf.size(self._group_tasks), length, rows.shape[2]]
             outputs = function(tf.reshape(rows, joined), self._group_tasks)
@@ -87,19 +88,19 @@ class _RowsInGroups:
             singles = function(singles, self._single_tasks)
             return tf.concat([groups(grouped), singles], axis=0)
 
-        # Without single rows there is nothing to join, which would be a copy.
+        # Without single rows, skip the concatenation, which would copy.
         outputs = tf.cond(self._no_singles, lambda: groups(inputs), groups_and_singles)
         return tf.ensure_shape(outputs, inputs.shape)
 
 
 class TaskOfEachRow(_Adapters):
-    """A bank of tasks and a task for each row (a `TaskFunctions`), for inference.
+    """A bank of tasks with one task for each row (a `TaskFunctions`), for inference.
 
     Args:
         bank: See `adapters_tf.export.bank`.
-        forms: How the bank holds its tasks.
+        forms: The forms in which the bank holds its tasks.
         tasks: `[batch]` int32 indices of tasks.
-        groups: `group_rows(tasks)`. The functions take rows in its order.
+        groups: `group_rows(tasks)`. Rows must be in this order.
         layer_norms: Path -> the base's own gamma and beta.
     """
 

@@ -1,7 +1,7 @@
-"""Tokenizing in a TF graph: the tokens of texts, and where in the text each is from.
+"""Tokenize texts in a TF graph, with each token's place in the text.
 
 The graph has only ops of TensorFlow and TF.Text, which the stock TensorFlow Serving
-binary runs: keras-hub's tokenizers turn into such ops.
+supports.
 """
 
 import functools
@@ -15,13 +15,13 @@ import tensorflow_text as tf_text
 
 
 class TextTokens(NamedTuple):
-    """Tokens of B texts, end to end.
+    """Concatenated tokens of B texts.
 
     Attributes:
         ids: `[tokens]` int32 token ids.
-        starts: `[tokens]` int32 first byte, in the cleaned text, of the piece or
-            word that the token is of; 0 for texts that were not cut.
-        ends: `[tokens]` int32 byte after that piece, likewise.
+        starts: `[tokens]` int32: first byte, in the cleaned text, of each token's piece
+            or word; 0 for texts that were not cut.
+        ends: `[tokens]` int32: likewise the byte after the piece or word.
         splits: `[B + 1]` int32: text `i` is `splits[i]:splits[i + 1]`.
     """
 
@@ -37,10 +37,10 @@ class TextTokens(NamedTuple):
 
 
 def clean_utf8(text: tf.Tensor) -> tf.Tensor:
-    """The same strings with U+FFFD for bytes that are not UTF-8.
+    """Replace bytes that are not UTF-8 by U+FFFD.
 
-    Valid UTF-8 is not changed. Byte offsets of this package are offsets in this
-    text, which equals Python's `text.decode("utf-8", "replace")`.
+    Valid UTF-8 does not change. All byte offsets in this package refer to the result,
+    which equals Python's `text.decode("utf-8", "replace")`.
     """
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
 
@@ -51,30 +51,29 @@ def tokenize(
     in_pieces: bool | tf.Tensor,
     in_words: tf.Tensor | None = None,
 ) -> TextTokens:
-    """Tokens of each text.
+    """Tokenize each text.
 
-    A text that is cut into pieces gives the tokens of
-    `adapters_tf.models.question_windows`: runs of letters, digits and combining
-    accents, and single characters of any other kind but white space. RE2, the
-    engine behind TensorFlow's regular expressions, knows no Unicode in `\\w` and
-    `\\s`, and its `\\p{L}` and `\\p{N}` are of another Unicode version than
-    Python's: with Python 3.11 and TensorFlow 2.20, `[\\p{L}\\p{N}_]` differs from
-    Python's `\\w` in 4,388 characters, none of which Python 3.11 knows. So the
-    characters are listed, as they are in the Python that makes the graph: there
-    is no difference to that Python's `re`.
+    Cutting a text into pieces gives the same tokens as
+    `adapters_tf.models.question_windows`: pieces are runs of letters, digits and
+    combining accents, and other single characters except white space. RE2, the engine
+    of TensorFlow's regular expressions, does not support Unicode in `\\w` and `\\s`,
+    and its `\\p{L}` and `\\p{N}` have another Unicode version than Python: with Python
+    3.11 and TensorFlow 2.20, `[\\p{L}\\p{N}_]` differs from Python's `\\w` in 4,388
+    characters, all unknown to Python 3.11. So the pattern lists all characters that the
+    Python that builds the graph matches.
 
     Args:
         tokenizer: A keras-hub tokenizer.
         text: `[B]` strings. Bytes that are not UTF-8 count as U+FFFD.
-        in_pieces: Whether to cut into pieces: of all texts, or `[B]` bool.
-        in_words: Whether to cut at white space, as Python's `str.split` does, `[B]`
-            bool, true where `in_pieces` is not; `None` for no text.
+        in_pieces: Whether to cut into pieces: for all texts, or `[B]` bool.
+        in_words: `[B]` bool: whether to cut at white space, as Python's `str.split`;
+            never true together with `in_pieces`. `None` for no text.
 
     Returns:
         The tokens.
     """
-    # TF.Text's regex_split drops all that follows a NUL. To the tokenizer it is
-    # white space, and a space has as many bytes.
+    # TF.Text's regex_split drops everything after a NUL. The tokenizer treats NUL as
+    # white space, so replace it by a space, which also has one byte.
     text = tf.strings.regex_replace(clean_utf8(text), r"\x00", " ")
     if in_pieces is True:
         units, starts, ends = _pieces(text)
@@ -105,23 +104,23 @@ def tokenize(
 
 
 def _pieces(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
-    """Pieces of each text with their first byte and the byte after them."""
+    """Return pieces of each text, with the first byte and the byte after each."""
     word, space = _characters(r"[\w\u0300-\u036f]+"), _characters(r"\s+")
-    # Runs of word characters are what stands between the others.
+    # Split at all other characters, so that runs of word characters remain.
     return tf_text.regex_split_with_offsets(
         text, f"[^{word}]", keep_delim_regex_pattern=f"[^{word}{space}]"
     )
 
 
 def _words(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
-    """Words of each text with their first byte and the byte after them."""
+    """Return words of each text, with the first byte and the byte after each."""
     space = _characters(r"\s+")
     return tf_text.regex_split_with_offsets(text, f"[{space}]")
 
 
 @functools.cache
 def _characters(pattern: str) -> str:
-    """The inside of an RE2 class of all characters that Python's `re` finds."""
+    """Return the inside of an RE2 class of all characters that Python's `re` finds."""
     every = "".join(map(chr, range(sys.maxunicode + 1)))
     return "".join(
         rf"\x{{{m.start():x}}}-\x{{{m.end() - 1:x}}}"
@@ -130,8 +129,8 @@ def _characters(pattern: str) -> str:
 
 
 def token_ids(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
-    """Ragged `[B, tokens]` ids of `[B]` strings, also outside of a graph."""
-    # Outside of a graph keras-hub tokenises in Python, and returns lists.
+    """Return ragged `[B, tokens]` ids of `[B]` strings, in or outside a graph."""
+    # Outside a graph, keras-hub tokenises in Python and returns lists.
     if tf.executing_eagerly():
         return _in_graph(tokenizer, text)
     return tokenizer(text)
@@ -146,7 +145,7 @@ def _in_graph(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
 
 
 class _OneCall(tf.Module):
-    """A replacement for keras-hub's cache of words that keeps nothing between calls.
+    """A replacement for keras-hub's word cache that keeps nothing between calls.
 
     keras-hub's tokenizer keeps every merged word in a mutable table. On a server that
     table would grow with each new word, for as long as the server runs. In one call,
@@ -166,7 +165,7 @@ class _OneCall(tf.Module):
         self._merged: Any = None
 
     def lookup(self, words: Any) -> Any:
-        """`[N]` strings: each word's tokens, joined by spaces, "" if not known."""
+        """Return `[N]` strings: each word's tokens joined by spaces, "" if unknown."""
         found = self._table.lookup(words)
         if self._merged is None:
             return found
@@ -186,7 +185,7 @@ def without_growing_table(tokenizer: Any) -> Any:
         tokenizer: A keras-hub tokenizer.
 
     Returns:
-        For byte-level BPE a copy with the same tokens; any other as it is.
+        For byte-level BPE, a copy with the same tokens; otherwise the tokenizer.
     """
     if not isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer):
         return tokenizer

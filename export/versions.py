@@ -1,4 +1,4 @@
-"""Changing a servable: create it, add and remove tasks, roll back a version."""
+"""Create a servable, add and remove tasks, and roll back versions."""
 
 import os
 import re
@@ -43,20 +43,20 @@ def create_servable(
     """Write a servable with a first version.
 
     Args:
-        base_dir: A base SavedModel. Its files are linked, or copied where the file
-            system has no links.
+        base_dir: A base SavedModel. Its files are linked, or copied if the file system
+            has no links.
         adapters: Task name -> its adapter directory, such as a run's `adapter/`, or its
             adapter SavedModel.
         output_dir: A new directory.
-        task_signatures: Whether each task has signatures of its own (`NAME` and
-            `NAME_text`) beside `mixed_text`, now and in later versions. For each task,
-            their graphs take memory and their first calls take time. Leave them out if
-            clients call hundreds of tasks by `mixed_text` only.
+        task_signatures: Whether each task has its own signatures (`NAME` and
+            `NAME_text`) in addition to `mixed_text`, now and in later versions. Each
+            task's graphs take memory and their first calls take time. Leave them out if
+            clients call hundreds of tasks only by `mixed_text`.
 
     Raises:
-        UserError: if a name is not usable, an adapter is missing, has a form that
-            exports do not have or is for another base, the directory exists or cannot
-            be written, or the written servable does not answer as base and adapter do.
+        UserError: if a name is invalid, an adapter is missing, unsupported or for
+            another base, the directory exists or cannot be written, or the written
+            servable's outputs differ from those of base and adapter.
     """
     for name in adapters:
         check_name(name, [n for n in adapters if n != name])
@@ -82,7 +82,7 @@ def add_task(
 ) -> int:
     """Write a new version with one more task, or with one task replaced.
 
-    The tensors of the other tasks stay the same to the bit.
+    The tensors of the other tasks do not change.
 
     Args:
         servable: The servable.
@@ -94,7 +94,7 @@ def add_task(
         The new version.
 
     Raises:
-        UserError: as `create_servable`; also if the name is in use and `replace` is
+        UserError: see `create_servable`; also if the name is in use and `replace` is
             false, or the name is not in use and `replace` is true.
     """
     names = list(read_newest(servable)["tasks"])
@@ -115,10 +115,10 @@ def add_task(
 
 
 def remove_task(servable: str | os.PathLike[str], name: str) -> int:
-    """Write a new version without a task; returns its number.
+    """Write a new version without a task and return its number.
 
     Raises:
-        UserError: if the task is not there, or is the only one.
+        UserError: if there is no such task, or it is the only one.
     """
     names = list(read_newest(servable)["tasks"])
     if name not in names:
@@ -136,7 +136,7 @@ def remove_task(servable: str | os.PathLike[str], name: str) -> int:
 
 
 def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
-    """Make an earlier version the newest again, under a new number.
+    """Make an earlier version the newest again, with a new number.
 
     Args:
         servable: The servable.
@@ -146,7 +146,7 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
         The new version, with the files of the earlier one.
 
     Raises:
-        UserError: if that version is not there, or does not answer as its tasks do.
+        UserError: if there is no such version, or its outputs are wrong.
     """
     path = Path(servable)
     versions = versions_of(path)
@@ -164,14 +164,14 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
 
 
 def check_name(name: str, others: list[str]) -> None:
-    """Refuse a task name that cannot name signatures, or whose signatures exist.
+    """Reject a task name that cannot name signatures or whose signatures exist.
 
     Args:
         name: The task's name.
         others: The names of the servable's other tasks.
 
     Raises:
-        UserError: if the name is not usable; it says why.
+        UserError: if the name is invalid; the text says why.
     """
     if not _NAME.fullmatch(name):
         raise UserError(
@@ -189,7 +189,7 @@ def check_name(name: str, others: list[str]) -> None:
 def _open(
     servable: str | os.PathLike[str], version: int | None = None
 ) -> tuple[LoadedBase, dict[str, ExportedTask]]:
-    """The base and the tasks of a version, by default of the newest."""
+    """Load the base and the tasks of a version, by default the newest."""
     check_can_write_warmup()
     path = Path(servable)
     directory = path / str(version or versions_of(path)[-1])

@@ -1,4 +1,4 @@
-"""Warm-up requests: TensorFlow Serving runs them before it serves a version."""
+"""Warm-up requests, which TensorFlow Serving runs before it serves a version."""
 
 import dataclasses
 import itertools
@@ -29,20 +29,20 @@ from adapters_tf.export.session import ServingSession, Signature, read_signature
 from adapters_tf.io import new_file
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
-# With more records, the server refuses the version.
+# The server rejects a version with more records.
 MAX_RECORDS = 1000
 # A server runs all records at every start, and the first call of a signature takes
 # seconds. This many warm all signatures of up to 49 tasks; with more tasks, the first
 # use of a signature warms it.
 VERSION_LIMIT = 100
-# The rows, and the share of seq_length, of a signature's first, second ... record.
-# The first alone has a short and a long text and full rows of tokens.
+# Rows and share of seq_length for a signature's first, second and third record. Only
+# the first has a short and a long text and full rows of tokens.
 _ROUNDS = ((2, 1.0), (1, 0.25), (8, 0.5))
 
 
 @dataclasses.dataclass(frozen=True)
 class Warmup:
-    """Warm-up records, and what they leave out.
+    """Warm-up records, and the signatures without one.
 
     Attributes:
         records: Serialized `PredictionLog`s, the most important first.
@@ -58,7 +58,7 @@ def check_can_write_warmup() -> None:
     """Check that TensorFlow Serving's protos are installed.
 
     Raises:
-        UserError: if not; it names the command that installs them.
+        UserError: if they are missing; names the command that installs them.
     """
     serving_proto("apis.prediction_log_pb2")
 
@@ -77,23 +77,22 @@ def warmup_records(
     model_name: str = DEFAULT_MODEL_NAME,
     limit: int = MAX_RECORDS,
 ) -> Warmup:
-    """Predict requests for every signature, at most `limit`.
+    """Make at most `limit` predict requests for the signatures.
 
-    First one request for each signature: those of all tasks, then the tasks in
-    the order of `examples`, on strings before tokens. Then a second one for
-    each, and a third, of other batch sizes and token lengths, as far as the
-    limit goes.
+    Each signature gets one request: first signatures for all tasks, then each task's in
+    the order of `examples`, with strings before tokens. Second and third requests, with
+    other batch sizes and token lengths, follow up to the limit.
 
     Args:
         signatures: From `read_signatures`.
         examples: From `default_examples`.
         model_name: The model name of the requests.
-        limit: Records at most, up to 1000. Each costs time at every start of
+        limit: Maximum number of records, up to 1000. Each takes time at every start of
             the server.
 
     Raises:
-        UserError: if the limit is out of range, or a signature has inputs
-            that no example is known for.
+        UserError: if the limit is out of range, or there is no example for a
+            signature's inputs.
     """
     check_model_name(model_name)
     if not 1 <= limit <= MAX_RECORDS:
@@ -117,7 +116,7 @@ def warmup_records(
 def predict_request(
     model_name: str, signature_name: str, inputs: Mapping[str, np.ndarray]
 ) -> Any:
-    """A `PredictRequest`.
+    """Build a `PredictRequest`.
 
     Args:
         model_name: The model to ask.
@@ -133,7 +132,7 @@ def predict_request(
 
 
 def write_warmup(version_dir: str | os.PathLike[str], records: Sequence[bytes]) -> Path:
-    """Write `assets.extra/tf_serving_warmup_requests`, whole or not at all.
+    """Write `assets.extra/tf_serving_warmup_requests` atomically.
 
     Args:
         version_dir: A version of a servable, before TensorFlow Serving sees it.
@@ -221,20 +220,20 @@ def replay_warmup(
 ) -> dict[str, tuple[float, ...]]:
     """Load a version in a TF1 session and run every record of its warm-up file.
 
-    TensorFlow Serving refuses a version when one record fails. With batching on, it
-    also cuts every output along dimension 0; so each output must have as many rows as
-    the inputs, and all its values must be finite.
+    TensorFlow Serving rejects a version if a record fails. With batching, it also
+    splits every output along dimension 0. So each output must have as many rows as the
+    inputs, and only finite values.
 
     Args:
         version_dir: A version of a servable.
 
     Returns:
-        Signature name -> seconds that each of its records took, in the file's order.
-        The first one is what the warm-up saves clients.
+        Signature name -> seconds for each of its records, in the file's order. The
+        first number is the time that the warm-up saves clients.
 
     Raises:
-        UserError: if the file is missing or is no warm-up file, has more records than
-            the server takes, or a record fails.
+        UserError: if the file is missing, is not a warm-up file, has more records than
+            the server accepts, or a record fails.
     """
     requests = read_warmup(version_dir)
     if not 1 <= len(requests) <= MAX_RECORDS:

@@ -1,4 +1,4 @@
-"""Parameter-efficient methods: what a task adds to the blocks of an encoder.
+"""Parameter-efficient methods: layers that a task adds to encoder blocks.
 
 To add a method, write its module and add its class to `METHODS`; see `base`.
 """
@@ -12,13 +12,13 @@ from adapters_tf.adapters.bottleneck import BottleneckAdapter as BottleneckAdapt
 from adapters_tf.adapters.bottleneck import SerialForm
 
 METHODS: dict[str, type[AdapterMethod]] = {cls.name: cls for cls in (AdapterConfig,)}
-# What files without a method's name hold, and what tasks without adapters take.
+# The method of files that name none, and of tasks without adapters.
 DEFAULT_METHOD = AdapterConfig
 DEFAULT_FORM: TaskForm = SerialForm()
 
 
 def adapter_from_dict(config: dict[str, Any]) -> AdapterMethod:
-    """The configuration that `AdapterMethod.to_dict` wrote.
+    """Create a configuration from the output of `AdapterMethod.to_dict`.
 
     Raises:
         ValueError: if the method or a field is unknown.
@@ -33,10 +33,10 @@ def adapter_from_dict(config: dict[str, Any]) -> AdapterMethod:
 
 
 def form_of(adapter: AdapterMethod | dict[str, Any] | None) -> TaskForm:
-    """How exports hold a task with these adapters, or without any.
+    """Return the form in which exports hold a task's adapters.
 
     Args:
-        adapter: A configuration, its `to_dict`, or `None`.
+        adapter: A configuration, its `to_dict`, or `None` for no adapters.
     """
     if isinstance(adapter, dict):
         adapter = adapter_from_dict(adapter)
@@ -44,15 +44,15 @@ def form_of(adapter: AdapterMethod | dict[str, Any] | None) -> TaskForm:
 
 
 def full_forms() -> tuple[TaskForm, ...]:
-    """One form of each method, which together can hold every task."""
+    """Return each method's full form; together they can hold every task."""
     return tuple(method.full_form() for method in METHODS.values())
 
 
 def export_forms() -> list[tuple[TaskForm, ...]]:
-    """The forms of tasks that a base takes, one or several at once.
+    """Return the combinations of task forms that an exported base supports.
 
-    They are the default form, each method's full form, and all full forms together,
-    which hold tasks of different methods in one servable.
+    They are the default form, each method's full form, and all full forms together, for
+    tasks of different methods in one servable.
     """
     forms = full_forms()
     found: list[tuple[TaskForm, ...]] = [(DEFAULT_FORM,), *((form,) for form in forms)]

@@ -1,4 +1,4 @@
-"""The non-linearities of adapters, by name."""
+"""Activation functions of adapters, by name."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import keras
 from adapters_tf.errors import UserError
 from adapters_tf.layers.gelu import gelu_tanh, recomputable
 
-# An exported adapter stores an activation's place in this list: add at the end only.
+# Exported adapters store indices into this list, so only append to it.
 ACTIVATIONS = (
     "gelu_tanh",
     "gelu",
@@ -26,7 +26,7 @@ ACTIVATIONS = (
 
 
 def get_activation(name: str) -> Any:
-    """The activation function of this name.
+    """Return the activation function of this name.
 
     Args:
         name: `"gelu_tanh"` (`keras.activations.gelu` with `approximate=True`,
@@ -39,10 +39,10 @@ def get_activation(name: str) -> Any:
 
 
 def activation_code(name: str) -> int:
-    """The number under which exports know an activation.
+    """Return the number that stands for an activation in exports.
 
     Raises:
-        UserError: if they do not know it.
+        UserError: if exports do not support the activation.
     """
     name = "silu" if name == "swish" else name
     if name not in ACTIVATIONS:

@@ -1,7 +1,7 @@
-"""What a parameter-efficient method provides.
+"""The interface of a parameter-efficient method.
 
-A method is one module with a frozen dataclass, its configuration, that extends
-`AdapterMethod`, and one or more `TaskForm`s, which say how exports hold its tensors.
+A method is one module with a frozen dataclass that extends `AdapterMethod` (its
+configuration) and one or more `TaskForm`s (how exports hold its tensors).
 `adapters_tf.adapters` lists the methods.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 import keras
 import numpy as np
 
-# The places of an encoder block at which a method may add layers.
+# The sites of an encoder block at which a method can add layers.
 SUBLAYERS = ("attention", "feed_forward")
 PROJECTIONS = ("query", "key", "value", "attention_output")
 SITES = (*SUBLAYERS, *PROJECTIONS)
@@ -21,17 +21,18 @@ SITES = (*SUBLAYERS, *PROJECTIONS)
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """What a block has computed at one place, for the adapter there.
+    """The values that a block has computed at one site, for the adapter there.
 
     Attributes:
-        name: One of `SITES`. `"attention"` and `"feed_forward"` are the sub-layers, up
-            to their dropout; the others are the dense layers inside the attention.
-        inputs: `[batch, length, d]`, the input of the sub-layer. At a projection, its
-            input: `[batch, length, heads, head_dim]` for `"attention_output"`.
-        outputs: The output: `[batch, length, d]`, or `[batch, length, heads, head_dim]`
-            for `"query"`, `"key"` and `"value"`.
-        normalized: Of a sub-layer, a function that returns the block's LayerNorm of
-            `outputs` plus the residual, `[batch, length, d]`; else `None`.
+        name: One of `SITES`. `"attention"` and `"feed_forward"` are the sub-layers,
+            including their dropout; the others are the dense layers inside the
+            attention.
+        inputs: Input of the sub-layer or projection: `[batch, length, d]`, or
+            `[batch, length, heads, head_dim]` for `"attention_output"`.
+        outputs: Output: `[batch, length, d]`, or `[batch, length, heads, head_dim]` for
+            `"query"`, `"key"` and `"value"`.
+        normalized: For a sub-layer, a function that returns the block's LayerNorm of
+            `outputs` plus the residual, `[batch, length, d]`; otherwise `None`.
     """
 
     name: str
@@ -41,25 +42,25 @@ class Site:
 
 
 class AdapterMethod(abc.ABC):
-    """A method's configuration, and what the method does with it.
+    """A method's configuration and its computations.
 
-    Subclasses are frozen dataclasses. They have the two fields `layers` and
-    `layer_norm_layers` beside their own.
+    Subclasses are frozen dataclasses with the fields `layers` and `layer_norm_layers`,
+    and their own.
 
     Attributes:
         name: The method's name in files and in the registry.
         suffix: The layer at a site is named `{site}_{suffix}`, so the suffix is part of
-            every variable's path. Two methods never share a suffix.
+            every variable's path. Each method has its own suffix.
         layers: Indices of the encoder blocks that get adapters, from 0; negative ones
             count from the top. `None` for all.
-        layer_norm_layers: Indices of the blocks whose LayerNorms are the task's own;
-            with block 0, that of the embeddings too. `None` for those of `layers`.
+        layer_norm_layers: Indices of the blocks whose LayerNorms the task trains; block
+            0 includes the embeddings' LayerNorm. `None` for the blocks in `layers`.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
 
-    if TYPE_CHECKING:  # fields of the subclasses, which are frozen
+    if TYPE_CHECKING:  # Fields of the frozen subclasses.
 
         @property
         @abc.abstractmethod
@@ -73,7 +74,7 @@ class AdapterMethod(abc.ABC):
 
     @abc.abstractmethod
     def sites(self) -> tuple[str, ...]:
-        """The sites of a block that get a layer, in the order of building."""
+        """Return the sites of a block that get a layer, in build order."""
 
     @abc.abstractmethod
     def make_layer(
@@ -83,7 +84,7 @@ class AdapterMethod(abc.ABC):
         output_shape: tuple[int | None, ...],
         **kwargs: Any,
     ) -> keras.layers.Layer:
-        """A new, built layer for a site. Its variables are the task's own.
+        """Build a new layer for a site; its variables belong to the task.
 
         Args:
             site: One of `sites()`.
@@ -94,11 +95,11 @@ class AdapterMethod(abc.ABC):
 
     @abc.abstractmethod
     def adapt(self, layer: Any, site: Site, training: bool | None) -> Any:
-        """What the block goes on with in the place of `site.outputs`.
+        """Return the tensor that replaces `site.outputs` in the block.
 
         Args:
             layer: From `make_layer`.
-            site: What the block has computed.
+            site: The values that the block has computed.
             training: Whether dropout is active.
 
         Returns:
@@ -107,7 +108,7 @@ class AdapterMethod(abc.ABC):
 
     @abc.abstractmethod
     def neutral_variables(self, layer: Any) -> list[keras.Variable]:
-        """The variables that, all at zero, make a layer change nothing.
+        """Return the variables that, if all are zero, make a layer change nothing.
 
         Args:
             layer: From `make_layer`.
@@ -115,13 +116,13 @@ class AdapterMethod(abc.ABC):
 
     @abc.abstractmethod
     def num_parameters(self, hidden_dim: int) -> int:
-        """How many parameters the layers of one block have."""
+        """Return the number of parameters of one block's layers."""
 
     def variable_shapes(self, hidden_dim: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of the layers' variables, by their path inside of a block.
+        """Return the shapes of the layers' variables, by path inside a block.
 
-        For methods whose sites are sub-layers: those at projections also depend on
-        the number of heads.
+        This works only for methods whose sites are sub-layers: shapes at projections
+        also depend on the number of heads.
 
         Args:
             hidden_dim: Hidden size `d`.
@@ -135,7 +136,7 @@ class AdapterMethod(abc.ABC):
         return shapes
 
     def check_block(self, normalize_first: bool) -> None:  # noqa: B027
-        """Refuse a block that the method cannot adapt.
+        """Reject a block that the method cannot adapt.
 
         Args:
             normalize_first: Whether the block's LayerNorms come before its sub-layers.
@@ -151,20 +152,20 @@ class AdapterMethod(abc.ABC):
         return self.layers is None or block in self.layers
 
     def own_layer_norms(self, num_blocks: int) -> tuple[int, ...]:
-        """Indices of the blocks whose LayerNorms a task trains.
+        """Return the indices of the blocks whose LayerNorms a task trains.
 
-        With block 0 it trains that of the embeddings too. A method that trains no
-        LayerNorm returns `()`.
+        Block 0 includes the embeddings' LayerNorm. A method that trains no LayerNorm
+        returns `()`.
         """
         if self.layer_norm_layers is not None:
             return self.layer_norm_layers
         return tuple(i for i in range(num_blocks) if self.adapts(i))
 
     def for_blocks(self, num_blocks: int) -> Self:
-        """The same for a backbone of so many blocks: indices from 0, in their order.
+        """Resolve the indices for a backbone: sorted, and counted from 0.
 
         Raises:
-            ValueError: if one of them names a block that is not there.
+            ValueError: if an index names a block that does not exist.
         """
         resolved: dict[str, Any] = {}
         for name in ("layers", "layer_norm_layers"):
@@ -181,14 +182,14 @@ class AdapterMethod(abc.ABC):
         return self.replaced(**resolved)
 
     def replaced(self, **changes: Any) -> Self:
-        """The same with other values of some fields."""
+        """Return a copy with other values of some fields."""
         return dataclasses.replace(cast(Any, self), **changes)
 
     def check_blocks(self, num_blocks: int) -> None:
-        """Refuse indices that are not of a backbone's blocks, counted from 0.
+        """Check that all indices name blocks of the backbone, counted from 0.
 
         Raises:
-            ValueError: if one of them names a block that is not there.
+            ValueError: if an index names a block that does not exist.
         """
         for name in ("layers", "layer_norm_layers"):
             layers = getattr(self, name) or ()
@@ -201,17 +202,17 @@ class AdapterMethod(abc.ABC):
     # === In files ===
 
     def about(self) -> dict[str, str | int]:
-        """What a model card says of the configuration: title -> value."""
+        """Describe the configuration for a model card: title -> value."""
         return {"method": self.name}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `adapter_from_dict` reads them back."""
+        """Return plain JSON values, for `adapter_from_dict`."""
         fields = dataclasses.asdict(cast(Any, self))
         return {"method": self.name, **fields}
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> Self:
-        """The configuration that `to_dict` wrote.
+        """Create a configuration from the output of `to_dict`.
 
         Raises:
             ValueError: if a field is unknown.
@@ -226,34 +227,34 @@ class AdapterMethod(abc.ABC):
     # === In exports ===
 
     def check_exportable(self) -> None:  # noqa: B027
-        """Refuse a configuration that no form of the method can hold.
+        """Reject a configuration that no form of the method can hold.
 
         Raises:
-            UserError: saying what would do.
+            UserError: if exports cannot hold it; the text says what would work.
         """
 
     @abc.abstractmethod
     def form(self) -> "TaskForm":
-        """How an adapter SavedModel holds a task of this configuration."""
+        """Return the form in which a SavedModel holds a task of this configuration."""
 
     @classmethod
     @abc.abstractmethod
     def full_form(cls) -> "TaskForm":
-        """The form that can hold a task of every configuration of the method."""
+        """Return the form that can hold every configuration of the method."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskTensor:
-    """One tensor of a task, as exports hold it.
+    """The description of one tensor of a task in exports.
 
     Attributes:
-        name: Below the path of its site, or by itself.
-        shape: Its sizes, `None` where tasks may differ.
-        ragged: How tensors of many tasks are joined where the shape has a `None`. If
-            false, the one `None` is the number of units of the site's adapter, which
-            all such tensors of the site share; units of all tasks stand end to end. If
-            true, the tensor is flattened and has a place and a shape of its own.
-        dtype: Of its values.
+        name: The whole path, or the part below the site's path.
+        shape: Sizes; `None` where tasks may differ.
+        ragged: How to join tensors of many tasks if the shape has a `None`. If false,
+            the `None` is the number of units of the site's adapter, shared by all such
+            tensors of the site, and the units of all tasks are concatenated. If true,
+            the tensor is flattened and has its own offset and shape.
+        dtype: Dtype of the values.
     """
 
     name: str
@@ -263,18 +264,18 @@ class TaskTensor:
 
     @property
     def unit_axis(self) -> int | None:
-        """The axis that counts the units of a bottleneck, or `None` without one."""
+        """The axis of the bottleneck's units, or `None` if there is none."""
         if self.ragged or None not in self.shape:
             return None
         return self.shape.index(None)
 
     def empty(self) -> np.ndarray:
-        """The value for a task that has no such tensor: no units, or zeros."""
+        """Return the value for a task without such a tensor: no units, or zeros."""
         return np.zeros([size or 0 for size in self.shape], self.dtype)
 
 
 class Rows(Protocol):
-    """Rows of many tasks, in the order in which a form's `for_rows` computes them.
+    """Rows of many tasks, in the order in which `TaskForm.for_rows` computes them.
 
     Attributes:
         tasks: `[batch]` int32, the index of each row's task.
@@ -283,11 +284,11 @@ class Rows(Protocol):
     tasks: Any
 
     def apply(self, function: Callable[[Any, Any], Any], inputs: Any) -> Any:
-        """`function(rows, tasks)`, in groups of rows of one task where that is cheaper.
+        """Apply `function(rows, tasks)`, grouping rows by task if that is cheaper.
 
         Args:
-            function: Takes `[n, length, d]` and `[n]` tasks; returns a tensor of the
-                first one's shape.
+            function: Takes `[n, length, d]` rows and `[n]` tasks; returns a tensor of
+                the rows' shape.
             inputs: `[batch, length, d]`.
         """
 
@@ -296,12 +297,12 @@ AtSite = Callable[[str, Site], Any]
 
 
 class TaskForm(abc.ABC):
-    """How exports hold tasks of a method, and compute with what they hold.
+    """How exports hold tasks of a method and compute their outputs.
 
     Attributes:
-        name: What a base SavedModel calls it.
-        sites: Of `SITES`, those at which it may have tensors.
-        suffix: That of the method.
+        name: Name in a base SavedModel.
+        sites: The members of `SITES` at which it can have tensors.
+        suffix: The method's suffix.
     """
 
     name: ClassVar[str]
@@ -309,28 +310,28 @@ class TaskForm(abc.ABC):
     suffix: ClassVar[str]
 
     def paths(self, block_paths: list[str]) -> list[str]:
-        """The paths of all sites in these blocks: `{block}/{site}_{suffix}`."""
+        """Return the paths of all sites in these blocks: `{block}/{site}_{suffix}`."""
         return [f"{b}/{s}_{self.suffix}" for b in block_paths for s in self.sites]
 
     def once(self) -> tuple[TaskTensor, ...]:
-        """The tensors that a task has once, such as numbers that stand for options."""
+        """Return the tensors that a task has once, such as encoded options."""
         return ()
 
     @abc.abstractmethod
     def at_site(self, hidden_dim: int) -> tuple[TaskTensor, ...]:
-        """The tensors that a task has at each site; one or more vary in size."""
+        """Return the tensors that a task has at each site; one or more vary in size."""
 
     def option_values(self, config: Any) -> dict[str, np.ndarray]:
-        """The values of `once` for a configuration, or for `None`: no adapters."""
+        """Return the values of `once` for a configuration; `None` means no adapters."""
         return {tensor.name: tensor.empty() for tensor in self.once()}
 
     def site_values(
         self, variables: dict[str, np.ndarray], path: str, hidden_dim: int
     ) -> dict[str, np.ndarray]:
-        """A task's tensors at a site, out of the variables of its adapter file.
+        """Return a task's tensors at a site, from its adapter file's variables.
 
         Args:
-            variables: Variable path -> array; those of other places are not read.
+            variables: Variable path -> array; other paths are ignored.
             path: The site's path.
             hidden_dim: Hidden size `d` of the base.
         """
@@ -340,7 +341,7 @@ class TaskForm(abc.ABC):
         }
 
     def is_absent(self, values: dict[str, Any], path: str, hidden_dim: int) -> bool:
-        """Whether a task has no adapter at a site: all that varies in size is empty.
+        """Whether a task has no adapter at a site: all size-varying tensors are empty.
 
         Args:
             values: The task's tensors.
@@ -352,22 +353,22 @@ class TaskForm(abc.ABC):
 
     @abc.abstractmethod
     def for_one_task(self, tensors: dict[str, Any]) -> AtSite:
-        """What one task computes, for training and inference (TensorFlow).
+        """Return one task's computation, for training and inference (TensorFlow).
 
         Args:
-            tensors: Its tensors: `once` by name, `at_site` by path and name.
+            tensors: The task's tensors: `once` by name, `at_site` by path and name.
 
         Returns:
-            A function of a site's path and a `Site`, which returns what the block goes
-            on with.
+            A function of a site's path and a `Site` that returns the tensor that
+            replaces `Site.outputs`.
         """
 
     @abc.abstractmethod
     def for_rows(self, bank: dict[str, Any], rows: Rows) -> AtSite:
-        """What each row's own task computes, for inference (TensorFlow).
+        """Return the computation of each row's own task, for inference (TensorFlow).
 
         Args:
-            bank: The tensors of many tasks, see `adapters_tf.adapters.joined`.
+            bank: The tensors of many tasks; see `adapters_tf.adapters.joined`.
             rows: The rows' tasks.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The bottleneck adapter of Houlsby et al. 2019, with its variants."""
+"""The bottleneck adapter of Houlsby et al. 2019, with variants."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from adapters_tf.adapters.bottleneck_forms import (
 )
 from adapters_tf.layers.dropout import Dropout
 
-# The fields that are arguments of the layer too.
+# The fields that are also arguments of the layer.
 _LAYER_FIELDS = (
     "bottleneck_dim",
     "reduction_factor",
@@ -36,42 +36,42 @@ def _positive_integer(name: str, value: Any) -> int:
 
 
 def _units(dim: int | None, factor: float | None, hidden_dim: int) -> int:
-    """The bottleneck's units, from whichever of the two sizes is given."""
+    """Return the bottleneck's units, from whichever size is given."""
     return dim or max(1, int(hidden_dim // cast(float, factor)))
 
 
 @dataclasses.dataclass(frozen=True)
 class AdapterConfig(AdapterMethod):
-    """The adapters of Houlsby et al. 2019 by default; their variants by option.
+    """Bottleneck adapters; the defaults are those of Houlsby et al. 2019.
 
     Attributes:
         bottleneck_dim: Units `m` of the bottleneck. The paper uses 8 to 256
             (section 3.2); 64 is its single fixed size.
-        reduction_factor: Another way to give the size: `m = hidden_dim //
-            reduction_factor`, in place of `bottleneck_dim`.
+        reduction_factor: Gives the size instead of `bottleneck_dim`:
+            `m = hidden_dim // reduction_factor`.
         activation: Name of the non-linearity: `"gelu_tanh"` (GELU in its tanh
             form, as in the reference code) or any Keras activation.
         initializer_stddev: Standard deviation of the truncated normal that
-            initialises the kernels. The paper: 1e-2, robust below (section 3.6).
-        zero_init: Start the up-projection at zero, so that the adapted model
-            equals the base exactly before training.
-        dropout: Dropout on the bottleneck. The reference has none.
-        layer_norm: LayerNorm on the adapter's input (a variant of section 3.6).
-        depth: Bottleneck layers: 1 is the paper's; each further one adds a
+            initialises the kernels. The paper uses 1e-2; smaller values work as well
+            (section 3.6).
+        zero_init: Start the up-projection at zero, so that the untrained model equals
+            the base exactly.
+        dropout: Dropout rate on the bottleneck. The reference code has none.
+        layer_norm: Apply LayerNorm to the adapter's input (a variant in section 3.6).
+        depth: Number of bottleneck layers. The paper uses 1; each further one adds a
             dense layer `[m, m]` with the non-linearity (section 3.6).
         parallel: Feed the adapter the sub-layer's input instead of its output
             (section 3.6).
-        reads_layer_norm: Feed the adapter the sub-layer's LayerNorm of output plus
-            residual, and normalise again with its result added: with `s` for output
-            plus residual, `LN(s + adapter(LN(s)))`. With
-            `sublayers=("feed_forward",)` the adapter of Pfeiffer et al. 2021,
-            https://arxiv.org/abs/2005.00247.
-        sublayers: Which of `"attention"` and `"feed_forward"` get one.
+        reads_layer_norm: Compute `LN(s + adapter(LN(s)))`, where `s` is the sub-layer's
+            output plus the residual. With `sublayers=("feed_forward",)`, this is the
+            adapter of Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247.
+        sublayers: The sub-layers with adapters: `"attention"`, `"feed_forward"` or
+        both.
         layers: Indices of the encoder blocks that get adapters, from 0; negative
-            ones count from the top, so that `(-2, -1)` is the top two. `None` for
-            all. A backbone that is made of another resolves them.
-        layer_norm_layers: Indices of the blocks whose LayerNorms are the task's own;
-            with block 0, that of the embeddings too. `None` for those of `layers`.
+            ones count from the top, so `(-2, -1)` means the top two. `None` for
+            all. `AdapterBackbone.from_backbone` resolves them.
+        layer_norm_layers: Indices of the blocks whose LayerNorms the task trains; block
+            0 includes the embeddings' LayerNorm. `None` for the blocks in `layers`.
 
     Raises:
         ValueError: if a value is out of range; see also `BottleneckAdapter`.
@@ -95,7 +95,7 @@ class AdapterConfig(AdapterMethod):
     layer_norm_layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        # JSON and notebooks bring lists, which must compare equal to tuples.
+        # Convert lists, as from JSON, so that equal configurations compare equal.
         for field in ("sublayers", "layers", "layer_norm_layers"):
             if isinstance(getattr(self, field), list):
                 object.__setattr__(self, field, tuple(getattr(self, field)))
@@ -117,7 +117,7 @@ class AdapterConfig(AdapterMethod):
                 "An adapter has one input: parallel=True or reads_layer_norm=True, not "
                 "both. Received: parallel=True, reads_layer_norm=True"
             )
-        # The layer checks the rest now, before a base is loaded.
+        # Let the layer check the rest now, before a base is loaded.
         self._layer(name="check")
 
     def _layer(self, **kwargs: Any) -> "BottleneckAdapter":
@@ -151,9 +151,9 @@ class AdapterConfig(AdapterMethod):
         return layer.up_projection.weights
 
     def num_parameters(self, hidden_dim: int) -> int:
-        """For each sub-layer `2md + d + m` (paper, section 2.1), and the variants' own.
+        """Count `2md + d + m` for each sub-layer (paper, section 2.1), plus variants.
 
-        A LayerNorm inside adds `2d`, each further bottleneck layer `m^2 + m`.
+        An inner LayerNorm adds `2d`, and each further bottleneck layer `m^2 + m`.
         """
         m, d = self.units(hidden_dim), hidden_dim
         one = 2 * m * d + d + m + (self.depth - 1) * (m * m + m)
@@ -167,7 +167,7 @@ class AdapterConfig(AdapterMethod):
             )
 
     def units(self, hidden_dim: int) -> int:
-        """The bottleneck's units for a base of this hidden size."""
+        """Return the bottleneck's units for a base of this hidden size."""
         return _units(self.bottleneck_dim, self.reduction_factor, hidden_dim)
 
     def about(self) -> dict[str, str | int]:
@@ -175,7 +175,7 @@ class AdapterConfig(AdapterMethod):
         return {"bottleneck size": self.bottleneck_dim or size}
 
     def to_dict(self) -> dict[str, Any]:
-        # Files from before there was a second method name none.
+        # Bottleneck files name no method, as before other methods existed.
         return dataclasses.asdict(self)
 
     def check_exportable(self) -> None:
@@ -207,10 +207,10 @@ class BottleneckAdapter(keras.layers.Layer):
         initializer_stddev: Standard deviation of the kernels' initialiser.
         zero_init: Initialise the up-projection's kernel to zero.
         dropout: Dropout rate on the bottleneck, in training.
-        layer_norm: Normalise the input (the residual is not normalised).
-        depth: Number of bottleneck layers; 1 is the paper's.
-        residual: Add the input to the result. `False` returns the second
-            summand alone (for an adapter in parallel).
+        layer_norm: Normalise the input, but not the residual.
+        depth: Number of bottleneck layers; the paper uses 1.
+        residual: Add the input to the result. `False` returns only the result, for a
+            parallel adapter.
         **kwargs: As `keras.layers.Layer`: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -221,8 +221,8 @@ class BottleneckAdapter(keras.layers.Layer):
         A tensor of the inputs' shape, in the layer's compute dtype.
 
     Raises:
-        ValueError: if a size is not a positive integer, both or none of the
-            two sizes are given, or a rate or deviation is out of range.
+        ValueError: if a size is not a positive integer, not exactly one size is given,
+            or a rate or deviation is out of range.
     """
 
     def __init__(

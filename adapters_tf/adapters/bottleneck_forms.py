@@ -1,4 +1,4 @@
-"""Exported bottleneck adapters: how tasks are held, and what is computed with them."""
+"""Exported bottleneck adapters: their tensors and their computation."""
 
 import functools
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from adapters_tf.adapters.base import (
 # Names of an adapter's variables, as in the adapter file.
 DOWN, UP = "down_projection", "up_projection"
 _NORM = ("layer_norm/gamma", "layer_norm/beta")
-# The further layers of a deep bottleneck: one array holds all of them.
+# One array holds all further layers of a deep bottleneck.
 _DEEP = ("bottleneck_layers/kernel", "bottleneck_layers/bias")
-EPSILON = 1e-12  # of the LayerNorm inside an adapter
-# An exported task stores what its adapters read by these numbers.
+EPSILON = 1e-12  # Epsilon of the LayerNorm inside an adapter.
+# Exported tasks store these numbers to say what their adapters read.
 SERIAL, PARALLEL, READS_LAYER_NORM = range(3)
 
 
@@ -35,16 +35,16 @@ def bottleneck(
     deeper: Callable[[Any], Any] | None = None,
     normalize: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """`up(deeper(activate(down(normalize(x)))))`: what every adapter here computes.
+    """Compute a bottleneck adapter: `up(deeper(activate(down(normalize(x)))))`.
 
-    The layer, an exported task and rows of many tasks differ in what they pass.
+    The Keras layer, an exported task and rows of many tasks pass different functions.
 
     Args:
         x: `[..., d]`, the adapter's input.
         down: The projection to the bottleneck.
         activate: The non-linearity.
         up: The projection back to `d`.
-        deeper: What follows on the bottleneck, with its own non-linearities.
+        deeper: The further bottleneck layers, with their own non-linearities.
         normalize: The LayerNorm on the input.
 
     Returns:
@@ -59,7 +59,7 @@ def bottleneck(
 
 
 class SerialForm(TaskForm):
-    """Adapters as in the paper: serial, one bottleneck layer, no LayerNorm inside.
+    """Adapters as in the paper: serial, one bottleneck layer, no inner LayerNorm.
 
     A site without an adapter has a bottleneck of 0 units and an up bias of zeros.
     """
@@ -202,7 +202,7 @@ def _one(
     deeper: Callable[[Any], Any] | None = None,
     normalize: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """`bottleneck` with one task's tensors: `[batch, length, d]` to the same."""
+    """Compute `bottleneck` with one task's tensors; `[batch, length, d]` in and out."""
     import tensorflow as tf
 
     from adapters_tf.adapters.graph_activations import activate
@@ -222,12 +222,12 @@ def _one(
 
 
 def _normalize(tensors: dict[str, Any], path: str, x: Any) -> Any:
-    """The task's LayerNorm on `[batch, length, d]`, where it has one."""
+    """Apply the task's LayerNorm, if it has one, to `[batch, length, d]`."""
     import tensorflow as tf
 
     d = x.shape[-1]
     gamma, beta = (
-        # Without a branch: the task's own, or where that is empty something to select.
+        # Avoid a branch: if the task's own tensor is empty, this takes the zeros.
         tf.concat([tensors[f"{path}/{name}"], tf.zeros([d])], axis=0)[:d]
         for name in _NORM
     )
@@ -237,7 +237,7 @@ def _normalize(tensors: dict[str, Any], path: str, x: Any) -> Any:
 
 
 def _deeper(tensors: dict[str, Any], path: str, x: Any) -> Any:
-    """The further bottleneck layers, on `[batch, length, m]`."""
+    """Apply the further bottleneck layers to `[batch, length, m]`."""
     import tensorflow as tf
 
     from adapters_tf.adapters.graph_activations import activate
@@ -258,7 +258,7 @@ def _deeper(tensors: dict[str, Any], path: str, x: Any) -> Any:
     return x
 
 
-# === Each row with a task of its own ===
+# === Each row with its own task ===
 
 _Activate = Callable[[Any, Any], Any]
 
@@ -269,13 +269,13 @@ def _of_rows(
     deeper: Callable[..., Any] | None = None,
     normalize: Callable[..., Any] | None = None,
 ) -> Callable[[str, Any, Any], Any]:
-    """`bottleneck` with the tensors of many tasks.
+    """Return a function that computes `bottleneck` for rows of many tasks.
 
     Args:
         bank: The tasks' tensors.
-        rows: All rows, of whose tasks the activations are looked at once.
-        deeper: `_deeper_rows`, for a bank that holds such tensors.
-        normalize: `_normalize_rows`, for a bank that holds such tensors.
+        rows: All rows; their tasks' activations are looked up once.
+        deeper: `_deeper_rows`, if the bank has further bottleneck layers.
+        normalize: `_normalize_rows`, if the bank has inner LayerNorms.
 
     Returns:
         A function of a path, `[n, length, d]` and `[n]` tasks.
@@ -297,10 +297,10 @@ def _of_rows(
 
     def compute(path: str, x: Any, tasks: Any) -> Any:
         sizes = tf.gather(bank[f"{path}/size"], tasks)
-        # At least 0: there may be no rows, and then there is no largest.
+        # Use at least 0, because without rows there is no largest size.
         units = tf.range(tf.maximum(tf.reduce_max(sizes), 0))
         first = tf.gather(bank[f"{path}/offset"], tasks)
-        # Unit 0 is all zeros: it fills up the bottlenecks smaller than the largest.
+        # Unit 0 is all zeros and pads bottlenecks smaller than the largest.
         places = tf.where(units < sizes[:, None], first[:, None] + units, 0)
         kernel = tf.gather(bank[f"{path}/{DOWN}/kernel"], places)
         bias = tf.gather(bank[f"{path}/{DOWN}/bias"], places)
@@ -320,7 +320,7 @@ def _of_rows(
 
 
 def _normalize_rows(bank: dict[str, Any], path: str, tasks: Any, x: Any) -> Any:
-    """Each task's LayerNorm on `[n, length, d]`, for the tasks that have one."""
+    """Apply each task's LayerNorm, if it has one, to `[n, length, d]`."""
     import tensorflow as tf
 
     d = x.shape[-1]
@@ -339,7 +339,7 @@ def _normalize_rows(bank: dict[str, Any], path: str, tasks: Any, x: Any) -> Any:
 
 
 def _places(bank: dict[str, Any], path: str, name: str, tasks: Any, size: int) -> Any:
-    """Where the numbers of a ragged tensor stand, `[n, size]`; 0 if it is empty."""
+    """Return `[n, size]` positions of a ragged tensor's numbers; 0 if it is empty."""
     import tensorflow as tf
 
     first = tf.gather(bank[f"{path}/{name}/offset"], tasks)
@@ -350,7 +350,7 @@ def _places(bank: dict[str, Any], path: str, name: str, tasks: Any, size: int) -
 def _deeper_rows(
     bank: dict[str, Any], path: str, tasks: Any, sizes: Any, activate: _Activate, x: Any
 ) -> Any:
-    """Each task's further bottleneck layers, on `[n, length, m]` of the largest `m`.
+    """Apply each task's further bottleneck layers to `[n, length, largest m]`.
 
     Args:
         bank: The tasks' tensors.
@@ -372,7 +372,7 @@ def _deeper_rows(
     shape = tf.TensorShape([None, None, None])
 
     def layer(i: Any, x: Any) -> tuple[Any, Any]:
-        # Place 0 holds a zero, for the units that a task does not have.
+        # Position 0 holds a zero, for the units that a task does not have.
         inside = (units < size) & (i < depths)[:, None]
         places = bias_offset[:, None] + i * size + units
         b = tf.gather(bank[bias], tf.where(inside, places, 0))
@@ -382,7 +382,7 @@ def _deeper_rows(
         k = tf.gather(bank[kernel], tf.where(both, places, 0))
         y = activate(tf.matmul(x, k) + b[:, None, :], tasks)
         y = tf.where((i < depths)[:, None, None], y, x)
-        # The activation of several tasks is a call that does not tell its rank.
+        # The function call for several tasks' activations loses the static rank.
         return i + 1, tf.ensure_shape(y, shape)
 
     _, x = tf.while_loop(

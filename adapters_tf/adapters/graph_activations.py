@@ -9,8 +9,8 @@ from adapters_tf.adapters.activations import ACTIVATIONS, get_activation
 
 def _function(name: str) -> Any:
     if name == "silu":
-        # TensorFlow's own has a custom gradient, which does not survive in the
-        # branches of a SavedModel.
+        # TensorFlow's own has a custom gradient, which is lost in the branches of a
+        # SavedModel.
         return lambda x: x * tf.sigmoid(x)
     return get_activation(name)
 
@@ -18,8 +18,8 @@ def _function(name: str) -> Any:
 _VECTORS = tf.TensorSpec([None, None, None], tf.float32)
 
 
-# One branch and no more: the gradient of branches inside branches is lost when a
-# SavedModel is loaded.
+# Use a single level of branches: loading a SavedModel loses the gradient of nested
+# branches.
 @tf.function(
     input_signature=[_VECTORS, tf.TensorSpec([], tf.int32)],
     experimental_attributes={"_noinline": True},
@@ -62,7 +62,7 @@ def activate_rows(x: Any, codes: Any) -> Any:
             def replaced(y: Any = y, f: Any = function, rows: Any = rows) -> Any:
                 return tf.where(rows[:, None, None], f(x), y)
 
-            # Only the activations that this batch needs are computed.
+            # Compute only the activations that this batch needs.
             y = tf.cond(tf.reduce_any(rows), replaced, lambda y=y: y)
         return y
 

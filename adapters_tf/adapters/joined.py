@@ -1,15 +1,15 @@
-"""The adapters of many tasks in few arrays, without padding.
+"""Join the adapters of many tasks in a few arrays, without padding.
 
-For each site there are the tensors of its `TaskForm`, joined:
+Each site has the joined tensors of its `TaskForm`:
 
-- a tensor of a fixed shape is stacked: `[tasks, ...]`;
-- tensors with units stand end to end, `[1 + units, ...]`, and all such tensors of a
+- tensors of a fixed shape are stacked: `[tasks, ...]`;
+- tensors with units are concatenated: `[1 + units, ...]`; all such tensors of a
   site share each task's `offset` and `size` `[tasks]`;
-- a ragged tensor is flattened: `[1 + numbers]`, with each task's `offset` `[tasks]` and
-  `shape` `[tasks, rank]`.
+- ragged tensors are flattened: `[1 + numbers]`, with each task's `offset` `[tasks]`
+  and `shape` `[tasks, rank]`.
 
-Unit 0, or number 0, is zeros that belong to no task. So a task costs its own numbers
-and no more, whatever the sizes of the others.
+Unit 0 (or number 0) is zero and belongs to no task. So a task takes only the space of
+its own numbers, whatever the sizes of the others.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,8 +28,8 @@ def join(
     """Join the adapters of tasks.
 
     Args:
-        tasks: Each task's tensors by name; those of the form that a task does not have
-            count as `TaskTensor.empty`.
+        tasks: Each task's tensors by name; a missing tensor of the form counts as
+            `TaskTensor.empty`.
         form: The form of the joined tasks.
         block_paths: Paths of the base's blocks.
         hidden_dim: Hidden size `d`.
@@ -62,14 +62,14 @@ def join(
 def split(
     joined: Arrays, task: int, form: TaskForm, block_paths: list[str], hidden_dim: int
 ) -> Arrays:
-    """One task's tensors, to the bit as `join` was given them.
+    """Recover one task's tensors exactly as they were passed to `join`.
 
     Args:
         joined: From `join`.
         task: The task's index.
-        form: The task's own form, which may hold less than that of the joined ones.
-        block_paths: As there.
-        hidden_dim: As there.
+        form: The task's own form, which may hold less than the joined form.
+        block_paths: As in `join`.
+        hidden_dim: As in `join`.
     """
     values = {tensor.name: joined[tensor.name][task] for tensor in form.once()}
     for path in form.paths(block_paths):
@@ -95,14 +95,14 @@ def take(
     block_paths: list[str],
     hidden_dim: int,
 ) -> dict[str, Any]:
-    """`split` inside a graph.
+    """Do the same as `split` inside a graph.
 
     Args:
         joined: From `join`, as tensors or variables.
         task: Scalar int32.
         form: The form of the joined tasks.
-        block_paths: As there.
-        hidden_dim: As there.
+        block_paths: As in `join`.
+        hidden_dim: As in `join`.
     """
     import tensorflow as tf
 
@@ -137,7 +137,7 @@ def take(
 def task_specs(
     form: TaskForm, block_paths: list[str], hidden_dim: int
 ) -> dict[str, Any]:
-    """`tf.TensorSpec`s of one task's tensors, by name."""
+    """Return `tf.TensorSpec`s of one task's tensors, by name."""
     import tensorflow as tf
 
     found = {t.name: tf.TensorSpec(t.shape, t.dtype) for t in form.once()}
@@ -150,7 +150,7 @@ def task_specs(
 def joined_specs(
     form: TaskForm, block_paths: list[str], hidden_dim: int
 ) -> dict[str, Any]:
-    """`tf.TensorSpec`s of what `join` returns."""
+    """Return `tf.TensorSpec`s of the arrays that `join` returns."""
     import tensorflow as tf
 
     found = {t.name: tf.TensorSpec([None, *t.shape], t.dtype) for t in form.once()}
@@ -178,17 +178,17 @@ def count_numbers(
     block_paths: list[str],
     hidden_dim: int,
 ) -> Any:
-    """How many numbers each of the joined tasks has.
+    """Count the numbers that each of the joined tasks has.
 
     Args:
-        shapes: Shape of each joined array; those of a smaller form have fewer.
-        read: Reads one of them.
+        shapes: Shape of each joined array; a smaller form has fewer arrays.
+        read: Function that reads one of the arrays.
         form: A form of the tasks.
         block_paths: As in `join`.
-        hidden_dim: As there.
+        hidden_dim: As in `join`.
 
     Returns:
-        `[tasks]` int, or 0 where no array is of this form.
+        `[tasks]` int, or 0 if no array is of this form.
     """
     total: Any = 0
     for path in form.paths(block_paths):
@@ -201,20 +201,20 @@ def count_numbers(
                 total = total + read(f"{key}/shape").prod(axis=1)
             else:
                 others = [size for size in tensor.shape if size is not None]
-                # One without units is there for the tasks that have an adapter here.
+                # Tasks with an adapter here also have its tensors without units.
                 count = np.sign(units) if tensor.unit_axis is None else units
                 total = total + count * int(np.prod(others))
     return total
 
 
 def spans(sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of these parts starts behind the first place, and its size: int32."""
+    """Return int32 offsets (after the first position) and sizes of these parts."""
     ends = np.cumsum(sizes)
     return (1 + ends - sizes).astype(np.int32), np.array(sizes, np.int32)
 
 
 def stack(parts: list[np.ndarray]) -> np.ndarray:
-    """The parts end to end, behind one part of length 1 that is all zeros."""
+    """Concatenate the parts after a part of length 1 that is all zeros."""
     zeros = np.zeros((1, *parts[0].shape[1:]), parts[0].dtype)
     return np.concatenate([zeros, *parts])
 

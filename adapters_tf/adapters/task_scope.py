@@ -1,4 +1,4 @@
-"""Run an encoder's blocks with a task's tensors instead of their own variables."""
+"""Run encoder blocks with a task's tensors instead of their own variables."""
 
 import contextlib
 import contextvars
@@ -12,22 +12,22 @@ from adapters_tf.adapters.base import Site
 
 
 class TaskFunctions(Protocol):
-    """What a task computes in the place of adapters and LayerNorm parameters."""
+    """A task's replacement for adapters and LayerNorm parameters."""
 
     def adapt(self, block: str, site: Site) -> Any:
-        """What a block goes on with in the place of `site.outputs`.
+        """Return the tensor that replaces `site.outputs` in a block.
 
         Args:
             block: The block's path, such as `"transformer_layer_0"`.
-            site: What the block has computed.
+            site: The values that the block has computed.
         """
 
     def scale_and_shift(self, path: str, normalized: Any) -> Any:
-        """A LayerNorm's last step, with the task's own gamma and beta.
+        """Apply the task's own gamma and beta as a LayerNorm's last step.
 
         Args:
-            path: Such as `"embeddings_layer_norm"`.
-            normalized: `[batch, length, d]`, of zero mean and unit variance.
+            path: The LayerNorm's path, such as `"embeddings_layer_norm"`.
+            normalized: `[batch, length, d]`, with zero mean and unit variance.
         """
 
 
@@ -38,13 +38,13 @@ _functions: contextvars.ContextVar[TaskFunctions | None] = contextvars.ContextVa
 
 @contextlib.contextmanager
 def task_scope(functions: TaskFunctions) -> Iterator[None]:
-    """Within it, encoder blocks without adapters compute with `functions`.
+    """Context in which encoder blocks without adapters compute with `functions`.
 
-    One base so serves many tasks, whose tensors are arguments: adapters of any size, or
-    different ones for each row of a batch.
+    This lets one base serve many tasks whose tensors are arguments: adapters of any
+    size, or different ones for each row of a batch.
 
     Args:
-        functions: What to compute at each site and LayerNorm.
+        functions: The computation at each site and LayerNorm.
     """
     token = _functions.set(functions)
     try:
@@ -54,13 +54,13 @@ def task_scope(functions: TaskFunctions) -> Iterator[None]:
 
 
 def task_functions() -> TaskFunctions | None:
-    """The functions of the innermost `task_scope`, or `None`."""
+    """Return the functions of the innermost `task_scope`, or `None`."""
     return _functions.get()
 
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class LayerNormalization(keras.layers.LayerNormalization):
-    """Keras's LayerNorm, whose gamma and beta a `task_scope` can replace."""
+    """Keras's LayerNorm with gamma and beta that a `task_scope` can replace."""
 
     def call(self, inputs: Any) -> Any:
         functions = task_functions()

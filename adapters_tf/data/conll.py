@@ -1,4 +1,4 @@
-"""Files of one word a line with its tag, a blank line between sentences (CoNLL)."""
+"""Read CoNLL files: a word with its tag per line, blank lines between sentences."""
 
 import dataclasses
 import io
@@ -13,7 +13,7 @@ from adapters_tf.data.tags import OUTSIDE, check_tag, is_tag
 from adapters_tf.errors import DataError
 
 SUFFIXES = (".conll", ".bio", ".iob2")
-# What the columns of other files are called by default: no choice of columns.
+# The default column names of other formats: the user chose no columns.
 _NOT_CHOSEN = ("text", "label")
 
 
@@ -25,7 +25,7 @@ class TaggedWords:
         path: The file, for messages.
         column: The column of the words, from 0.
         words: The words of each of N sentences, one or more, without white space.
-        tags: Their tags, in the BIO scheme; `None` if they were not asked for.
+        tags: Their tags, in the BIO scheme; `None` if they were not requested.
         lines: The 1-based line of each sentence's first word.
     """
 
@@ -37,30 +37,30 @@ class TaggedWords:
 
 
 def is_conll_file(path: str | os.PathLike[str]) -> bool:
-    """Whether the name of the file ends as those of words and tags do."""
+    """Whether the file name has a suffix of CoNLL files."""
     return pathlib.Path(path).suffix.lower() in SUFFIXES
 
 
 def read_conll(
     path: str | os.PathLike[str], format: FileFormat, *, tags: bool = True
 ) -> TaggedWords:
-    """Reads the words and tags of a file, of any suffix.
+    """Read the words and tags of a file with any suffix.
 
-    Columns stand apart by a tab if the first line has one, else by white space, or by
-    `format.delimiter`. Lines that begin with `-DOCSTART-` end a sentence and are
-    skipped, as are comments: lines at the start of a sentence that begin with `# `,
-    but for those with as many columns as the others and a tag among them (that end in
-    a tag, before the first word).
+    Columns are separated by `format.delimiter`; by default by tabs if the first line
+    has one, otherwise by white space. Lines that begin with `-DOCSTART-` end a sentence
+    and are skipped. Comments are skipped too: lines at the start of a sentence that
+    begin with `# `, unless they have as many columns as other lines and a tag (before
+    the first word: end in a tag).
 
     Args:
         path: The file.
-        format: `text_columns` is the number of the words' column, from 0, and
-            `label_column` that of the tags; the first and the last one if these are
-            `"text"` and `"label"`.
+        format: `text_columns` is the index of the words' column, from 0, and
+            `label_column` that of the tags. The defaults `"text"` and `"label"` mean
+            the first and the last column.
         tags: Whether to read the tags.
 
     Raises:
-        DataError: The file is not of this form; the text names the line.
+        DataError: if the file is not of this form; names the line.
     """
     path = str(path)
     text = read_text(path, format.encoding)
@@ -111,9 +111,9 @@ def read_conll(
 
 
 def _fields(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Each line's number and fields; none at the end of a sentence."""
+    """Yield each line's number and fields; no fields at the end of a sentence."""
     start, width = True, None
-    # newline=None ends lines at CR, LF and CR LF alone.
+    # newline=None ends lines only at CR, LF and CR LF.
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         line = line.strip("\n")
         if not line.strip() or line.startswith("-DOCSTART-"):
@@ -134,14 +134,14 @@ def _fields(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]
 
 
 def _is_word(line: str, fields: list[str], width: int | None) -> bool:
-    """Whether a line that begins with `# ` is the word `#`, and no comment."""
+    """Whether a line that begins with `# ` is the word `#`, not a comment."""
     if width is None:
         return is_tag(line.split()[-1])
     return len(fields) == width and any(is_tag(field.strip()) for field in fields[1:])
 
 
 def _columns(format: FileFormat, width: int, where: str, tags: bool) -> tuple[int, int]:
-    """The numbers of the words' column and the tags' one."""
+    """Return the indices of the words' and the tags' columns."""
     if len(format.text_columns) != 1:
         raise DataError(
             "A file of words has one column of words. Received: text_columns="

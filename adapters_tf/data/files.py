@@ -1,4 +1,4 @@
-"""Delimited and JSON-lines files, read strictly into columns of text."""
+"""Read delimited and JSON-lines files strictly into columns of text."""
 
 import dataclasses
 import functools
@@ -18,29 +18,29 @@ _JSON_SUFFIXES = (".jsonl", ".json")
 
 @dataclasses.dataclass(frozen=True)
 class FileFormat:
-    """Where in a file the texts and the label are, and how it is written.
+    """The columns and the notation of a file of rows.
 
     Attributes:
         text_columns: Names of the text columns, in the order in which they are
-            packed (see `preprocess_texts`); without a header, their numbers from 0,
+            packed (see `preprocess_texts`); without a header, their indices from 0,
             as strings.
-        label_column: Name or number of the label column, or `None` to read
-            unlabelled rows.
-        delimiter: One character, or `None` to go by the file's suffix: `.csv`
-            comma, `.tsv` and `.txt` tab, `.jsonl` and `.json` JSON lines.
+        label_column: Name or index of the label column, or `None` to read unlabelled
+            rows.
+        delimiter: One character, or `None` to use the file's suffix: `.csv` comma,
+            `.tsv` and `.txt` tab, `.jsonl` and `.json` JSON lines.
         encoding: Name of a Python codec. The default is UTF-8, with or
             without a byte-order mark.
         header: Whether the first row names the columns. Not used for JSON.
-        quoting: Whether `"` quotes a field. `None`: no in tab-separated
-            files, as in GLUE's, and yes in any others.
-        label_separator: What stands between the labels of a row that may have
-            several, in the label column; see `label_sets`.
-        label_columns: In place of a label column, columns of 0 and 1, one for
-            each label that a row may have.
+        quoting: Whether `"` quotes a field. `None` means no for tab-separated files, as
+            in GLUE, and yes for others.
+        label_separator: Separator between several labels in the label column; see
+            `label_sets`.
+        label_columns: Columns of 0 and 1, one for each label, instead of a label
+            column.
 
     Raises:
-        DataError: The columns are none, not distinct, the delimiter is
-            not one character, or several ways to read the labels are given.
+        DataError: if there are no columns, columns repeat, the delimiter is not one
+            character, or several ways to read the labels are given.
     """
 
     text_columns: tuple[str, ...]
@@ -70,7 +70,7 @@ class FileFormat:
         label_sets.check_format(
             self.label_column, self.label_separator, self.label_columns
         )
-        if self.delimiter == "\\t":  # A shell passes the two characters.
+        if self.delimiter == "\\t":  # Shells pass the two characters.
             object.__setattr__(self, "delimiter", "\t")
         if self.delimiter is not None and (
             len(self.delimiter) != 1 or self.delimiter in '\r\n"'
@@ -82,13 +82,13 @@ class FileFormat:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns to read: the texts', then the labels' if there are any."""
+        """The columns to read: text columns, then any label columns."""
         label = () if self.label_column is None else (self.label_column,)
         return tuple(self.text_columns) + label + self.label_columns
 
     @property
     def for_several_labels(self) -> bool:
-        """Whether it says how several labels of a row are written."""
+        """Whether the format describes several labels per row."""
         return self.label_separator is not None or bool(self.label_columns)
 
 
@@ -99,11 +99,11 @@ class Table:
     Attributes:
         path: The file, for messages.
         texts: One list of N texts per text column, unchanged.
-        raw_labels: The N labels as written, without surrounding white space,
-            or `None` where no label column was asked for.
+        raw_labels: The N labels as written, without surrounding white space, or `None`
+            if no label column was requested.
         lines: The 1-based line at which each of the N rows begins.
-        label_sets: Of a file read with `several_labels`, the labels of each row,
-            none or more, instead of `raw_labels`.
+        label_sets: Instead of `raw_labels`, zero or more labels per row, for a file
+            read with `several_labels`.
         skipped: Number of malformed rows left out (0 unless `strict=False`).
     """
 
@@ -122,23 +122,22 @@ def read_columns(
     strict: bool = True,
     several_labels: bool = False,
 ) -> Table:
-    """Reads the text columns and the label column of a file.
+    """Read the text columns and the label column of a file.
 
-    Lines may end in LF, CR LF or CR alone. Blank lines are skipped, except in
-    a file of one column, where such a line is an empty text.
+    Lines may end in LF, CR LF or CR. Blank lines are skipped, except in a file of one
+    column, where a blank line is an empty text.
 
     Args:
         path: The file.
         format: Its columns and how it is written.
-        strict: Whether rows of another width than the header's, and empty
-            texts, are errors. With `False` the former are left out and
-            counted in `Table.skipped`, the latter kept.
-        several_labels: Whether a row may have several labels, or none; see
-            `label_sets`.
+        strict: Whether rows with another width than the header and empty texts are
+            errors. If `False`, such rows are left out and counted in `Table.skipped`,
+            and empty texts are kept.
+        several_labels: Whether a row may have zero or more labels; see `label_sets`.
 
     Raises:
-        DataError: Anything in the file is not as `format` says; the text names
-            the line and what would work.
+        DataError: if the file does not match `format`; names the line and what would
+            work.
     """
     path = str(path)
     dialect = dialect_of(path, format)
@@ -172,10 +171,10 @@ def read_columns(
 
 
 def dialect_of(path: str, format: FileFormat) -> tables.Dialect | None:
-    """How a delimited file is written; `None` for JSON lines.
+    """Return the dialect of a delimited file; `None` for JSON lines.
 
     Raises:
-        DataError: Neither the format nor the suffix says it.
+        DataError: if neither the format nor the suffix defines it.
     """
     suffix = pathlib.Path(path).suffix.lower()
     delimiter = format.delimiter or _DELIMITERS.get(suffix)
@@ -192,11 +191,11 @@ def dialect_of(path: str, format: FileFormat) -> tables.Dialect | None:
 
 
 class DataFile:
-    """A file of rows with its columns, read once however many kinds ask for it.
+    """A file of rows with its columns, read only once even if several kinds use it.
 
     Args:
         path: The file.
-        format: Its columns; `None` for a file that needs none.
+        format: Its columns; `None` for a file that needs no format.
 
     Attributes:
         path: The file, as text.
@@ -211,7 +210,7 @@ class DataFile:
         """The file's columns.
 
         Raises:
-            DataError: None were given.
+            DataError: if no format was given.
         """
         if self._format is None:
             raise DataError(
@@ -227,10 +226,10 @@ class DataFile:
         return self.format.label_column is not None or bool(self.format.label_columns)
 
     def require_labels(self) -> None:
-        """Refuse a file to train on without labels.
+        """Reject a training file without labels.
 
         Raises:
-            DataError: The format names no column of labels.
+            DataError: if the format names no label column.
         """
         if not self.has_labels:
             raise DataError(
@@ -240,7 +239,7 @@ class DataFile:
 
     @functools.cached_property
     def table(self) -> Table:
-        """The rows, with one label each if the format names a column of labels."""
+        """The rows, with one label each if the format names a label column."""
         return read_columns(self.path, self.format)
 
     @functools.cached_property
@@ -250,14 +249,14 @@ class DataFile:
 
 
 def check_skipped(table: Table, written: str) -> None:
-    """Refuses a file of which many rows were left out; logs the number of a few.
+    """Reject a file with many left-out rows; log the number if there are few.
 
     Args:
-        table: What `read_columns` read with `strict=False`.
-        written: How its columns must be written, such as "separated by commas".
+        table: From `read_columns` with `strict=False`.
+        written: The required notation of columns, such as "separated by commas".
 
     Raises:
-        DataError: No row is left, or more than 10 and 0.1% were left out.
+        DataError: if no row is left, or more than 10 and 0.1% were left out.
     """
     if not table.skipped:
         return
@@ -286,17 +285,17 @@ def _check_empty(
 def refuse_empty(
     lines: Sequence[int], num_rows: int, what: str, path: str, hint: str = ""
 ) -> None:
-    """Raises where there are empty values.
+    """Reject empty values.
 
     Args:
         lines: The lines of the rows whose value is empty.
         num_rows: Number of all rows.
-        what: The column.
+        what: Name of the column.
         path: The file.
-        hint: What else would work.
+        hint: Alternative for the message.
 
     Raises:
-        DataError: There is such a line.
+        DataError: if there is such a line.
     """
     if lines:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Public files in the folders that people keep them in."""
+"""Find the public files of data sets in the user's folders."""
 
 import os
 import pathlib
@@ -15,23 +15,23 @@ def find_public_files(
     foreign: Collection[str] = (),
     advice: str = "",
 ) -> list[pathlib.Path]:
-    """The files or folders of a data set, under any of their public names.
+    """Find the files or folders of a data set, under any of their public names.
 
     Args:
         name: The data set, for messages.
-        data_dir: The folder that holds those of the data sets, or its own folder.
-        folders: Names that its own folder may have.
-        choices: The names of its files, of which there may be several: a choice is
-            taken where its first file exists.
-        foreign: Names of other data sets' folders: a `data_dir` of such a name is not
+        data_dir: The folder of all data sets' folders, or the data set's own folder.
+        folders: Possible names of the data set's own folder.
+        choices: Alternative lists of file names; the first list whose first file exists
+            is used.
+        foreign: Names of other data sets' folders; a `data_dir` with such a name is not
             the data set's own folder.
-        advice: What else the error says.
+        advice: Further text for the error.
 
     Returns:
-        The paths of the files of one choice, of which only the first surely exists.
+        The paths of the files of one choice; only the first is known to exist.
 
     Raises:
-        DataError: No choice is in any of the folders.
+        DataError: if no choice is in any of the folders.
     """
     root = pathlib.Path(data_dir)
     places = [root / folder for folder in dict.fromkeys(folders)]

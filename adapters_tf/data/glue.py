@@ -1,4 +1,4 @@
-"""The nine GLUE tasks and its eleven test sets, from the files of GLUE's script."""
+"""Read the nine GLUE tasks and eleven test sets from GLUE's own files."""
 
 import collections
 import dataclasses
@@ -16,19 +16,18 @@ from adapters_tf.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
 class GlueLayout:
-    """One GLUE task, in its files and in TensorFlow Datasets.
+    """The layout of a GLUE task in its files and in TensorFlow Datasets.
 
     Attributes:
         folder: Its folder in the official download.
         text_columns: Names of its texts in TensorFlow Datasets.
-        labels: Its class names and their order in TensorFlow Datasets; empty
-            for the scores of STS-B.
-        file_texts: The columns of the texts in its files.
-        file_label: The column of the label in its files.
-        file_labels: The classes as written in its files, in the order of
-            `labels`.
+        labels: Its class names in TensorFlow Datasets' order; empty for the scores of
+            STS-B.
+        file_texts: The text columns in its files.
+        file_label: The label column in its files.
+        file_labels: The classes as written in its files, in the order of `labels`.
         header: Whether its files have a header.
-        dev_files: Its development files by the names of their splits.
+        dev_files: Its development files by split name.
     """
 
     folder: str
@@ -88,23 +87,23 @@ GLUE_LAYOUTS: dict[str, GlueLayout] = {
 
 
 def load_glue_files(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Examples]:
-    """Reads the training and development rows of a GLUE task.
+    """Read the training and development rows of a GLUE task.
 
-    Quoting is off, as in GLUE. Rows of a wrong number of columns, of which the
-    official QQP has a few, are left out and their number is logged; empty
-    texts, of which it has some too, are kept. TensorFlow Datasets does both.
+    Quoting is off, as in GLUE. The official QQP has a few rows with a wrong number of
+    columns, which are left out and counted in the log, and some empty texts, which are
+    kept. TensorFlow Datasets does the same.
 
     Args:
         name: A key of `GLUE_LAYOUTS`.
-        data_dir: The folder that holds those of the tasks, such as `CoLA` or
-            `cola`, or the task's own folder.
+        data_dir: The folder with all tasks' folders, such as `CoLA` or `cola`, or the
+            task's own folder.
 
     Returns:
-        Examples under `"train"` and `"dev"`, and of MNLI under `"mismatched"`.
+        Examples under `"train"` and `"dev"`, and for MNLI `"mismatched"`.
 
     Raises:
-        DataError: A file is missing or not as GLUE's, or too many rows of it
-            are malformed.
+        DataError: if a file is missing, not in GLUE's format, or has too many malformed
+            rows.
     """
     layout = GLUE_LAYOUTS[name]
     files = {"train": "train.tsv", **dict(layout.dev_files)}
@@ -134,7 +133,7 @@ def load_glue_files(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Ex
 def _find(
     name: str, data_dir: str | os.PathLike[str], *files: str
 ) -> list[pathlib.Path]:
-    """The files of a task, in the folder that holds the first of them."""
+    """Find the files of a task, in the folder that holds the first of them."""
     folder = GLUE_LAYOUTS[name].folder
     others = {key: value.folder for key, value in GLUE_LAYOUTS.items() if key != name}
     return find_public_files(
@@ -142,7 +141,7 @@ def _find(
         data_dir,
         (folder, folder.lower(), name),
         [files],
-        # Several tasks have the same columns: RTE's folder must not serve as STS-B's.
+        # Several tasks have the same columns, so do not take RTE's folder for STS-B's.
         foreign={*others, *others.values(), *map(str.lower, others.values())},
         advice=(
             "GLUE's download script makes these folders; without a data_dir, "
@@ -158,9 +157,9 @@ class GlueTest:
     Attributes:
         task: The task whose adapter predicts it, a key of `GLUE_LAYOUTS`.
         rows: Number of its rows in the official download.
-        texts: The columns of the texts.
-        file: Its file in the folder of the task.
-        index: The column of the row numbers.
+        texts: The text columns.
+        file: Its file in the task's folder.
+        index: The column of row numbers.
     """
 
     task: str
@@ -172,7 +171,7 @@ class GlueTest:
 
 DIAGNOSTIC = "AX"
 
-# By the names of the files that the server takes.
+# The keys are the names of the files that the server accepts.
 GLUE_TESTS: dict[str, GlueTest] = {
     "CoLA": GlueTest("cola", 1063, ("sentence",)),
     "SST-2": GlueTest("sst2", 1821, ("sentence",)),
@@ -191,21 +190,21 @@ GLUE_TESTS: dict[str, GlueTest] = {
 def read_glue_test(
     name: str, data_dir: str | os.PathLike[str]
 ) -> tuple[list[str], Examples]:
-    """Reads the rows of one test set.
+    """Read the rows of one test set.
 
-    Nothing is left out, for the server wants a prediction for every row. That a copy
-    has another number of rows than the official one is logged as a warning.
+    No row is left out, because the server needs a prediction for every row. If the
+    number of rows differs from the official one, a warning is logged.
 
     Args:
         name: A key of `GLUE_TESTS`.
-        data_dir: The folder that holds those of the tasks, such as `CoLA` or
-            `cola`, and `diagnostic`; or the task's own folder.
+        data_dir: The folder with all tasks' folders, such as `CoLA` or `cola`, and
+            `diagnostic`; or the task's own folder.
 
     Returns:
         The row numbers as written, and the N unlabelled rows.
 
     Raises:
-        DataError: The file is missing or not as GLUE's.
+        DataError: if the file is missing or not in GLUE's format.
     """
     test = GLUE_TESTS[name]
     format = FileFormat(test.texts, test.index, delimiter="\t", quoting=False)

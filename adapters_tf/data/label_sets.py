@@ -1,6 +1,6 @@
-"""Rows with any number of labels: how they are written, and as numbers.
+"""Read rows with any number of labels and convert the labels to numbers.
 
-Three forms, all of files that people have:
+Files can use three forms:
 
 - a label column with a separator: `text<tab>toxic;insult`, empty for none;
 - JSON lines with a list: `{"text": "...", "label": ["toxic", "insult"]}`;
@@ -22,11 +22,11 @@ _YES_OR_NO = {"true": True, "false": False}
 def check_format(
     column: str | None, separator: str | None, columns: Sequence[str]
 ) -> None:
-    """Refuse several ways at once.
+    """Check that the format describes labels in at most one way.
 
     Raises:
-        DataError: There are label columns beside a label column or a separator, or
-            the separator is empty or without a label column.
+        DataError: if there are both label columns and a label column or separator, or
+            the separator is empty or lacks a label column.
     """
     if columns and (column is not None or separator is not None):
         raise DataError(
@@ -49,18 +49,18 @@ def parse_cells(
     separator: str | None,
     columns: Sequence[str],
 ) -> list[LabelSet]:
-    """The labels of each row, without white space around them, none twice.
+    """Return the distinct labels of each row, without surrounding white space.
 
     Args:
-        cells: For each row the values of the label columns, or of the one label
-            column: a text, or the list of texts of a JSON list.
+        cells: For each row, the values of the label columns, or of the single label
+            column: a text or a list of texts.
         lines: The line of each row.
         path: The file.
-        separator: What stands between labels in a text.
-        columns: The label columns' names, or none for the one column.
+        separator: Separator between labels in a text.
+        columns: Names of the label columns; empty for a single label column.
 
     Raises:
-        DataError: A value is not 0 or 1, or a text comes without a separator.
+        DataError: if a value is not 0 or 1, or a text needs a separator.
     """
     if columns:
         return [
@@ -103,11 +103,10 @@ def _is_one(value: str, name: str, where: str) -> bool:
 def infer_names(
     sets: Sequence[LabelSet], separator: str | None, path: str
 ) -> tuple[str, ...]:
-    """The distinct labels in natural order.
+    """Return the distinct labels in natural order.
 
     Raises:
-        DataError: There is none, there are too many, or a separator is given that
-            separates nothing.
+        DataError: if there are none or too many, or the separator occurs nowhere.
     """
     names = {name for labels in sets for name in labels}
     if not names or len(names) > MAX_CLASSES:
@@ -135,10 +134,10 @@ def encode(
     lines: Sequence[int],
     path: str,
 ) -> np.ndarray:
-    """`[N, classes]` float32: 1 where the row has the label, else 0.
+    """Return `[N, classes]` float32: 1 if the row has the label, else 0.
 
     Raises:
-        DataError: A label is not among `labels`.
+        DataError: if a label is not among `labels`.
     """
     index = {name: i for i, name in enumerate(labels)}
     encoded = np.zeros((len(sets), len(labels)), np.float32)

@@ -1,4 +1,4 @@
-"""Labels as they stand in files, turned into class indices and scores."""
+"""Convert labels in files to class indices and scores."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -12,14 +12,14 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def infer_labels(raw: Sequence[str]) -> tuple[str, ...]:
-    """The distinct labels in natural order, as class names.
+    """Return the distinct labels in natural order, as class names.
 
-    Integers are ordered by value, other names by their text with the numbers
-    in it by value: `item2` stands before `item10`.
+    Integers are sorted by value, other names by text with numbers by value: `item2`
+    comes before `item10`.
 
     Raises:
-        DataError: There is one class only, or so many that the column is
-            likely to hold numbers, identifiers or text.
+        DataError: if there is only one class, or so many that the column probably holds
+            numbers, identifiers or text.
     """
     names = set(raw)
     if len(names) < 2:
@@ -39,7 +39,7 @@ def infer_labels(raw: Sequence[str]) -> tuple[str, ...]:
 
 
 def natural_order(names: Collection[str]) -> tuple[str, ...]:
-    """Integers by value; other names by their text, with numbers in it by value."""
+    """Sort names: integers by value, other names by text with numbers by value."""
     if all(re.fullmatch(r"[+-]?[0-9]+", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names, key=lambda name: (_natural_key(name), name)))
@@ -52,19 +52,19 @@ def encode_class_labels(
     lines: Sequence[int] | None = None,
     path: str | None = None,
 ) -> np.ndarray:
-    """The index in `labels` of each label.
+    """Return the index in `labels` of each label.
 
     Args:
         raw: The N labels as written.
         labels: The class names in the order of their indices.
-        lines: The line of each row, for messages; without it they say the row.
+        lines: The line of each row, for messages; without it they give the row.
         path: The file, for messages.
 
     Returns:
         `[N]` int32.
 
     Raises:
-        DataError: A label is not among `labels`.
+        DataError: if a label is not among `labels`.
     """
     index = {name: i for i, name in enumerate(labels)}
     unknown = [i for i, value in enumerate(raw) if value not in index]
@@ -84,18 +84,18 @@ def encode_scores(
     lines: Sequence[int] | None = None,
     path: str | None = None,
 ) -> np.ndarray:
-    """Each label as a number.
+    """Convert each label to a number.
 
     Args:
         raw: The N labels as written, with a decimal point.
-        lines: The line of each row, for messages; without it they say the row.
+        lines: The line of each row, for messages; without it they give the row.
         path: The file, for messages.
 
     Returns:
         `[N]` float32, all finite.
 
     Raises:
-        DataError: A label is not a finite float32 number.
+        DataError: if a label is not a finite float32 number.
     """
     scores = np.empty(len(raw), dtype=np.float32)
     for i, value in enumerate(raw):
@@ -110,22 +110,22 @@ def encode_scores(
 
 
 def parse_number(value: str) -> float | None:
-    """The value as a float, NaN and infinities included, or `None` for text."""
+    """Return the value as a float (also NaN and infinity), or `None` for text."""
     try:
-        # float() takes 1_000 too, which in a data file is a name.
+        # float() also accepts 1_000, which in a data file is a name.
         return None if "_" in value else float(value)
     except ValueError:
         return None
 
 
 def where(row: int, lines: Sequence[int] | None, path: str | None) -> str:
-    """A row's place in a file, for messages."""
+    """Describe a row's place in a file, for messages."""
     place = f"row {row + 1}" if lines is None else f"line {lines[row]}"
     return place if path is None else f"{path}, {place}"
 
 
 def _natural_key(name: str) -> list[str | int]:
-    # Text and numbers alternate, so that the same places hold the same type.
+    # Text and numbers alternate, so equal positions have equal types.
     parts: list[str | int] = list(re.split(r"([0-9]+)", name))
     parts[1::2] = [int(part) for part in parts[1::2]]
     return parts

@@ -1,8 +1,8 @@
-"""The paper's text classification tasks beside GLUE, from their public files.
+"""Read the paper's text classification tasks beyond GLUE from public files.
 
-They are those of Houlsby et al. (2019), section 3.3 and table 3, and TREC. All but the
-20 newsgroups and TREC are one table each. docs/data.md says where each comes from, how
-many rows it has, and which of the files were seen whole.
+They are the tasks of Houlsby et al. (2019), section 3.3 and table 3, and TREC. Each is
+one table, except the 20 newsgroups and TREC. docs/data.md lists each task's source, its
+number of rows, and which files were tested in full.
 """
 
 import collections
@@ -24,22 +24,21 @@ from adapters_tf.data.splits import split_examples
 from adapters_tf.data.tables import read_text, utf8_or
 from adapters_tf.errors import DataError
 
-# Crowdflower's tables are in no one encoding. Every byte is some Latin-1 character.
+# Crowdflower's tables mix encodings. Latin-1 can decode every byte.
 OTHER_ENCODING = "latin-1"
 
 
 @dataclasses.dataclass(frozen=True)
 class TextLayout:
-    """One text classification task in its public file.
+    """The layout of a text classification task in its public file.
 
     Attributes:
-        files: Names under which the file is published; any one of them.
-        format: Its column of texts and that of the answers.
-        answers: The class of each answer. The answers are patterns as of `fnmatch`,
-            the order of the classes is that of their indices. Empty where the
-            classes are those that occur in the file, in natural order.
-        left_out: Answers, as patterns, that are no class: their rows are left out.
-        folder: The name of the folder, if not the task's.
+        files: Alternative names of the published file.
+        format: The columns of texts and answers.
+        answers: Answer (an `fnmatch` pattern) -> class, in the order of class indices.
+            If empty, the classes are the answers in the file, in natural order.
+        left_out: Patterns of answers that are not a class; their rows are left out.
+        folder: Name of the folder, if not the task's name.
     """
 
     files: tuple[str, ...]
@@ -50,7 +49,7 @@ class TextLayout:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The class names in the order of their indices, if they are known."""
+        """The class names in the order of their indices, if known."""
         return tuple(dict.fromkeys(self.answers.values()))
 
 
@@ -144,7 +143,7 @@ TEXT_LAYOUTS: dict[str, TextLayout] = {
     "cf_progressive_opinion": TextLayout(
         _PROGRESSIVE,
         _table("tweet", _OPINION),
-        # Each answer is a sentence; its number is the same in all rows.
+        # Each answer is a numbered sentence; the numbers are the same in all rows.
         {"1.*": "about_the_target", "2.*": "about_something_else", "3.*": "none"},
         folder="cf_progressive",
     ),
@@ -165,7 +164,7 @@ TEXT_LAYOUTS: dict[str, TextLayout] = {
         _as_written("no, yes"),
         left_out=("not sure",),
     ),
-    # The paper counts 157 classes. No other column than the issue has about as many.
+    # The paper counts 157 classes; only the issue column has about as many.
     "customer_complaints": TextLayout(
         ("Consumer_Complaints.csv", "complaints.csv"),
         _table("Consumer complaint narrative", "Issue"),
@@ -187,11 +186,11 @@ TEXT_LAYOUTS: dict[str, TextLayout] = {
 def _read_text_task(
     name: str, data_dir: str | os.PathLike[str]
 ) -> tuple[tuple[str, ...], dict[str, Examples]]:
-    """A task of `TEXT_LAYOUTS`, split by `split_by_text`.
+    """Read a task of `TEXT_LAYOUTS`, split by `split_by_text`.
 
-    Rows without a text or an answer and those whose answer is no class are left out,
-    and their numbers are logged. Rows that the crowd was checked with (`_golden`) are
-    rows like others. The file is read as UTF-8, or as Latin-1 if it is not UTF-8.
+    Rows without a text, an answer or a class for the answer are left out, and their
+    numbers are logged. Test questions for annotators (`_golden`) are kept. The file is
+    read as UTF-8, or as Latin-1 if it is not valid UTF-8.
     """
     layout = TEXT_LAYOUTS[name]
     folders = (layout.folder or name, name)
@@ -207,7 +206,7 @@ def _read_text_task(
 
 
 def _read_table(path: pathlib.Path, format: FileFormat) -> Table:
-    # As a text, because an empty answer is no error here.
+    # Read the answer as a text, because an empty answer is not an error here.
     both = FileFormat(
         text_columns=format.columns,
         delimiter=format.delimiter,
@@ -222,7 +221,7 @@ def _read_table(path: pathlib.Path, format: FileFormat) -> Table:
 
 
 def _kept(table: Table, layout: TextLayout) -> tuple[list[int], list[str]]:
-    """The rows that stay, and the class of each, or its answer if it is unknown."""
+    """Return the rows to keep and each row's class, or its answer if unknown."""
     texts, answers = table.texts
     classes = _classes([answer.strip() for answer in answers], layout)
     left_out: collections.Counter[str] = collections.Counter()
@@ -265,15 +264,14 @@ NEWSGROUP_FOLDERS = ("20news-bydate-train", "20news-bydate-test")
 
 
 def _read_newsgroups(data_dir: str | os.PathLike[str]) -> dict[str, Examples]:
-    """The posts of both parts by date, split anew by `split_by_text`.
+    """Read the posts of both parts by date, and split them by `split_by_text`.
 
-    Posts are kept whole, with headers, footers and quotes, and both parts are one
-    pool, as the paper's numbers say: its 18,846 rows are those of both parts, and its
-    mean length of 1903 characters is too long for posts without those. Who posts and
-    what is quoted gives the group away in part, so the accuracy is higher than on
-    posts without them, and higher than on the later posts by date.
+    Posts keep their headers, footers and quotes, and both parts are merged. This
+    matches the paper: its 18,846 rows are those of both parts, and its mean length of
+    1903 characters requires the full posts. Authors and quotes partly reveal the group,
+    so accuracy is higher than on stripped posts or on the official later part.
     """
-    # Imported here: it takes as long as TensorFlow.
+    # Imported here because it is slow, like TensorFlow.
     from sklearn import datasets
 
     folders = ("20newsgroups", "20news-bydate", "20news_home")
@@ -308,10 +306,10 @@ _QUESTION = re.compile(r"([A-Z]+):[a-z]+\s+(\S.*)")
 
 
 def _read_trec(data_dir: str | os.PathLike[str]) -> dict[str, Examples]:
-    """The questions of Li and Roth (2002), with a part split off as `"dev"`.
+    """Read the questions of Li and Roth (2002), and split off `"dev"`.
 
-    Each line is `KIND:finer kind`, a space and the question. The test questions are
-    the published ones: a few of them are training questions too.
+    Each line is `KIND:finer kind`, a space and the question. The test questions are the
+    published ones; a few also occur in the training part.
     """
     train, test = find_public_files("trec", data_dir, ("trec", "TREC"), TREC_FILES)
     splits = split_examples(_read_questions(train), {"dev": 0.1})
@@ -341,7 +339,7 @@ def _read_questions(path: os.PathLike[str]) -> Examples:
     return Examples((questions,), labels)
 
 
-# The names of the classes; none where only the file knows them.
+# The class names; empty if only the file defines them.
 PAPER_TASKS: dict[str, tuple[str, ...]] = {
     "20newsgroups": NEWSGROUPS,
     **{name: layout.labels for name, layout in TEXT_LAYOUTS.items()},
@@ -352,17 +350,17 @@ PAPER_TASKS: dict[str, tuple[str, ...]] = {
 def load_paper_task(
     name: str, data_dir: str | os.PathLike[str]
 ) -> tuple[tuple[str, ...], dict[str, Examples]]:
-    """Reads a task of `PAPER_TASKS` from its public files.
+    """Read a task of `PAPER_TASKS` from its public files.
 
     Args:
         name: A key of `PAPER_TASKS`.
-        data_dir: The folder that holds those of the tasks, or the task's own folder.
+        data_dir: The folder with all tasks' folders, or the task's own folder.
 
     Returns:
         The class names, and the rows under `"train"`, `"dev"` and `"test"`.
 
     Raises:
-        DataError: A file is missing or not as published, or has too few rows.
+        DataError: if a file is missing, not as published, or has too few rows.
     """
     if name == "20newsgroups":
         return NEWSGROUPS, _read_newsgroups(data_dir)

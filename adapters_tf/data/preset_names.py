@@ -1,4 +1,4 @@
-"""The one preset name that keras-hub does not know."""
+"""Resolve the preset name `"demo"`, which keras-hub does not know."""
 
 from typing import TypeVar
 
@@ -9,11 +9,11 @@ _Preset = TypeVar("_Preset", str, str | None)
 
 
 def resolve_preset(preset: _Preset) -> _Preset:
-    """What keras-hub can load for this `--preset`.
+    """Convert a `--preset` to a preset that keras-hub can load.
 
     Args:
-        preset: `"demo"` for the embedded encoder (fetched from the package
-            index on first use), or anything that `load_backbone` takes. `None`
-            stays `None`; `load_model` refuses it.
+        preset: `"demo"` for the demo encoder (downloaded from the package index on
+            first use), or anything that `load_backbone` accepts. `None` stays `None`;
+            `load_model` rejects it.
     """
     return str(demo_encoder_dir()) if preset == DEMO else preset

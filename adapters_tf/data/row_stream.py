@@ -1,4 +1,4 @@
-"""The texts of a file of any size, some rows at a time."""
+"""Read the texts of a file of any size in chunks."""
 
 import itertools
 import os
@@ -14,19 +14,19 @@ from adapters_tf.data.tables import iterate_delimited, iterate_json_lines, read_
 class RowStream:
     """Unlabelled rows of a delimited or JSON-lines file, in their order.
 
-    Holds one row at a time, and of the whole file the lines of empty texts. It is read
-    once to check it, so that a fault on the last line is known before the first row is
-    used, and once more for each call of `windows`.
+    It holds one row in memory at a time, plus the line numbers of empty texts. It reads
+    the file once to check it, so that an error on the last line is found before the
+    first row is used, and again for each call of `windows`.
 
     Args:
         path: The file.
-        format: Its columns and how it is written; a label column is not read.
+        format: Its columns and notation; a label column is ignored.
 
     Attributes:
         num_rows: Number of rows.
 
     Raises:
-        DataError: As `read_columns` with `strict`.
+        DataError: See `read_columns` with `strict`.
     """
 
     def __init__(self, path: str | os.PathLike[str], format: FileFormat) -> None:
@@ -48,7 +48,7 @@ class RowStream:
         return self.num_rows
 
     def windows(self, size: int, start: int = 0) -> Iterator[Examples]:
-        """The rows from `start` on, `size` at a time; the last ones may be fewer."""
+        """Yield the rows from `start` in chunks of `size`; the last may be smaller."""
         rows = itertools.islice(self._rows(), start, None)
         while window := list(itertools.islice(rows, size)):
             columns = zip(*(values for _, values in window), strict=True)
@@ -64,7 +64,7 @@ class RowStream:
 
     def _lines(self) -> Iterator[str]:
         blank = True
-        # See `read_text` and the two readers.
+        # The same line ends as in `read_text` and the two readers.
         newline = None if self._dialect is None else ""
         encoding = self._format.encoding
         try:
@@ -78,13 +78,13 @@ class RowStream:
             if blank:
                 raise UnicodeError("no text")
         except (OSError, LookupError, UnicodeError):
-            # It says what is wrong, and where.
+            # `read_text` raises an error that names the problem and its place.
             read_text(self._path, encoding)
             raise
 
 
 class WholeRows:
-    """Rows in memory, some at a time, as a `RowStream` gives them.
+    """Rows in memory with the interface of `RowStream`.
 
     Args:
         rows: The rows.
@@ -97,6 +97,6 @@ class WholeRows:
         return len(self._rows)
 
     def windows(self, size: int, start: int = 0) -> Iterator[Rows]:
-        """The rows from `start` on, `size` at a time."""
+        """Yield the rows from `start` in chunks of `size`."""
         for at in range(start, len(self), size):
             yield self._rows.take(np.arange(at, min(at + size, len(self))))

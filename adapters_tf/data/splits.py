@@ -1,7 +1,7 @@
-"""Splitting rows into training, development and test ones.
+"""Split rows into training, development and test parts.
 
-`train_dev_split` and `split_groups` draw with a seed. `split_by_text` depends on the
-texts alone: it is for public data sets without a split, whose results are compared.
+`train_dev_split` and `split_groups` use a seed. `split_by_text` depends only on the
+texts, for comparable results on public data sets without a split.
 """
 
 import hashlib
@@ -13,10 +13,11 @@ from absl import logging
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import DataError
 
-# The shares of Houlsby et al. (2019), appendix A, whose own rows are not public.
+# The shares of Houlsby et al. (2019), appendix A; the paper's splits are not public.
 DEV_AND_TEST = {"dev": 0.1, "test": 0.1}
 
-# Part of what is hashed. Another one is another split, and no old result compares.
+# Part of the hashed text. Changing it changes every split, so results no longer compare
+# with old ones.
 _SALT = "adapters-tf split 1\n"
 
 
@@ -26,23 +27,23 @@ def split_groups(
     fraction: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits the indices of N rows at random, those of a group into the same part.
+    """Split the indices of N rows at random, and keep groups together.
 
-    Without rows in common groups it is `train_dev_split`.
+    If each row is its own group, this equals `train_dev_split`.
 
     Args:
-        groups: What the group of each row is known by, such as its text: rows that
-            say the same in both parts would make the development metrics too good.
-        labels: `[N]` class of each row, or `None` where there are no classes. A
-            group counts as one row of the class of its first.
+        groups: Key of each row's group, such as its text: equal texts in both parts
+            would make development metrics too good.
+        labels: `[N]` class of each row, or `None` without classes. A group counts as
+            one row, with the class of its first row.
         fraction: Share of the groups in the development part; see `train_dev_split`.
-        seed: Seed of the choice.
+        seed: Seed of the random choice.
 
     Returns:
-        As `train_dev_split`.
+        The same as `train_dev_split`.
 
     Raises:
-        DataError: As `train_dev_split`.
+        DataError: See `train_dev_split`.
     """
     numbers: dict[Hashable, int] = {}
     first: list[int] = []
@@ -65,27 +66,27 @@ def train_dev_split(
     seed: int,
     stratify: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits the indices of N rows at random.
+    """Split the indices of N rows at random.
 
-    Stratifying keeps the proportions of the classes. A class of one row stays
-    in the training part, and where the development part is too small to hold
-    every class, the split is not stratified; both are logged as warnings.
+    Stratifying keeps the proportions of the classes. A class of one row stays in the
+    training part. If the development part is too small to hold every class, the split
+    is not stratified. Both cases are logged as warnings.
 
     Args:
-        labels: `[N]` class of each row, or `None` where there are no classes.
+        labels: `[N]` class of each row, or `None` without classes.
         n: Number of rows.
         fraction: Share of the rows in the development part, between 0 and 1,
             rounded to the nearest number of rows but at least 1.
-        seed: Seed of the choice; the same gives the same split.
+        seed: Seed of the random choice; equal seeds give equal splits.
         stratify: Whether to keep the proportions of the classes.
 
     Returns:
-        The training and the development indices, ascending int64 arrays which
-        have no index in common and hold all N together.
+        The training and the development indices: disjoint, ascending int64 arrays that
+        together contain all N indices.
 
     Raises:
-        DataError: The fraction is not between 0 and 1, or there are too few
-            rows for two parts.
+        DataError: if the fraction is not between 0 and 1, or there are too few rows for
+            two parts.
     """
     if not 0 < fraction < 1:
         raise DataError(
@@ -130,7 +131,7 @@ def train_dev_split(
                 num_classes,
             )
             strata = None
-    # Imported here: it takes as long as TensorFlow, and most programs split nothing.
+    # Imported here because it is slow and most programs split nothing.
     from sklearn import model_selection
 
     _, dev = model_selection.train_test_split(
@@ -141,37 +142,37 @@ def train_dev_split(
 
 
 def text_key(text: str) -> str:
-    """What two texts have in common that differ in case and white space only."""
+    """Return a key that ignores differences in case and white space."""
     return " ".join(text.lower().split())
 
 
 def split_by_text(
     texts: Sequence[str], labels: np.ndarray, parts: Mapping[str, float]
 ) -> dict[str, np.ndarray]:
-    """Splits rows by a hash of their texts, class by class.
+    """Split rows by a hash of their texts, class by class.
 
-    Rows of the same `text_key` come into the same part. Within a class the texts
-    are ordered by the SHA-256 of their keys; the first ones fill the first part, and
-    so on, and the rest is for training. So the split depends on the texts and labels
-    alone: not on the order of the rows, a seed, or the version of a library.
+    Rows with the same `text_key` stay in the same part. Within a class, texts are
+    sorted by the SHA-256 of their keys. The first texts fill the first part, the next
+    ones the next part, and the rest is for training. So the split depends only on texts
+    and labels, not on the order of rows, a seed or library versions.
 
-    Of a class with n rows each part gets its share of n, rounded; a class of fewer
-    than 5 rows is in training only, with shares of 0.1. Texts with several labels
-    count to the one most of their rows have, the first of those equally many. Of a
-    text with many rows, they go where there is still room for all.
+    Each part gets its rounded share of a class's n rows; with shares of 0.1, a class of
+    fewer than 5 rows is only in training. A text with several labels counts for its
+    most frequent label (the first of equally frequent ones). All rows of a text go to a
+    part that still has room for all of them.
 
     Args:
         texts: The N texts.
         labels: `[N]` class indices.
-        parts: Share of the rows in each part beside `"train"`, in the order in which
-            they are filled.
+        parts: Share of the rows in each part other than `"train"`, in the order of
+            filling.
 
     Returns:
-        Ascending int64 row indices of `"train"` and each of `parts`, which have none
-        in common and are N together.
+        Ascending int64 row indices of `"train"` and each of `parts`. They are disjoint
+        and together contain all N indices.
 
     Raises:
-        DataError: A part would have no rows.
+        DataError: if a part would have no rows.
     """
     groups: dict[str, list[int]] = {}
     for row, text in enumerate(texts):
@@ -202,15 +203,15 @@ def split_by_text(
 def split_examples(
     examples: Examples, parts: Mapping[str, float] = DEV_AND_TEST
 ) -> dict[str, Examples]:
-    """The same on labelled rows of one text: `Examples` by the names of the parts.
+    """Split labelled rows of one text by `split_by_text`; return parts by name.
 
     Raises:
-        DataError: A part would have no rows.
+        DataError: if a part would have no rows.
     """
     rows = split_by_text(examples.texts[0], examples.references, parts)
     return {name: examples.take(indices) for name, indices in rows.items()}
 
 
 def _digest(key: str) -> bytes:
-    # A lone surrogate cannot be encoded otherwise.
+    # "surrogatepass" encodes lone surrogates too.
     return hashlib.sha256((_SALT + key).encode("utf-8", "surrogatepass")).digest()

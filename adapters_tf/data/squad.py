@@ -1,4 +1,4 @@
-"""Question-answering files: SQuAD v1.1 JSON and flat lists of questions."""
+"""Read question-answering files: SQuAD v1.1 JSON and flat lists of questions."""
 
 import dataclasses
 import hashlib
@@ -17,13 +17,13 @@ from adapters_tf.models.question_texts import check_answer_positions, check_text
 
 @dataclasses.dataclass(frozen=True)
 class AnswerReport:
-    """How often the answers of a flat file were found in their contexts.
+    """Counts of a flat file's answers by their occurrence in the contexts.
 
     Attributes:
-        once: Questions whose answer stands in the context exactly once.
-        several: Questions whose answer stands there several times; the first
-            place was taken.
-        missing: Questions whose answer is not there; these were left out.
+        once: Questions whose answer occurs exactly once in the context.
+        several: Questions whose answer occurs several times; the first occurrence is
+            used.
+        missing: Questions whose answer does not occur; these are left out.
     """
 
     once: int = 0
@@ -34,7 +34,7 @@ class AnswerReport:
 def read_questions(
     path: str | os.PathLike[str], *, require_answers: bool = True
 ) -> QuestionExamples:
-    """Reads a SQuAD v1.1 file or a flat list, whichever the content is.
+    """Read a SQuAD v1.1 file or a flat list, depending on the content.
 
     Args:
         path: A JSON file.
@@ -62,15 +62,15 @@ def read_questions(
 def read_squad(
     path: str | os.PathLike[str], *, require_answers: bool = True
 ) -> QuestionExamples:
-    """Reads a file in the JSON form of SQuAD v1.1 (Rajpurkar et al., 2016).
+    """Read a file in the JSON format of SQuAD v1.1 (Rajpurkar et al., 2016).
 
     Args:
         path: The file.
         require_answers: Whether a question without an answer is an error.
 
     Raises:
-        DataError: The structure differs, the file is of SQuAD v2.0, a text is
-            empty, an id stands twice, or an answer is not at its position.
+        DataError: if the structure differs, the file is SQuAD v2.0, a text is empty, an
+            id repeats, or an answer is not at its position.
     """
     return _squad(_read_json(path), str(path), require_answers)
 
@@ -78,19 +78,19 @@ def read_squad(
 def read_flat_questions(
     path: str | os.PathLike[str], *, require_answers: bool = True
 ) -> tuple[QuestionExamples, AnswerReport]:
-    """Reads a JSON list of `{"context", "question", "answer"}` objects.
+    """Read a JSON list of `{"context", "question", "answer"}` objects.
 
-    The position of each answer is that of its first occurrence in the context.
-    The ids are hashes of context and question, with a number behind those of
-    repeated questions, so that they do not depend on the other rows.
+    Each answer's position is its first occurrence in the context. Ids are hashes of
+    context and question, with a number appended for repeated questions, so they do not
+    depend on other rows.
 
     Args:
         path: The file.
         require_answers: Whether a question without an answer is an error.
 
     Raises:
-        DataError: The structure differs, a text is empty, or no answer at all
-            stands in its context.
+        DataError: if the structure differs, a text is empty, or no answer occurs in its
+            context.
     """
     content = _read_json(path)
     if not isinstance(content, list):
@@ -102,13 +102,13 @@ def read_flat_questions(
 
 
 def is_question_file(path: str | os.PathLike[str]) -> bool:
-    """Whether this is a `.json` file of one of the two forms read here."""
+    """Whether this is a `.json` file in one of the two formats."""
     if not str(path).lower().endswith(".json"):
         return False
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError):
-        # JSON lines are no JSON text; a missing file is reported when it is read.
+        # JSON lines are not a JSON text; reading reports a missing file later.
         return False
     if isinstance(content, dict):
         return isinstance(content.get("data"), list)
@@ -117,10 +117,10 @@ def is_question_file(path: str | os.PathLike[str]) -> bool:
 
 
 def check_positions(examples: QuestionExamples, source: str) -> None:
-    """Refuses answers that do not stand at their positions in the contexts.
+    """Reject answers that are not at their stated positions in the contexts.
 
     Raises:
-        DataError: Names the first such answer and how many there are.
+        DataError: if there are any; names the first and their number.
     """
     check_answer_positions(
         (f"{source}, question {identity!r}", context, answer, start)

@@ -1,4 +1,4 @@
-"""Text files, and the rows of delimited and JSON-lines ones, with clear errors."""
+"""Read text files, and rows of delimited and JSON-lines files."""
 
 import codecs
 import csv
@@ -17,11 +17,11 @@ from adapters_tf.errors import DataError
 
 
 def read_text(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> str:
-    """The decoded content of a file, without a byte-order mark.
+    """Read and decode a file, and drop a byte-order mark.
 
     Raises:
-        DataError: The file is missing, a directory, unreadable, empty, not in
-            this encoding, or holds NUL bytes.
+        DataError: if the file is missing, a directory, unreadable, empty, not in this
+            encoding, or holds NUL bytes.
     """
     file = pathlib.Path(path)
     try:
@@ -59,9 +59,9 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> str:
 
 
 def utf8_or(path: str | os.PathLike[str], other: str) -> str:
-    """`"utf-8-sig"` if all of a file is UTF-8, else `other`.
+    """Return `"utf-8-sig"` if all of a file is UTF-8, else `other`.
 
-    A file that cannot be opened is left for `read_text` to complain of.
+    This ignores a file that cannot be opened; `read_text` reports the error.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -77,7 +77,7 @@ def utf8_or(path: str | os.PathLike[str], other: str) -> str:
 def _decode(raw: bytes, encoding: str, path: str) -> str:
     utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        # The plain codec, because utf-8-sig counts error offsets from behind the mark.
+        # Use the plain codec: utf-8-sig counts error offsets from after the mark.
         is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
         return raw.decode("utf-8" if is_utf8 else encoding).removeprefix("\ufeff")
     except LookupError:
@@ -107,7 +107,7 @@ def _similar_file(file: pathlib.Path) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """How a delimited file is written.
+    """The notation of a delimited file.
 
     Attributes:
         delimiter: The character between two fields.
@@ -123,22 +123,22 @@ class Dialect:
 def read_delimited(
     text: str, columns: Sequence[str], dialect: Dialect, path: str, *, strict: bool
 ) -> tuple[list[tuple[int, list[str]]], int]:
-    """The values in some columns of every row, with the line it begins on.
+    """Read some columns of every row, with the row's first line number.
 
     Args:
-        text: The content of the file, which may end lines in any way.
-        columns: Names of the columns, or their numbers where there is no header.
-        dialect: How the text is written.
+        text: The content of the file, with any line ends.
+        columns: Names of the columns, or their indices if there is no header.
+        dialect: The notation of the text.
         path: The file, for messages.
-        strict: Whether a row of another width than the first is an error, and
-            not left out.
+        strict: Whether a row with another width than the first is an error; if `False`,
+            it is left out.
 
     Returns:
         One `(line number from 1, values)` for each row, and the number of rows
         left out.
 
     Raises:
-        DataError: There are no rows, no such columns, or a row cannot be read.
+        DataError: if there are no rows, no such columns, or a row is unreadable.
     """
     skipped = 0
 
@@ -146,9 +146,9 @@ def read_delimited(
         nonlocal skipped
         skipped += 1
 
-    # newline="" ends lines at a CR alone too and keeps quoted line ends.
+    # newline="" also ends lines at a lone CR and keeps quoted line ends.
     lines = io.StringIO(text, newline="")
-    # Not a list of all records: a file of a gigabyte has many columns not asked for.
+    # Avoid a list of full records: a large file may have many unused columns.
     rows = list(
         iterate_delimited(lines, columns, dialect, path, None if strict else skip)
     )
@@ -162,15 +162,15 @@ def iterate_delimited(
     path: str,
     skip: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, list[str]]]:
-    """The rows one by one; see `read_delimited`.
+    """Yield the rows one by one; see `read_delimited`.
 
     Args:
-        lines: The file's lines with their ends, as `open(newline="")` gives them. One
-            of them is not blank.
-        columns: As `read_delimited`.
-        dialect: As `read_delimited`.
+        lines: The file's lines with their ends, as from `open(newline="")`. At least
+            one is not blank.
+        columns: As in `read_delimited`.
+        dialect: As in `read_delimited`.
         path: The file, for messages.
-        skip: Called where a row of another width is left out; `None` to refuse it.
+        skip: Called for each row left out for its width; `None` to raise an error.
     """
     records = _csv_records(lines, dialect, path)
     head = next(records)
@@ -200,7 +200,7 @@ def iterate_delimited(
 
 
 def _without_blank_ends(lines: Iterable[str]) -> Iterator[str]:
-    """The lines without the blank ones below the last that is not."""
+    """Drop blank lines at the end."""
     blank: list[str] = []
     for line in lines:
         if line.strip("\r\n"):
@@ -288,26 +288,26 @@ def _shorten(fields: list[str], limit: int = 300) -> str:
 def read_json_lines(
     text: str, columns: Sequence[str], path: str, lists: Collection[str | None] = ()
 ) -> list[tuple[int, list[Any]]]:
-    """The values under the keys `columns` of every object, with its line.
+    """Read the values of some keys of every object, with its line number.
 
-    Strings stay as they are, numbers and Booleans become their JSON text,
-    `null` an empty string. Blank lines are skipped.
+    Strings are kept, numbers and Booleans become their JSON text, and `null` becomes an
+    empty string. Blank lines are skipped.
 
     Args:
         text: The content of the file.
-        columns: The keys to read, each of which every object must have.
+        columns: The keys to read; every object must have all of them.
         path: The file, for messages.
-        lists: Those of `columns` whose value may be a list of strings and numbers,
-            which becomes a list of strings.
+        lists: The members of `columns` whose value may be a list of strings and
+            numbers; the result is a list of strings.
 
     Returns:
         One `(line number from 1, values)` for each object.
 
     Raises:
-        DataError: A line is not a JSON object with these keys, or a value is
-            a list or an object where none may be.
+        DataError: if a line is not a JSON object with these keys, or a value is a list
+            or an object where not allowed.
     """
-    # newline=None ends lines at CR, LF and CR LF, none of which JSON strings hold.
+    # newline=None ends lines at CR, LF and CR LF, which JSON strings cannot contain.
     return list(
         iterate_json_lines(io.StringIO(text, newline=None), columns, path, lists)
     )
@@ -319,7 +319,7 @@ def iterate_json_lines(
     path: str,
     lists: Collection[str | None] = (),
 ) -> Iterator[tuple[int, list[Any]]]:
-    """The rows one by one, of the file's lines; see `read_json_lines`."""
+    """Yield the rows one by one from a file's lines; see `read_json_lines`."""
     for number, line in enumerate(lines, start=1):
         if line.strip():
             where = f"{path}, line {number}"
@@ -381,7 +381,7 @@ def _json_text(value: Any, name: str, where: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        # An escape such as \ud800 alone: TensorFlow can hold UTF-8 only.
+        # A lone escape such as \ud800: TensorFlow supports only UTF-8.
         raise DataError(
             f"The value under {name!r} must be valid Unicode. Received: {where}, which "
             "holds one half of a surrogate pair"

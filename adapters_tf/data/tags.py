@@ -1,7 +1,7 @@
-"""Tags of words in the BIO scheme (IOB2), and their names as numbers.
+"""Check BIO (IOB2) tags of words and convert them to numbers.
 
-`O` is a word outside of entities, `B-NAME` the first word of one of the type `NAME`,
-`I-NAME` each further word of it.
+`O` marks a word outside entities, `B-NAME` the first word of an entity of type `NAME`,
+and `I-NAME` each further word of it.
 """
 
 import re
@@ -17,20 +17,20 @@ _TAG = re.compile(r"O|[BI]-\S+")
 
 
 def is_tag(text: str) -> bool:
-    """Whether it is `O`, `B-NAME` or `I-NAME`."""
+    """Whether a text is `O`, `B-NAME` or `I-NAME`."""
     return _TAG.fullmatch(text) is not None
 
 
 def check_tag(tag: str, before: str, where: str) -> None:
-    """Refuse a tag that the scheme does not have here.
+    """Reject a tag that the scheme does not allow here.
 
     Args:
         tag: The tag.
-        before: The tag of the word before; `O` at the start of a sentence.
+        before: The tag of the previous word; `O` at the start of a sentence.
         where: The place in the file, for messages.
 
     Raises:
-        DataError: It is of another form, or goes on with what was not begun.
+        DataError: if it has another form, or continues an entity that did not begin.
     """
     if not is_tag(tag):
         hint = ""
@@ -49,10 +49,10 @@ def check_tag(tag: str, before: str, where: str) -> None:
 
 
 def infer_tags(sentences: Sequence[Sequence[str]], path: str) -> tuple[str, ...]:
-    """`O`, and B and I of each type of entity, the types in natural order.
+    """Return `O`, then the B and I tags of each entity type in natural order.
 
     Raises:
-        DataError: There are no entities, or too many types.
+        DataError: if there are no entities, or too many types.
     """
     types = {tag[2:] for tags in sentences for tag in tags if tag != OUTSIDE}
     if not types or 2 * len(types) >= MAX_CLASSES:
@@ -71,7 +71,7 @@ def encode_tags(
     lines: Sequence[int],
     path: str,
 ) -> list[np.ndarray]:
-    """The index in `labels` of each word's tag: `[words]` int32 of each sentence.
+    """Convert tags to indices into `labels`: `[words]` int32 for each sentence.
 
     Args:
         sentences: The tags.
@@ -80,7 +80,7 @@ def encode_tags(
         path: The file, for messages.
 
     Raises:
-        DataError: A tag is not among `labels`.
+        DataError: if a tag is not among `labels`.
     """
     index = {name: i for i, name in enumerate(labels)}
     for tags, line in zip(sentences, lines, strict=True):
@@ -95,9 +95,9 @@ def encode_tags(
 
 
 def valid_tags(tags: Sequence[str]) -> list[str]:
-    """Tags that a model gave, with B- where an entity goes on that was not begun.
+    """Correct predicted tags: an I- tag that continues no entity becomes B-.
 
-    So they mean what conlleval and seqeval take them for.
+    The result has the meaning that conlleval and seqeval give to the original tags.
     """
     before, found = OUTSIDE, []
     for tag in tags:

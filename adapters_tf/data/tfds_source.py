@@ -1,4 +1,4 @@
-"""GLUE and SQuAD v1.1 from TensorFlow Datasets."""
+"""Load GLUE and SQuAD v1.1 from TensorFlow Datasets."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,19 +16,19 @@ _BATCH = 1024
 def load_tfds_glue(
     name: str, tfds_data_dir: str | None = None, *, try_gcs: bool = False
 ) -> dict[str, Examples]:
-    """Loads a GLUE task, which is downloaded unless it is prepared already.
+    """Load a GLUE task; download it unless it is already prepared.
 
     Args:
         name: One of the nine keys of `GLUE_LAYOUTS`.
-        tfds_data_dir: Where TensorFlow Datasets keeps prepared data; `None`
-            for its own default, `~/tensorflow_datasets`.
+        tfds_data_dir: Data folder of TensorFlow Datasets; `None` for its default,
+            `~/tensorflow_datasets`.
         try_gcs: Whether to look for prepared data in Google's bucket first.
 
     Returns:
-        Examples under `"train"` and `"dev"`, and of MNLI under `"mismatched"`.
+        Examples under `"train"` and `"dev"`, and for MNLI `"mismatched"`.
 
     Raises:
-        UserError: The data set is not prepared and cannot be downloaded.
+        UserError: if the data set is not prepared and cannot be downloaded.
     """
     layout = GLUE_LAYOUTS[name]
     splits = {"train": "train", "dev": "validation"}
@@ -45,19 +45,19 @@ def load_tfds_glue(
 def load_tfds_squad(
     tfds_data_dir: str | None = None, *, try_gcs: bool = False
 ) -> dict[str, QuestionExamples]:
-    """Loads SQuAD v1.1, which is downloaded unless it is prepared already.
+    """Load SQuAD v1.1; download it unless it is already prepared.
 
     Args:
-        tfds_data_dir: Where TensorFlow Datasets keeps prepared data; `None`
-            for its own default, `~/tensorflow_datasets`.
+        tfds_data_dir: Data folder of TensorFlow Datasets; `None` for its default,
+            `~/tensorflow_datasets`.
         try_gcs: Whether to look for prepared data in Google's bucket first.
 
     Returns:
         Questions under `"train"` and `"dev"`.
 
     Raises:
-        UserError: The data set is not prepared and cannot be downloaded.
-        DataError: An answer is not at its position.
+        UserError: if the data set is not prepared and cannot be downloaded.
+        DataError: if an answer is not at its position.
     """
     train, dev = _load("squad/v1.1", ["train", "validation"], tfds_data_dir, try_gcs)
     return {"train": _to_questions(train), "dev": _to_questions(dev)}
@@ -71,9 +71,9 @@ def _load(
     try:
         return tfds.load(name, split=list(splits), data_dir=data_dir, try_gcs=try_gcs)
     except (
-        AssertionError,  # What TFDS raises where data is not prepared.
-        ImportError,  # TFDS imports what preparing needs only then.
-        OSError,  # Connections, and files that cannot be written.
+        AssertionError,  # TFDS raises it if data is not prepared.
+        ImportError,  # TFDS imports some packages only to prepare data.
+        OSError,  # Connection errors, and files that cannot be written.
         tfds.core.DatasetNotFoundError,
         tfds.download.DownloadError,
     ) as error:

@@ -1,4 +1,4 @@
-"""Dropout whose mask is a function of (seed, step, example), not of history."""
+"""Dropout whose mask depends only on (seed, step, example)."""
 
 import contextlib
 import contextvars
@@ -30,16 +30,16 @@ _scope: contextvars.ContextVar[_Scope | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def dropout_scope(seed: Any, step: Any, first_row: Any = 0) -> Iterator[None]:
-    """Within it, every `Dropout` draws its mask from (seed, step, row, layer).
+    """Context in which every `Dropout` draws its mask from (seed, step, row, layer).
 
-    So a run that is stopped and resumed, or spread over several replicas,
-    drops the same units as one that was not. TensorFlow backend only.
+    A run that is resumed or spread over several replicas therefore drops the same units
+    as an uninterrupted run on one device. TensorFlow backend only.
 
     Args:
         seed: The run's seed; Python integer or scalar integer tensor.
         step: The training step; Python integer or scalar integer tensor.
-        first_row: Position in the global batch of the first row that this
-            replica computes; integer or scalar integer tensor.
+        first_row: Position of this replica's first row in the global batch; Python
+            integer or scalar integer tensor.
 
     Raises:
         UserError: on another backend.
@@ -53,15 +53,14 @@ def dropout_scope(seed: Any, step: Any, first_row: Any = 0) -> Iterator[None]:
 
 
 def _bits_for(rate: float) -> int:
-    # A byte per unit quarters the cost of the random numbers. It rounds the
-    # rate to a multiple of 1/256, which is taken only where that is within 2%
-    # and leaves something to keep.
+    # One byte per unit makes random numbers four times cheaper, but rounds the rate to
+    # a multiple of 1/256. Use it only if that is within 2% and below 1.
     rounded = round(rate * 256) / 256
     return 8 if rounded < 1 and abs(rounded - rate) <= 0.02 * rate else 16
 
 
 def _keep_mask(inputs: Any, rate: float, scope: _Scope, call: int) -> Any:
-    """0/1 mask, already divided by the keep probability, in inputs' dtype."""
+    """Return a 0/1 mask divided by the keep probability, in the inputs' dtype."""
     import tensorflow as tf
 
     bits = _bits_for(rate)
@@ -70,8 +69,8 @@ def _keep_mask(inputs: Any, rate: float, scope: _Scope, call: int) -> Any:
     row_units = tf.reduce_prod(shape[1:])
     row_blocks = (row_units * (bits // 8) + _BYTES_PER_BLOCK - 1) // _BYTES_PER_BLOCK
     first_block = tf.cast(scope.first_row, tf.uint64) * tf.cast(row_blocks, tf.uint64)
-    # One 128-bit counter per 16 bytes: (step, call) above, (row, place) below,
-    # so no two masks of a run share a random word.
+    # Use one 128-bit counter per 16 bytes: (step, call) in the high half, (row, place)
+    # in the low half. No two masks of a run share a random word.
     high = tf.cast(scope.step, tf.uint64) * tf.constant(2**16, tf.uint64)
     high += tf.constant(call, tf.uint64)
     words = tf.raw_ops.StatelessRandomUniformFullIntV2(
@@ -90,18 +89,17 @@ def _keep_mask(inputs: Any, rate: float, scope: _Scope, call: int) -> Any:
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class Dropout(keras.layers.Dropout):
-    """Dropout that is reproducible under resume and under any split of a batch.
+    """Dropout that is reproducible after a resume and for any split of a batch.
 
-    Outside a `dropout_scope` it is `keras.layers.Dropout`. Inside one, the
-    mask of a row depends on the seed, the step, the row's place in the global
-    batch and the place of this call among the model's dropout calls, and on
-    nothing else. Rates are rounded to a multiple of 1/256 where that is within
-    2% of the rate (0.1 becomes 26/256 = 0.1016), else of 1/65536; kept units
-    are scaled by the rounded rate, so the expectation is exact in float32. In bfloat16
-    the scale itself is rounded (0.1: by 0.2%), as Keras's own is.
+    Outside a `dropout_scope`, it works as `keras.layers.Dropout`. Inside one, a row's
+    mask depends only on the seed, the step, the row's place in the global batch and the
+    place of this call among the model's dropout calls. Rates are rounded to a multiple
+    of 1/256 if that is within 2% of the rate (0.1 becomes 26/256 = 0.1016), otherwise
+    of 1/65536. Kept units are scaled by the rounded rate, so the expectation is exact
+    in float32. In bfloat16 the scale itself is rounded (by 0.2% for 0.1), as in Keras.
 
     Attributes:
-        fixed: Compute as in inference, in training too.
+        fixed: Run in inference mode even during training.
     """
 
     fixed = False

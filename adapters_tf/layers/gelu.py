@@ -1,7 +1,8 @@
-"""GELU that saves memory in training: it keeps only its input for the gradient.
+"""A GELU that saves memory in training: it keeps only its input.
 
-Keras's GELU is several operations, and TensorFlow keeps their results until it takes
-the gradient: tensors as large as the feed-forward layer, the widest of a block.
+Keras's GELU consists of several operations, and TensorFlow keeps their results until it
+computes the gradient. These tensors are as large as the output of the feed-forward
+layer, the widest of a block.
 """
 
 import contextlib
@@ -33,21 +34,21 @@ def recompute_gelu() -> Iterator[None]:
 
 
 def gelu(x: Any) -> Any:
-    """`x * Phi(x)`, as `keras.activations.gelu`; see `recompute_gelu`."""
+    """Compute `x * Phi(x)`, as `keras.activations.gelu`; see `recompute_gelu`."""
     return _gelu(x, approximate=False)
 
 
 def gelu_tanh(x: Any) -> Any:
-    """The reference code's approximation with tanh; see `recompute_gelu`."""
+    """Compute the reference code's tanh approximation; see `recompute_gelu`."""
     return _gelu(x, approximate=True)
 
 
-# The names that Keras and keras-hub have for the two.
+# The names of both forms in Keras and keras-hub.
 _OURS = {"gelu": gelu, "gelu_approximate": gelu_tanh}
 
 
 def recomputable(activation: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Replace Keras's or keras-hub's GELU by the one here; keep other activations."""
+    """Replace Keras's or keras-hub's GELU by this one; keep other activations."""
     return _OURS.get(getattr(activation, "__name__", ""), activation)
 
 
@@ -65,11 +66,11 @@ def _gelu(x: Any, approximate: bool) -> Any:
 
 
 def _gradient(x: Any, approximate: bool, upstream: Any) -> Any:
-    """The gradient of the exact or the approximate form, in float32."""
+    """Compute the gradient of the exact or approximate form, in float32."""
     import tensorflow as tf
 
     dtype = x.dtype
-    # Otherwise the graph shares this with the forward pass, and keeps it after all.
+    # Otherwise the graph shares these with the forward pass and keeps them.
     with tf.control_dependencies([upstream]):
         x = tf.cast(tf.identity(x), tf.float32)
     square = tf.square(x)

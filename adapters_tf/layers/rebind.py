@@ -1,10 +1,10 @@
-"""Re-using a library's constructor with other building blocks.
+"""Run a library's constructor with other building blocks.
 
-keras-hub builds its encoder blocks and dropout layers inline, with no hook to
-pass a class. `rebind` gives the *same code* other classes to build with, so no
-constructor is copied and every model made of `TransformerEncoder` blocks can
-carry adapters. This is the one place that depends on how keras-hub and Keras
-are written inside; `tests/layers/test_rebind.py` fails when that changes.
+keras-hub creates its encoder blocks and dropout layers inline, with no way to pass
+other classes. `rebind` makes the *same code* use other classes. So every model of
+`TransformerEncoder` blocks can carry adapters, and no constructor is copied. Only this
+module depends on the source code of keras-hub and Keras; `tests/layers/test_rebind.py`
+fails when that changes.
 """
 
 import types
@@ -13,11 +13,11 @@ from typing import Any
 
 
 class Overlay:
-    """A module seen through a layer of replaced attributes.
+    """A view of a module with some attributes replaced.
 
     Args:
-        module: The module (or another overlay) that answers everything else.
-        **replaced: Attribute name -> the value to give instead.
+        module: The module (or overlay) that provides all other attributes.
+        **replaced: Attribute name -> replacement value.
     """
 
     def __init__(self, module: Any, **replaced: Any) -> None:
@@ -29,21 +29,21 @@ class Overlay:
 
 
 def rebind(function: Callable[..., Any], **replaced: Any) -> Callable[..., Any]:
-    """A copy of `function` that sees other values for some global names.
+    """Copy a function so that some global names have other values in it.
 
-    Nothing outside the copy changes: the module of `function` keeps its own
-    globals, so plain models built at the same time, in any thread, stay plain.
+    The module of `function` keeps its own globals, so plain models built at the same
+    time, in any thread, are unaffected.
 
     Args:
         function: A plain Python function.
-        **replaced: Global name -> the value the copy shall see.
+        **replaced: Global name -> value in the copy.
 
     Returns:
         The copy, with the same code, defaults and closure.
 
     Raises:
-        RuntimeError: if the code of `function` does not use one of the names,
-            that is, if the library is written differently from what is known.
+        RuntimeError: if `function` does not use one of the names, because the library's
+            code has changed.
     """
     unused = set(replaced) - set(function.__code__.co_names)
     if unused:

@@ -1,4 +1,4 @@
-"""What one task adds to a base, in memory."""
+"""The in-memory form of a trained task: its tensors and their description."""
 
 import dataclasses
 from typing import Any
@@ -13,7 +13,7 @@ from adapters_tf.models.trainable_set import Tuning
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
-    """The tensors that a task trained, and all that is needed to use them.
+    """The tensors that a task trained, with everything needed to use them.
 
     Attributes:
         tensors: Variable path -> float32 array: the task's trainable set
@@ -22,7 +22,7 @@ class Adapter:
             `"multi_label"` or `"token_classification"`.
         adapter: Configuration of the adapters, such as `AdapterConfig`; `None` for a
             baseline.
-        tuning: How it was trained.
+        tuning: The tuning method that trained it.
         head: Constructor arguments of the head.
         base_fingerprint: `base_fingerprint` of the base it belongs to.
         task: `Task.to_dict()`: name, columns, labels, metrics.
@@ -49,7 +49,7 @@ class Adapter:
     backbone: str = BERT
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields but the tensors, as plain JSON values."""
+        """Return all fields except the tensors, as plain JSON values."""
         config = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -57,19 +57,19 @@ class Adapter:
         }
         config["adapter"] = None if self.adapter is None else self.adapter.to_dict()
         config["tuning"] = dataclasses.asdict(self.tuning)
-        # Files and SavedModels of adapters for BERT are as they were before this field.
+        # Adapters for BERT omit this field, so their files keep the original format.
         if self.backbone == BERT:
             del config["backbone"]
         return config
 
     def check_fits(self, expected: dict[str, Any]) -> None:
-        """Compare with what a model expects.
+        """Check that the adapter matches what a model expects.
 
         Args:
             expected: `AdapterModel.get_config_of_adapter()`.
 
         Raises:
-            AdapterFileError: naming the first field that differs.
+            AdapterFileError: if a field differs; names the first one.
         """
         for field, value in expected.items():
             own = getattr(self, field)
@@ -99,15 +99,15 @@ class Adapter:
 def check_tensors(
     tensors: dict[str, np.ndarray], expected: dict[str, tuple[int, ...]]
 ) -> None:
-    """Strictly compare tensors with the variables that shall take them.
+    """Check that tensors exactly match the variables they are for.
 
     Args:
         tensors: Variable path -> array.
         expected: Variable path -> shape.
 
     Raises:
-        AdapterFileError: naming every missing, unknown or misshapen tensor,
-            or the first that holds NaN or infinity.
+        AdapterFileError: if tensors are missing, unknown or misshapen (names all of
+            them), or one holds NaN or infinity (names the first).
     """
     problems = []
     missing = sorted(set(expected) - set(tensors))

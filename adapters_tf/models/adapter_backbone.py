@@ -16,10 +16,10 @@ from adapters_tf.preset_names import resolve_preset
 
 
 def named_outputs(outputs: Any) -> dict[str, Any]:
-    """A backbone's outputs by name, whether its class names them or not.
+    """Return a backbone's outputs by name, even if its class does not name them.
 
     Args:
-        outputs: What an `AdapterBackbone` returns.
+        outputs: The outputs of an `AdapterBackbone`.
 
     Returns:
         `sequence_output` `[batch, length, d]`, and `pooled_output` `[batch, d]` where
@@ -28,7 +28,7 @@ def named_outputs(outputs: Any) -> dict[str, Any]:
     return outputs if isinstance(outputs, dict) else {"sequence_output": outputs}
 
 
-# To type checkers the mixin has what it is mixed into.
+# Type checkers see the mixin as a subclass of the class it extends.
 if TYPE_CHECKING:
     from keras_hub.models import Backbone as _Backbone
 else:
@@ -36,38 +36,38 @@ else:
 
 
 class AdapterBackbone(_Backbone):
-    """Mixin: the keras-hub backbone that follows it in the bases, with adapters.
+    """Mixin that adds adapters to the keras-hub backbone after it in the bases.
 
     ```python
     class BertAdapterBackbone(AdapterBackbone, keras_hub.models.BertBackbone): ...
     ```
 
-    is all that a backbone built of `keras_hub.layers.TransformerEncoder` blocks
-    needs. Its constructor is the keras-hub class's own, run with
-    `AdapterTransformerEncoder` in the place of `TransformerEncoder`, so layer
-    names and variable paths are those of the plain backbone, plus the adapters':
+    is enough for a backbone built of `keras_hub.layers.TransformerEncoder` blocks. The
+    mixin runs the keras-hub class's own constructor with `AdapterTransformerEncoder` in
+    place of `TransformerEncoder`. Layer names and variable paths match the plain
+    backbone's; adapters add
     `transformer_layer_{i}/{attention,feed_forward}_adapter/...`.
 
     Args:
         *args: As the keras-hub backbone.
         adapter: A configuration such as `AdapterConfig`, its `to_dict`, or `None` for
             no adapters.
-        fingerprint: `base_fingerprint` of the plain backbone that the weights
-            came from, where known; kept through save and load.
+        fingerprint: `base_fingerprint` of the plain backbone that the weights came
+            from, or `None` if unknown; kept through save and load.
         **kwargs: As the keras-hub backbone.
 
-    A block that the keras-hub class calls several times, as ALBERT's, is one block,
-    with one pair of adapters that all its calls share.
+    A block that the keras-hub class calls several times, as in ALBERT, counts as one
+    block; all its calls share one pair of adapters.
 
     Attributes:
         encoder_blocks: The blocks, the lowest first.
-        calls: For each call of a block, in the order of computation, the block's
-            index and the output `[batch, length, d]`, a Keras tensor.
-        num_fixed_blocks: How many of them compute as in inference, in training
-            too; see `fix_blocks`.
+        calls: For each call of a block, in order of computation, the block's index and
+            its output, a `[batch, length, d]` Keras tensor.
+        num_fixed_blocks: Number of lowest blocks that run in inference mode even during
+            training; see `fix_blocks`.
 
     Raises:
-        ValueError: if `adapter.layers` names a block that is not there, or counts
+        ValueError: if `adapter.layers` names a block that does not exist, or counts
             from the top; see `AdapterMethod.for_blocks`.
     """
 
@@ -110,7 +110,7 @@ class AdapterBackbone(_Backbone):
 
     @classmethod
     def plain_class(cls) -> type[keras_hub.models.Backbone]:
-        """The keras-hub class without adapters."""
+        """Return the keras-hub class without adapters."""
         return next(
             base
             for base in cls.__mro__
@@ -125,7 +125,7 @@ class AdapterBackbone(_Backbone):
         adapter: AdapterMethod | None = None,
         dtype: Any = None,
     ) -> Self:
-        """A copy of a plain backbone, with freshly initialised adapters.
+        """Copy a plain backbone and add freshly initialised adapters.
 
         Args:
             backbone: An instance of `plain_class()`, with its weights loaded.
@@ -133,8 +133,8 @@ class AdapterBackbone(_Backbone):
             dtype: Dtype policy of the copy; the backbone's own by default.
 
         Raises:
-            ValueError: if the backbone is of another class, or its variables
-                are not exactly those the copy has beside its adapters.
+            ValueError: if the backbone is of another class, or its variables differ
+                from the copy's non-adapter variables.
         """
         plain = cls.plain_class()
         if type(backbone) is not plain:
@@ -188,7 +188,7 @@ class AdapterBackbone(_Backbone):
             **kwargs: As keras-hub, such as `dtype`.
         """
         if cls is AdapterBackbone:
-            # By the preset's own architecture. The import would be in a circle above.
+            # The preset determines the architecture. Imported here to avoid a cycle.
             from adapters_tf.models.presets import load_backbone
 
             return load_backbone(preset, adapter, load_weights=load_weights, **kwargs)
@@ -205,23 +205,24 @@ class AdapterBackbone(_Backbone):
         adapter: AdapterMethod | None = None,
         default_adapter: AdapterMethod | None = None,
     ) -> Self:
-        """Add adapters to what keras-hub loaded, unless it has its own.
+        """Add adapters to a backbone that keras-hub loaded, unless it has its own.
 
         Args:
-            loaded: Plain, or of this class where that is what was saved.
+            loaded: A plain backbone, or one of this class if the preset was saved from
+            one.
             preset: Where it was loaded from.
-            adapter: The adapters' configuration; `None` for its own.
-            default_adapter: Where `adapter` is `None` and it has none of its own.
+            adapter: The adapters' configuration; `None` for the preset's own.
+            default_adapter: Used if `adapter` is `None` and the preset has no adapters.
 
         Raises:
-            UserError: if it has adapters of its own and `adapter` is another
+            UserError: if the preset has adapters and `adapter` differs from their
                 configuration.
         """
         if isinstance(loaded, cls):
             if adapter is not None:
                 adapter = adapter.for_blocks(len(loaded.encoder_blocks))
             if loaded.adapter is None:
-                # Perhaps fully fine-tuned: a base, with a fingerprint, of its own.
+                # The base may be fully fine-tuned, so it gets its own fingerprint.
                 loaded = loaded.to_plain()
             elif adapter in (None, loaded.adapter):
                 return loaded
@@ -234,7 +235,7 @@ class AdapterBackbone(_Backbone):
         return cls.from_backbone(loaded, adapter or default_adapter)
 
     def to_plain(self) -> keras_hub.models.Backbone:
-        """A copy without adapters, of keras-hub's own class."""
+        """Copy the backbone without adapters, as keras-hub's own class."""
         config = self.get_config()
         del config["adapter"], config["fingerprint"]
         plain = self.plain_class().from_config(config)
@@ -244,16 +245,16 @@ class AdapterBackbone(_Backbone):
         return plain
 
     def configure_adapters(self, adapter: AdapterMethod | None) -> None:
-        """Put freshly initialised adapters in the place of those of now.
+        """Replace the adapters with freshly initialised ones.
 
-        The base's variables stay as they are. A model that was made with the old
-        adapters must be made anew; `AdapterModel.add_adapter` does both.
+        The base's variables do not change. Rebuild every model that was built with the
+        old adapters; `AdapterModel.add_adapter` does both.
 
         Args:
             adapter: The new adapters' configuration, or `None` for none.
 
         Raises:
-            ValueError: if it names a block that is not there.
+            ValueError: if it names a block that does not exist.
         """
         if adapter is not None:
             adapter = adapter.for_blocks(len(self.encoder_blocks))
@@ -263,7 +264,7 @@ class AdapterBackbone(_Backbone):
         self.adapter = adapter
 
     def adapter_layers(self) -> list[keras.layers.Layer]:
-        """All adapters, in the order of the blocks."""
+        """Return all adapters, in block order."""
         return [
             layer
             for block in self.encoder_blocks
@@ -271,37 +272,37 @@ class AdapterBackbone(_Backbone):
         ]
 
     def adapter_variables(self) -> list[keras.Variable]:
-        """The variables of all adapters, in the order of the blocks."""
+        """Return the variables of all adapters, in block order."""
         return [v for layer in self.adapter_layers() for v in layer.weights]
 
     def fix_blocks(self, num_blocks: int) -> None:
-        """Make the lowest blocks compute as in inference, in training too.
+        """Run the lowest blocks in inference mode even during training.
 
         Args:
-            num_blocks: How many; with one or more, the embeddings too.
+            num_blocks: Number of blocks; 1 or more also fixes the embeddings.
         """
         self.num_fixed_blocks = num_blocks
         for i, block in enumerate(self.encoder_blocks):
             block.fixed = i < num_blocks
         for layer in self.layers:
-            if isinstance(layer, Dropout):  # of the embeddings
+            if isinstance(layer, Dropout):  # The embeddings' dropout.
                 layer.fixed = num_blocks > 0
 
     def calls_below(self, num_blocks: int) -> int | None:
-        """How many calls the lowest blocks have, if all of these come first.
+        """Count the calls of the lowest blocks, if they all come before other calls.
 
         Args:
-            num_blocks: How many blocks.
+            num_blocks: Number of lowest blocks.
 
         Returns:
-            The number, or `None` where a block above is called before one of them
-            is called for the last time.
+            The number of calls, or `None` if a higher block is called before the last
+            call of one of them.
         """
         below = [index < num_blocks for index, _ in self.calls]
         return sum(below) if below == sorted(below, reverse=True) else None
 
     def base_variables(self) -> list[keras.Variable]:
-        """The variables that the plain backbone has too."""
+        """Return the variables that the plain backbone also has."""
         added = {id(v) for v in self.adapter_variables()}
         return [v for v in self.weights if id(v) not in added]
 

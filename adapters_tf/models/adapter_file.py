@@ -1,4 +1,4 @@
-"""The adapter directory: one small, self-describing folder for each task."""
+"""Read and write adapter directories: one small folder for each task."""
 
 import dataclasses
 import hashlib
@@ -30,19 +30,17 @@ _LIBRARIES = ("adapters-tf", "keras", "keras-hub")
 def save_adapter(
     adapter: Adapter, directory: str | os.PathLike[str], overwrite: bool = False
 ) -> None:
-    """Write an adapter directory, whole or not at all.
+    """Write an adapter directory atomically.
 
-    `adapter.safetensors` holds the tensors by variable path,
-    `adapter_config.json` all other fields of `Adapter`, the format version and
-    the SHA-256 of the tensors' file. `README.md` is a model card for people, which
-    nothing reads.
+    `adapter.safetensors` holds the tensors by variable path. `adapter_config.json`
+    holds all other fields of `Adapter`, the format version and the SHA-256 of the
+    tensors' file. `README.md` is a model card for people; no program reads it.
 
     Args:
         adapter: From `AdapterModel.get_adapter`.
-        directory: Where to; its parent is made.
-        overwrite: Replace an adapter that is there; other files beside its own
-            stay. Anything else that is there, but an empty directory, is never
-            replaced.
+        directory: Where to write; missing parents are created.
+        overwrite: Replace an adapter in this directory; unrelated files in it stay. A
+            directory with other content than an adapter is never replaced.
 
     Raises:
         AdapterFileError: if the directory exists, or cannot be written.
@@ -58,7 +56,7 @@ def save_adapter(
             "overwrite=True replaces an adapter directory, and nothing else. "
             f"Received: {str(path)!r}, which is none; choose another one or remove it."
         )
-    # Keras's backends have their libraries' names.
+    # Each Keras backend has the name of its library.
     libraries = (*_LIBRARIES, keras.config.backend())
     versions = {name: importlib.metadata.version(name) for name in libraries}
     adapter = dataclasses.replace(adapter, versions=versions | adapter.versions)
@@ -91,7 +89,7 @@ def _is_replaceable(path: Path) -> bool:
         return False
     if not any(path.iterdir()):
         return True
-    # By what it says: AdapterHub's directories have files of the same names.
+    # Check the content: AdapterHub's directories use the same file names.
     try:
         config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -100,14 +98,14 @@ def _is_replaceable(path: Path) -> bool:
 
 
 def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
-    """Read an adapter directory, strictly.
+    """Read an adapter directory and check all of it.
 
     Args:
         directory: Written by `save_adapter`.
 
     Raises:
-        AdapterFileError: if a file is missing, unreadable or corrupt, the
-            format version or a field is not known, or a field is missing.
+        AdapterFileError: if a file is missing, unreadable or corrupt, the format
+            version or a field is unknown, or a field is missing.
     """
     path = Path(directory)
     for name in (CONFIG_FILE, WEIGHTS_FILE):
@@ -157,7 +155,7 @@ def _parse_config(data: bytes, path: Path) -> dict[str, Any]:
         )
     known = {f.name for f in dataclasses.fields(Adapter)} - {"tensors"}
     known |= {"weights_sha256"}
-    # Written for other bases than BERT alone.
+    # Only adapters for bases other than BERT have this field.
     optional = {"backbone"} - set(config)
     if set(config) != known - optional:
         raise AdapterFileError(

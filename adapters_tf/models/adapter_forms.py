@@ -1,4 +1,4 @@
-"""One task's tensors out of a live model and into it, whatever its form."""
+"""Read a task's tensors from a live model, and put another task's in."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from adapters_tf.models.trainable_check import check_trainable_set
 from adapters_tf.models.trainable_set import Tuning, layer_norm_variables
 
 DEFAULT_NAME = "default"
-# Methods that change more of the base than its LayerNorms.
+# Methods that train more of the base than its LayerNorms.
 _CHANGES_BASE = ("full", "top_n")
 
 
 class LiveTasks:
-    """What a live model holds beside the task that it computes.
+    """The inactive tasks of a live model, and the base's own LayerNorms.
 
-    Not tracked by Keras, as it is no part of that task.
+    Keras does not track this object, because it is not part of the active task.
 
     Attributes:
         active: Name of the task that the model computes.
         others: The other tasks by name, in the order in which they were added.
-        order: All names in that order.
-        layer_norms: The base's own LayerNorms, which every task starts from.
+        order: All names in the order in which they were added.
+        layer_norms: The base's own LayerNorms, from which every task starts.
     """
 
     def __init__(self, layer_norms: dict[str, np.ndarray]) -> None:
@@ -42,13 +42,13 @@ class LiveTasks:
 
 
 class AdapterForms(BackendTask):
-    """The part of `AdapterModel` that reads, assigns and changes what a task adds.
+    """The part of `AdapterModel` that reads, assigns and changes a task's tensors.
 
-    Two tasks have the same form if their kind, adapters, tuning and head are the same,
-    so that their tensors differ in their values alone.
+    Two tasks have the same form if their kind, adapters, tuning and head are the same.
+    Their tensors then differ only in values.
     """
 
-    # What `AdapterModel` has.
+    # `AdapterModel` provides these.
     kind: str
     kinds: ClassVar[dict[str, Any]]
     tuning: Tuning
@@ -59,7 +59,7 @@ class AdapterForms(BackendTask):
     compile_arguments: Any
 
     def start_tasks(self) -> None:
-        """Take the backbone, and note its LayerNorms as the base's own."""
+        """Take ownership of the backbone and record its LayerNorms as the base's."""
         take_backbone(self.backbone, self)
         self._live = LiveTasks(
             {v.path: v.numpy() for v in self._layer_norms() if v is not None}
@@ -70,12 +70,11 @@ class AdapterForms(BackendTask):
         return [v for v in layer_norm_variables(self.backbone) if id(v) not in added]
 
     def get_adapter(self, **about: Any) -> Adapter:
-        """A copy of what this task trained, apart from the base.
+        """Return a copy of this task's trained tensors, without the base.
 
         Args:
             **about: Fields of `Adapter` that the model does not know, such as
-                `metrics`; and in place of what it knows `task`, `preset`,
-                `seq_length`.
+                `metrics`. You can also override `task`, `preset` and `seq_length`.
 
         Raises:
             UserError: if layers were frozen, unfrozen or quantized by hand.
@@ -85,24 +84,24 @@ class AdapterForms(BackendTask):
         return dataclasses.replace(adapter, tensors=tensors)
 
     def set_adapter(self, adapter: Adapter) -> None:
-        """Make this live model compute another task of the same form, at once.
+        """Switch this live model to another task of the same form.
 
-        Every tensor that any task of this tuning method has trained is
-        overwritten, so nothing of the previous task remains.
+        This overwrites every tensor that the tuning method trains, so nothing of the
+        previous task remains.
 
         Args:
             adapter: From `get_adapter` or `load_adapter`.
 
         Raises:
-            AdapterFileError: if the adapter is for another base, another
-                configuration, tuning method or head, or has a tensor that is
-                missing, not known or of another shape. The model is unchanged.
+            AdapterFileError: if the adapter is for another base, configuration, tuning
+                method or head, or a tensor is missing, unknown or of another shape. The
+                model is then unchanged.
         """
         adapter.check_fits(self.get_config_of_adapter())
         self._assign(adapter)
 
     def get_config_of_adapter(self) -> dict[str, Any]:
-        """What an adapter must have been made with to fit this model."""
+        """Return the configuration that an adapter must have to fit this model."""
         return {
             "backbone": backbone_name(self.backbone),
             "kind": self.kind,
@@ -113,7 +112,7 @@ class AdapterForms(BackendTask):
         }
 
     def _aside(self, **about: Any) -> Adapter:
-        """The active task, its tensors of the variables' own dtype."""
+        """Return the active task, with tensors in the variables' own dtype."""
         check_trainable_set(self)
         num_classes = self.head_config().get("num_classes", 0)
         task = task_record(
@@ -129,7 +128,7 @@ class AdapterForms(BackendTask):
         )
 
     def _show(self, adapter: Adapter, old: Adapter) -> None:
-        """Compute another task; on an error, go on with the old one."""
+        """Switch to another task; on an error, restore the old one."""
         if all(
             getattr(adapter, field) == value
             for field, value in self.get_config_of_adapter().items()
@@ -156,7 +155,7 @@ class AdapterForms(BackendTask):
             variable.assign(adapter.tensors[path])
 
     def _read_record(self, adapter: Adapter) -> None:
-        """What is known of the task beside its tensors."""
+        """Take over the adapter's record of its task."""
         task = adapter.task
         if task:
             self.text_columns = tuple(task.get("text_columns", ()))
@@ -177,12 +176,12 @@ class AdapterForms(BackendTask):
         labels: Sequence[str] | None = None,
         values: Adapter | None = None,
     ) -> None:
-        """Take the class, head and adapters of another form; `old` on an error."""
+        """Take another form's class, head and adapters; on an error, restore `old`."""
         self._check_base_is_known(tuning)
         try:
             model = self._made(cls, adapter, tuning, head, labels, values)
         except BaseException:
-            # The old layers are gone; their values are in `old`.
+            # The old layers no longer exist; `old` has their values.
             kind = self.kinds[old.kind]
             back = self._made(kind, old.adapter, old.tuning, old.head, None, old)
             self._adopt(back, keep_metrics=True)
@@ -198,7 +197,7 @@ class AdapterForms(BackendTask):
         labels: Sequence[str] | None,
         values: Adapter | None,
     ) -> Any:
-        """A new model on this one's backbone, of this name, with these values."""
+        """Build a new model on this one's backbone, with this name and these values."""
         backbone = self.backbone
         with self.variable_scope():
             for variable in self._layer_norms():
@@ -224,11 +223,11 @@ class AdapterForms(BackendTask):
         return model
 
     def _adopt(self, model: Any, keep_metrics: bool) -> None:
-        """Be the other model from here on, compiled as this one was."""
+        """Turn this object into the other model, compiled as this one was."""
         arguments = vars(self.compile_arguments).copy()
         live = self._live
         object.__setattr__(self, "__class__", type(model))
-        # One dictionary for both: Keras wraps methods of the other one.
+        # Share one dictionary, because Keras has wrapped the other model's methods.
         object.__setattr__(self, "__dict__", vars(model))
         self._live = live
         take_backbone(self.backbone, self)
@@ -241,7 +240,7 @@ class AdapterForms(BackendTask):
         self.compile(**arguments)
 
     def _restart_optimizer(self) -> None:
-        """Give the optimizer the state of a new one, without a retrace."""
+        """Reset the optimizer's state without retracing functions."""
         optimizer = self.optimizer
         if optimizer is None or not optimizer.built:
             return
@@ -252,7 +251,7 @@ class AdapterForms(BackendTask):
             variable.assign(value)
 
     def _check_base_is_known(self, tuning: Tuning) -> None:
-        """Is the frozen base the one of the fingerprint, so a task can start on it?"""
+        """Check that the base still matches its fingerprint, so a task can start."""
         for method in (self.tuning.method, tuning.method):
             if method in _CHANGES_BASE:
                 raise UserError(
@@ -274,7 +273,7 @@ class AdapterForms(BackendTask):
 
 
 def _copy(value: Any) -> Any:
-    """A new optimizer or metric of the same configuration; others as they are."""
+    """Copy an optimizer or metric by its configuration; return others unchanged."""
     if isinstance(value, keras.optimizers.Optimizer | keras.metrics.Metric):
         return type(value).from_config(value.get_config())
     return value

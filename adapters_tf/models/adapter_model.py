@@ -1,4 +1,4 @@
-"""The base of the task models: a base with adapters, a head, and Keras's `fit`."""
+"""The base class of the task models: a backbone, adapters, a head and `fit`."""
 
 import dataclasses
 import types
@@ -22,19 +22,19 @@ from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
 
 class AdapterModel(FitOnRows):
-    """A backbone with adapters and a head; base of the task models.
+    """A backbone with adapters and a head; the base class of the task models.
 
     A `keras_hub.models.Task`: `fit`, `evaluate` and `predict` take strings
     (preprocessed on the fly) or preprocessed tensors, with Keras's progress
-    bar and callbacks. Only `trainable_set(model, tuning)` is trained, also
+    bar and callbacks. They train only `trainable_set(model, tuning)`, also
     after `keras.saving.load_model`, since `tuning` is part of the config.
 
     Args:
         inputs: The functional model's inputs.
-        encoded: The backbone's outputs for them.
-        outputs: Its outputs.
-        backbone: The `AdapterBackbone`. One live model at a time may have it; more
-            tasks on it come with `add_adapter`.
+        encoded: The backbone's outputs for these inputs.
+        outputs: The model's outputs.
+        backbone: The `AdapterBackbone`. Only one live model at a time can use it; add
+            more tasks with `add_adapter`.
         head: The head's layers that have variables.
         preprocessor: The keras-hub preprocessor, or `None` to take tensors.
         tuning: The tuning method.
@@ -43,13 +43,13 @@ class AdapterModel(FitOnRows):
             them from the strings that `fit` is given.
         text_columns: Names of the columns of texts; `None` to learn them from the
             table or dictionary that `fit` is given.
-        preset: Where the base can be loaded from, for `load_model`.
+        preset: Where `load_model` can load the base from.
         **kwargs: As `keras_hub.models.Task`.
 
     Raises:
         UserError: if the backbone is not an `AdapterBackbone`, or another live model
-            has it.
-        DataError: if there are not as many labels as classes.
+            uses it.
+        DataError: if the number of labels differs from the number of classes.
     """
 
     kind: str
@@ -114,22 +114,23 @@ class AdapterModel(FitOnRows):
         labels: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """A model of this class on a pretrained base.
+        """Build a model of this class on a pretrained base.
 
         ```python
         model = adapters_tf.AdapterTextClassifier.from_preset("demo", num_classes=2)
         ```
 
-        A directory that `save_to_preset` of a task model wrote brings its trained
-        head and adapters, unless you give arguments of another head.
+        If the preset is a directory written by a task model's `save_to_preset`, its
+        trained head and adapters are loaded too, unless you give arguments of another
+        head.
 
         Args:
             preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
                 directory in Hugging Face's or keras-hub's format, or `"demo"`.
             load_weights: `False` for random weights.
-            adapter: The adapters; by default those that the preset was saved with, or
-                the paper's where `tuning` trains adapters.
-            tuning: What is trained; see `Tuning`.
+            adapter: The adapters; by default those of the preset, or the paper's if
+                `tuning` trains adapters.
+            tuning: What to train; see `Tuning`.
             seq_length: Longest input in tokens, 128 by default; longer texts are cut.
             labels: Names of the classes; they also give `num_classes`.
             **kwargs: The head's arguments, such as `num_classes`; `backbone` or
@@ -156,11 +157,11 @@ class AdapterModel(FitOnRows):
         )
 
     def head_variables(self) -> list[keras.Variable]:
-        """The variables of the head."""
+        """Return the variables of the head."""
         return [v for layer in self._head for v in layer.weights]
 
     def task_layers(self) -> list[keras.layers.Layer]:
-        """What a task adds to the base: the adapters, then the head's layers."""
+        """Return the layers a task adds to the base: adapters, then the head's."""
         return [*self.backbone.adapter_layers(), *self._head]
 
     def compile(
@@ -173,24 +174,24 @@ class AdapterModel(FitOnRows):
         clip_norm: float | None = 1.0,
         **kwargs: Any,
     ) -> None:
-        """Configure training; every argument has the reference's default.
+        """Configure training; the defaults follow the paper's reference code.
 
         Args:
             optimizer: A Keras optimizer; by default AdamW as in the reference
                 at a constant rate of 1e-3.
-            loss: A Keras loss on logits, its name, or a function with one value per
-                example; by default the head's own.
+            loss: A Keras loss on logits, its name, or a function that returns one value
+                per example; by default the head's own.
             metrics: Keras metrics; by default the head's own.
             seed: Seed of the dropout masks in `fit`.
             clip_norm: Clip the gradients' global norm to this, or `None`.
-            **kwargs: As `keras.Model.compile`. `jit_compile` is off by
-                default on TensorFlow, where lengths differ from batch to batch.
+            **kwargs: As `keras.Model.compile`. `jit_compile` is off by default on
+                TensorFlow, because lengths differ from batch to batch.
 
         Raises:
-            ValueError: if the loss is one of probabilities, or there are
-                `loss_weights`, which a model with one output has no use for.
+            ValueError: if the loss expects probabilities, or you pass `loss_weights`,
+                which have no meaning for a model with one output.
         """
-        # In an object that Keras does not track: these are not parts of the model.
+        # Held in an object that Keras does not track: these are not model parts.
         self.compile_arguments = types.SimpleNamespace(
             optimizer=optimizer,
             loss=loss,
@@ -226,11 +227,11 @@ class AdapterModel(FitOnRows):
         self.optimizer.build(self.trainable_variables)
 
     def default_metrics(self) -> list[keras.metrics.Metric]:
-        """Metrics that `compile` sets by default."""
+        """Return the metrics that `compile` sets by default."""
         return []
 
     def example_losses(self, y: Any, outputs: Any) -> Any:
-        """`[batch]` float32 losses, one for each example."""
+        """Compute `[batch]` float32 losses, one per example."""
         losses = ops.cast(self.example_loss.call(y, outputs), "float32")
         return ops.mean(ops.reshape(losses, (ops.shape(losses)[0], -1)), axis=1)
 
@@ -238,7 +239,7 @@ class AdapterModel(FitOnRows):
         """Add a batch to the mean loss that Keras reports.
 
         Args:
-            loss_sum: Float32 sum of the examples' losses, each times its weight.
+            loss_sum: Float32 sum of the examples' weighted losses.
             weight_sum: Float32 sum of the weights.
         """
         for metric in self.metrics:
@@ -247,7 +248,7 @@ class AdapterModel(FitOnRows):
                 metric.update_state(mean, sample_weight=weight_sum)
 
     def head_config(self) -> dict[str, Any]:
-        """The head's constructor arguments, as JSON values."""
+        """Return the head's constructor arguments, as JSON values."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows in memory, as `fit` takes them."""
+"""Read and split in-memory rows for `fit`."""
 
 import collections.abc
 from typing import Any
@@ -10,19 +10,19 @@ from adapters_tf.errors import DataError
 
 
 def in_memory(x: Any) -> bool:
-    """Whether this is rows in memory, not a dataset or `None`."""
+    """Whether `x` holds rows in memory, rather than being a dataset or `None`."""
     return isinstance(x, list | tuple | dict) or _is_column(x) or _is_foreign(x)
 
 
 def _is_column(x: Any) -> bool:
-    # Ragged tensors, which have no len, are not split or shuffled here.
+    # Ragged tensors have no len; they are not split or shuffled here.
     return isinstance(x, list | np.ndarray) or (
         keras.ops.is_tensor(x) and hasattr(x, "__len__")
     )
 
 
 def _is_foreign(x: Any) -> bool:
-    """Whether this is a column or a table of pandas, polars, PyArrow or the like."""
+    """Whether `x` is a column or table of a library such as pandas or polars."""
     return (
         hasattr(x, "to_numpy")
         or hasattr(x, "to_pylist")
@@ -31,23 +31,23 @@ def _is_foreign(x: Any) -> bool:
 
 
 def read_columns(x: Any) -> tuple[Any, tuple[str, ...] | None]:
-    """Columns of whatever library as lists, arrays and tensors.
+    """Convert the columns of any supported library to lists, arrays and tensors.
 
     Args:
         x: A column (list, array, tensor, or a column of pandas, polars or PyArrow), a
             tuple of columns, a table of these libraries, or a dictionary of columns.
 
     Returns:
-        The columns and their names. A table or a dictionary of texts becomes a tuple,
-        or its one column; the dictionary of the model's inputs stays one. The names
-        are `None` where there are none.
+        The columns and their names, or `None` if they have no names. A table or a
+        dictionary of texts becomes a tuple of columns, or the column itself if there is
+        one. A dictionary of the model's inputs stays a dictionary.
 
     Raises:
-        DataError: if a column is none that is known.
+        DataError: if the type of a column is not supported.
     """
-    names = getattr(x, "column_names", None)  # of PyArrow
+    names = getattr(x, "column_names", None)  # PyArrow
     if names is None and hasattr(x, "to_numpy"):
-        names = getattr(x, "columns", None)  # of pandas and polars
+        names = getattr(x, "columns", None)  # pandas and polars
     if names is None and isinstance(x, collections.abc.Mapping):
         if "token_ids" in x:
             return {name: _column(column) for name, column in x.items()}, None
@@ -64,7 +64,7 @@ def read_columns(x: Any) -> tuple[Any, tuple[str, ...] | None]:
 
 
 def _column(column: Any) -> Any:
-    """A column of strings as a list, one of numbers as an array; a tensor as it is."""
+    """Convert strings to a list and numbers to an array; keep tensors."""
     if _is_column(column) and not isinstance(column, np.ndarray):
         return column
     if hasattr(column, "to_pylist"):
@@ -73,7 +73,7 @@ def _column(column: Any) -> Any:
         column = column.to_numpy()
     elif not isinstance(column, np.ndarray):
         if isinstance(column, str | bytes):
-            return column  # The check of texts or questions tells what is wrong.
+            return column  # A later check of texts or questions reports the error.
         if not isinstance(column, collections.abc.Sequence):
             raise DataError(
                 "Rows in memory are lists, arrays, tensors or columns of pandas, "
@@ -84,7 +84,7 @@ def _column(column: Any) -> Any:
 
 
 def map_columns(rows: Any, function: Any) -> Any:
-    """Apply to each column; a list is one column, as in `tf.data`.
+    """Apply a function to each column; a list is one column, as in `tf.data`.
 
     Args:
         rows: Tuples and dictionaries of columns, `None` where absent.
@@ -98,7 +98,7 @@ def map_columns(rows: Any, function: Any) -> Any:
 
 
 def num_rows(rows: Any) -> int:
-    """How many rows the columns have, which is that of the first.
+    """Return the number of rows: the length of the first column.
 
     Args:
         rows: As for `map_columns`.
@@ -107,7 +107,7 @@ def num_rows(rows: Any) -> int:
 
 
 def plain_columns(rows: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The columns without absent ones at the end.
+    """Drop absent columns at the end.
 
     Args:
         rows: `(x, y, sample_weight)` of columns in memory, `None` where absent.
@@ -118,7 +118,7 @@ def plain_columns(rows: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def split_rows(rows: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
-    """The first rows and the last `fraction` of them, as Keras splits.
+    """Split off the last `fraction` of the rows, as Keras does.
 
     Args:
         rows: `(x, y, sample_weight)` of columns in memory.
@@ -140,20 +140,20 @@ def split_rows(rows: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
 
 
 def example_weights(weight: Any, rows: Any) -> Any:
-    """`[rows]` float32 weights of `[rows]` or `[rows, 1]` ones, or of `None`."""
+    """Convert `[rows]` or `[rows, 1]` weights, or `None`, to `[rows]` float32."""
     if weight is None:
         return keras.ops.ones((rows,), "float32")
     return keras.ops.reshape(keras.ops.cast(weight, "float32"), (rows,))
 
 
 def check_dataset(x: Any) -> None:
-    """Refuse what is neither rows in memory nor a dataset of batches.
+    """Reject input that is neither rows in memory nor a dataset of batches.
 
     Args:
-        x: What `fit`, `evaluate` or `predict` is given.
+        x: The data passed to `fit`, `evaluate` or `predict`.
 
     Raises:
-        DataError: if it is of another type, or a `tf.data.Dataset` of single rows.
+        DataError: if the type is another, or it is a `tf.data.Dataset` of single rows.
     """
     spec = getattr(x, "element_spec", None)
     if spec is not None:
@@ -167,7 +167,7 @@ def check_dataset(x: Any) -> None:
                     "are single rows; call its method batch, as in dataset.batch(32)"
                 )
         return
-    # Ragged tensors are keras-hub's affair, as are datasets of Grain.
+    # keras-hub handles ragged tensors and Grain datasets itself.
     if keras.ops.is_tensor(x) or type(x).__module__.partition(".")[0] == "grain":
         return
     raise DataError(

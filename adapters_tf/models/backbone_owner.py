@@ -1,4 +1,4 @@
-"""Which live model a backbone belongs to: one at a time."""
+"""Track which live model uses a backbone: only one at a time."""
 
 import gc
 import weakref
@@ -9,18 +9,18 @@ import keras
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 
-# Each backbone in use and the model that trains it.
+# Backbone in use -> the model that trains it.
 _owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
 
 
 def check_backbone(backbone: Any) -> None:
-    """Refuse what is no backbone with adapters, or is in use by another model.
+    """Reject an object that is not an adapter backbone, or that a model uses.
 
     Args:
-        backbone: What the constructor of a task model is given.
+        backbone: The argument of a task model's constructor.
 
     Raises:
-        UserError: saying how to get a backbone.
+        UserError: if the backbone is unusable; the text says how to get another.
     """
     if not isinstance(backbone, AdapterBackbone):
         name = type(backbone).__name__
@@ -36,7 +36,7 @@ def check_backbone(backbone: Any) -> None:
             f"In adapters_tf, {advice}"
         )
     if _owner(backbone) is not None:
-        gc.collect()  # Models are in cycles: one that is given up may still be there.
+        gc.collect()  # Models form cycles: an unused one may not be freed yet.
     if _owner(backbone) is not None:
         raise UserError(
             "A backbone belongs to one live model, as training another one on it would "
@@ -52,11 +52,11 @@ def _owner(backbone: Any) -> Any:
 
 
 def take_backbone(backbone: AdapterBackbone, model: Any) -> None:
-    """Note that the backbone belongs to this model from here on.
+    """Record that this model now uses the backbone.
 
     Args:
         backbone: The backbone.
-        model: A task model on it, or `None`: nobody's.
+        model: A task model on the backbone, or `None` to release it.
     """
     if model is None:
         _owners.pop(backbone, None)

@@ -1,7 +1,7 @@
 """The keras-hub encoders that carry adapters.
 
-Each is keras-hub's own class through `AdapterBackbone`; nothing of a model is written
-again here. A class belongs here if its constructor makes its blocks with
+Each class extends keras-hub's own through `AdapterBackbone`, without reimplementing the
+model. You can add a class here if its constructor makes its blocks with
 `keras_hub.layers.TransformerEncoder` and calls nothing between two blocks.
 """
 
@@ -40,9 +40,9 @@ class ElectraAdapterBackbone(AdapterBackbone, keras_hub.models.ElectraBackbone):
 class AlbertAdapterBackbone(AdapterBackbone, keras_hub.models.AlbertBackbone):
     """`keras_hub.models.AlbertBackbone` with adapters; see `AdapterBackbone`.
 
-    All layers of ALBERT share one block's weights, and so they share its adapters and
-    LayerNorms, as in AdapterHub's library: the model has `num_groups *
-    num_inner_repetitions` blocks, one in every published ALBERT.
+    All layers of ALBERT share one block's weights, so they also share its adapters and
+    LayerNorms, as in AdapterHub's library. The model has
+    `num_groups * num_inner_repetitions` blocks; every published ALBERT has one.
     """
 
 
@@ -64,8 +64,8 @@ BACKBONES: dict[type, type[AdapterBackbone]] = {
 class ElectraTextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocessor):
     """`[CLS] text [SEP]` or `[CLS] text [SEP] text [SEP]` for ELECTRA.
 
-    keras-hub has this for every other encoder here. Its loaders find this one by its
-    `backbone_cls`. Arguments are those of its base class.
+    keras-hub provides such a class for every other encoder here. Its loaders find this
+    one by its `backbone_cls`. Arguments are those of its base class.
     """
 
     backbone_cls = keras_hub.models.ElectraBackbone

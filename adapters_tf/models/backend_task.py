@@ -1,4 +1,4 @@
-"""The base of the task models: what of `fit` depends on Keras's backend."""
+"""The base class of the task models for the active Keras backend."""
 
 import keras
 

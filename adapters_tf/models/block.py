@@ -1,4 +1,4 @@
-"""keras-hub's encoder block, with sites at which a method adds layers."""
+"""keras-hub's encoder block with attachment points for adapters."""
 
 import functools
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from adapters_tf.layers.rebind import Overlay, rebind
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class Projection(keras.layers.EinsumDense):
-    """A dense layer of the attention, whose outputs a method may change.
+    """A dense layer of the attention whose outputs a method may change.
 
     Attributes:
-        on_output: Given inputs, outputs and `training`, returns what the attention goes
-            on with; `None` leaves the outputs as they are.
+        on_output: Function of inputs, outputs and `training` that returns the new
+            outputs; `None` keeps the outputs.
     """
 
     on_output: Callable[[Any, Any, bool | None], Any] | None = None
@@ -46,7 +46,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
     )
 
     def projections(self) -> dict[str, Projection]:
-        """The dense layers by the names of their sites; see `PROJECTIONS`."""
+        """Return the dense layers by site name; see `PROJECTIONS`."""
         layers = (
             self._query_dense,
             self._key_dense,
@@ -56,8 +56,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         return dict(zip(PROJECTIONS, layers, strict=True))
 
 
-# `keras` as seen by keras-hub's constructors: the same, but for the layers
-# that draw random numbers and those that a task has its own parameters of.
+# keras-hub's constructors see this as `keras`. It replaces only the layers that draw
+# random numbers and those with task-specific parameters.
 KERAS_WITH_OUR_LAYERS = Overlay(
     keras,
     layers=Overlay(
@@ -77,23 +77,23 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
     the order of the reference code (`modeling.py` lines 943-946 and 962-965):
     projection, dropout, adapter, residual add, LayerNorm. Without adapters the block
     equals `keras_hub.layers.TransformerEncoder` bit for bit, and its variables have the
-    same paths. Inside a `task_scope` such a block runs with the scope's adapters and
+    same paths. Inside a `task_scope`, such a block uses the scope's adapters and
     LayerNorm parameters instead.
 
     Args:
         *args: As `keras_hub.layers.TransformerEncoder`.
         adapter: The adapters' configuration, such as an `AdapterConfig`, or its
-            `to_dict`; `None` for a block without adapters. Its `layers` field is for
-            the backbone and is not read here.
+            `to_dict`; `None` for a block without adapters. Only the backbone reads
+            its `layers` field.
         **kwargs: As `keras_hub.layers.TransformerEncoder`.
 
     Attributes:
         attention_adapter: The bottleneck adapter after self-attention, or `None`.
         feed_forward_adapter: The one after the feed-forward sub-layer, or `None`.
-        fixed: Compute as in inference, in training too.
-        on_symbolic_call: Told each output of a call on Keras tensors, or `None`. A
-            block whose weights are shared is called several times, and its `output`
-            is that of the first call alone.
+        fixed: Run in inference mode even during training.
+        on_symbolic_call: Function called with the output of each call on Keras tensors,
+            or `None`. A block with shared weights is called several times, and its
+            `output` is only that of the first call.
     """
 
     attention_adapter: keras.layers.Layer | None = None
@@ -134,7 +134,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
     def _make_adapters(
         self, adapter: AdapterMethod | None
     ) -> dict[str, keras.layers.Layer]:
-        """The layers of a method, new and built, by the name of their attribute."""
+        """Build the method's new layers; the keys are attribute names."""
         if adapter is None:
             return {}
         adapter.check_block(self.normalize_first)
@@ -154,22 +154,22 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         return layers
 
     def replace_adapters(self, adapter: AdapterMethod | None) -> None:
-        """Put freshly initialised adapters in the place of the block's own.
+        """Replace the block's adapters with freshly initialised ones.
 
-        The new variables have the paths of those of a block that is built with this
-        configuration. Functions that were compiled with the old adapters keep them,
-        so the caller drops those.
+        The new variables have the same paths as in a block built with this
+        configuration. Functions compiled with the old adapters keep using them, so the
+        caller must discard these functions.
 
         Args:
             adapter: The new adapters' configuration, or `None` for none.
 
         Raises:
-            ValueError: if the configuration does not fit the block, which then stays
-                as it is.
+            ValueError: if the configuration does not fit the block, which is then
+                unchanged.
         """
         with keras.name_scope(self.name, caller=self):
             layers = self._make_adapters(adapter)
-        # Keras lets no layer be added to one that is built, so its tracker is opened.
+        # Keras forbids adding layers to a built layer, so unlock its tracker.
         self._tracker.unlock()
         try:
             for layer in self.adapter_layers().values():
@@ -182,7 +182,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         self.adapter = adapter
 
     def adapter_layers(self) -> dict[str, keras.layers.Layer]:
-        """The layers that the method has added, by the names of their sites."""
+        """Return the layers that the method added, by site name."""
         suffix = None if self.adapter is None else self.adapter.suffix
         layers = {site: getattr(self, f"{site}_{suffix}", None) for site in SITES}
         return {site: layer for site, layer in layers.items() if layer is not None}
@@ -195,13 +195,14 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         training: bool | None = None,
         return_attention_scores: bool = False,
     ) -> Any:
-        """As `keras_hub.layers.TransformerEncoder.call`, with the adapters.
+        """Run `keras_hub.layers.TransformerEncoder.call` with the adapters.
 
         Args:
             inputs: `[batch, length, hidden_dim]` floating-point tensor.
-            padding_mask: `[batch, length]`, true or 1 where there is a token.
-            attention_mask: `[batch, length, length]`, true or 1 where the row
-                may attend to the column.
+            padding_mask: `[batch, length]`, true or 1 for tokens, false or 0 for
+            padding.
+            attention_mask: `[batch, length, length]`, true or 1 where the row may
+                attend to the column.
             training: Whether dropout is active.
             return_attention_scores: Return `(output, scores)`.
 
@@ -266,7 +267,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         return self._adapted(Site(name, inputs, outputs), training)
 
     def _adapted(self, site: Site, training: Any) -> Any:
-        """What the block goes on with after a site."""
+        """Return the adapted outputs of a site."""
         task = task_functions()
         if task is not None:
             return task.adapt(self.path, site)
@@ -282,7 +283,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
 
 
 def _attention_mask(inputs: Any, padding_mask: Any, attention_mask: Any) -> Any:
-    """Both masks as one `[batch, 1 or length, length]` int32 mask, or `None`."""
+    """Merge both masks into a `[batch, 1 or length, length]` int32 mask or `None`."""
     if padding_mask is None:
         padding_mask = getattr(inputs, "_keras_mask", None)
     if padding_mask is not None:

@@ -1,4 +1,4 @@
-"""The command lines on an adapter's model card."""
+"""Command lines for an adapter's model card."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.kind_facts import facts_of
 
-# The programs' flags that say how to read a file, with their defaults.
+# The command-line flags that describe a file's format, with their defaults.
 FORMAT_FLAGS: dict[str, Any] = {
     "delimiter": None,
     "encoding": "utf-8-sig",
@@ -25,11 +25,11 @@ LABEL_FLAGS: dict[str, Any] = {
 
 
 def predict_command(adapter: Adapter, directory: str) -> str:
-    """The command line that predicts for rows like those of training.
+    """Return the command line that predicts for rows like those of training.
 
     Args:
         adapter: The adapter.
-        directory: Where it is.
+        directory: The adapter's directory.
     """
     return shlex.join(
         [
@@ -43,14 +43,14 @@ def predict_command(adapter: Adapter, directory: str) -> str:
 
 
 def evaluate_command(adapter: Adapter, directory: str) -> str:
-    """The command line that evaluates on rows labelled like those of training.
+    """Return the command line that evaluates on labelled rows like those of training.
 
     Args:
         adapter: The adapter.
-        directory: Where it is.
+        directory: The adapter's directory.
     """
     training = adapter.training
-    # Studies record a task too, by a name of their own, and no file.
+    # Studies also record a task name, but it is their own and has no file.
     if training.get("task") and "train_file" in training:
         rows = ["--data_dir=DATA" if training.get("data_dir") else "--tfds"]
     else:
@@ -62,11 +62,11 @@ def evaluate_command(adapter: Adapter, directory: str) -> str:
 
 
 def export_command(adapter: Adapter, directory: str) -> str | None:
-    """The command line that makes a SavedModel; `None` where exports refuse it.
+    """Return the command line that exports a SavedModel; `None` if unsupported.
 
     Args:
         adapter: The adapter.
-        directory: Where it is.
+        directory: The adapter's directory.
     """
     try:
         check_exportable(adapter)
@@ -78,11 +78,11 @@ def export_command(adapter: Adapter, directory: str) -> str | None:
 
 
 def load_lines(adapter: Adapter, directory: str) -> str:
-    """The Python that loads the model, with its base.
+    """Return the Python code that loads the model with its base.
 
     Args:
         adapter: The adapter.
-        directory: Where it is.
+        directory: The adapter's directory.
     """
     arguments = [json.dumps(directory)]
     if adapter.preset is None:
@@ -93,14 +93,14 @@ def load_lines(adapter: Adapter, directory: str) -> str:
 
 
 def _file(adapter: Adapter, stem: str) -> str:
-    """A name that ends like that of the training file."""
+    """Return a file name with the training file's suffix."""
     trained_on = adapter.training.get("train_file")
     suffix = pathlib.Path(trained_on).suffix if isinstance(trained_on, str) else ""
     return stem + (suffix or facts_of(adapter.kind).file_suffix)
 
 
 def _flags(adapter: Adapter, defaults: dict[str, Any]) -> list[str]:
-    """What training had of these, where it differs from the default."""
+    """Return the training run's flags that differ from these defaults."""
     flags = []
     for name, default in defaults.items():
         value = adapter.training.get(name, default)

@@ -1,4 +1,4 @@
-"""BERT with the GELU that Hugging Face's checkpoints are trained with."""
+"""BERT with the exact GELU of Hugging Face's checkpoints."""
 
 import keras
 import keras_hub
@@ -10,10 +10,10 @@ from adapters_tf.layers.rebind import rebind
 class ExactGeluBertBackbone(keras_hub.models.BertBackbone):
     """`keras_hub.models.BertBackbone` with the exact GELU in its feed-forward layers.
 
-    Google's BERT and keras-hub's compute the tanh form of GELU; `hidden_act="gelu"`
-    of a Hugging Face checkpoint is the exact one, `x * Phi(x)`. The outputs of two
-    blocks already differ by 1e-4 to 1e-3. Arguments, variables and their paths are
-    those of keras-hub's class; only the fingerprint tells the two apart.
+    Google's and keras-hub's BERT compute GELU's tanh approximation; `hidden_act="gelu"`
+    in a Hugging Face checkpoint means the exact form, `x * Phi(x)`. After only two
+    blocks, the outputs differ by 1e-4 to 1e-3. Arguments, variables and paths are those
+    of keras-hub's class; only the fingerprint differs.
 
     Attributes:
         hidden_activation: `"gelu"`, the exact form.
@@ -29,9 +29,9 @@ class ExactGeluBertBackbone(keras_hub.models.BertBackbone):
 
 
 def hidden_activation(backbone: keras_hub.models.Backbone) -> str:
-    """Which GELU a BERT computes, with or without adapters.
+    """Return which GELU a BERT computes, with or without adapters.
 
     Returns:
-        `"gelu"` for the exact one, `"gelu_tanh"` for its tanh form.
+        `"gelu"` for the exact form, `"gelu_tanh"` for the tanh approximation.
     """
     return getattr(backbone, "hidden_activation", "gelu_tanh")

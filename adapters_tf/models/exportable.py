@@ -1,22 +1,22 @@
-"""Which adapters can become SavedModels."""
+"""Check whether an adapter can be exported as a SavedModel."""
 
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter import Adapter
 
-# Methods whose tensors leave the base as it is.
+# Methods that do not change the base's weights, apart from LayerNorms.
 EXPORTED_METHODS = ("adapters", "adapters_only", "layer_norm", "head")
 
 
 def check_exportable(adapter: Adapter) -> None:
-    """Refuse what the exported functions do not compute.
+    """Reject an adapter that the exported functions cannot compute.
 
     Args:
-        adapter: An adapter directory's content; its base is not looked at.
+        adapter: The content of an adapter directory; its base is not needed.
 
     Raises:
-        UserError: if the tuning method trains the base itself, the adapters are of a
-            configuration that exports cannot hold, or the task does not name its text
-            columns and every class.
+        UserError: if the tuning method trains the base itself, exports do not support
+            the adapters' configuration, or the task does not name its text columns and
+            every class.
     """
     _check_task(adapter)
     if adapter.tuning.method not in EXPORTED_METHODS:

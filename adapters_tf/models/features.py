@@ -1,4 +1,4 @@
-"""What a model reads: rows in batches, and tokenised rows kept without padding."""
+"""Model inputs: rows in batches, and tokenised rows stored without padding."""
 
 import abc
 import dataclasses
@@ -17,12 +17,12 @@ INPUTS = ("token_ids", "segment_ids", "padding_mask")
 def padded_length(
     lengths: np.ndarray, multiple: int = 8, most: int | None = None
 ) -> int:
-    """What rows of these lengths are padded to: few shapes, and so few traces.
+    """Return the padded length of a batch, chosen so that few shapes are traced.
 
     Args:
         lengths: `[N]`, N above 0.
         multiple: Round the longest up to a multiple of this.
-        most: But not above this, the base's number of positions; `None` for any.
+        most: Upper limit: the base's number of positions, or `None` for no limit.
     """
     length = -(-int(lengths.max()) // multiple) * multiple
     return length if most is None else min(length, most)
@@ -31,9 +31,9 @@ def padded_length(
 class ModelInputs(abc.ABC):
     """N rows that training and prediction read in batches.
 
-    `Features` gives tokens, which the whole model reads. `HiddenStates` (of the
-    prefix cache) gives what the model's frozen lowest blocks make of the tokens, which
-    the rest of the model reads.
+    `Features` holds tokens, the input of the whole model. `HiddenStates` (of the prefix
+    cache) holds the outputs of the model's frozen lowest blocks, the input of the rest
+    of the model.
     """
 
     @abc.abstractmethod
@@ -53,21 +53,21 @@ class ModelInputs(abc.ABC):
     @property
     @abc.abstractmethod
     def tokens(self) -> "Features":
-        """The tokens of the rows."""
+        """Return the tokens of the rows."""
 
     @property
     @abc.abstractmethod
     def prefix(self) -> "FrozenPrefix | None":
-        """The cut model whose `upper` part reads the batches.
+        """Return the cut model whose `upper` part reads the batches.
 
-        `None` where the whole model reads them.
+        `None` if the whole model reads them.
         """
 
     @abc.abstractmethod
     def batch(
         self, rows: np.ndarray, length: int | None = None
     ) -> dict[str, np.ndarray]:
-        """The model's inputs for these rows.
+        """Build the model's inputs for these rows.
 
         Args:
             rows: `[n]` row indices.
@@ -81,22 +81,22 @@ class ModelInputs(abc.ABC):
     def specs(
         self, rows: int | None = None, length: int | None = None
     ) -> "dict[str, tf.TensorSpec]":
-        """The shapes and dtypes of a batch, for functions of TensorFlow.
+        """Return the shapes and dtypes of a batch, for `tf.function`.
 
         Args:
-            rows: Rows of a batch, if all batches have as many.
-            length: Their padded length, if all batches have the same.
+            rows: Rows of a batch, if the same for all batches.
+            length: Padded length, if the same for all batches.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Features(ModelInputs):
-    """N tokenised rows, end to end.
+    """N tokenised rows, concatenated without padding.
 
     Attributes:
         token_ids: `[total tokens]` int32, special tokens included.
         segment_ids: `[total tokens]` int32: 0 for the first text, 1 for the
-            second. `None` where the base reads none.
+            second. `None` if the base reads none.
         offsets: `[N + 1]` int64: row `i` is `offsets[i]:offsets[i + 1]`.
         labels: `[N, ...]` labels, or `None`.
         num_truncated: Rows whose texts did not fit and were cut.
@@ -118,7 +118,7 @@ class Features(ModelInputs):
 
     @property
     def tokens(self) -> "Features":
-        """These rows."""
+        """Return these rows."""
         return self
 
     @property
@@ -136,7 +136,7 @@ class Features(ModelInputs):
     def batch(
         self, rows: np.ndarray, length: int | None = None, multiple: int = 8
     ) -> dict[str, np.ndarray]:
-        """The model's inputs for these rows, padded to their longest.
+        """Build the model's inputs for these rows, padded to the longest.
 
         Args:
             rows: `[n]` row indices.
@@ -144,8 +144,8 @@ class Features(ModelInputs):
             multiple: Without `length`, round the longest up to a multiple of this.
 
         Returns:
-            `token_ids`, `segment_ids` if there are any, `padding_mask`: `[n,
-            length]` int32.
+            `token_ids`, `segment_ids` if the base reads them, and `padding_mask`:
+            `[n, length]` int32.
         """
         if length is None:
             length = padded_length(self.lengths[rows], multiple)

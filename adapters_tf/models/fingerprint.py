@@ -1,4 +1,4 @@
-"""A base's fingerprint: which weights and architecture an adapter was made for."""
+"""A base's fingerprint: it identifies the weights and architecture."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-# What changes a backbone's output and does not show in its weights' shapes.
+# Settings that change a backbone's output but not its weights' shapes.
 _ARCHITECTURE = (
     "num_layers",
     "num_heads",
@@ -22,7 +22,7 @@ BERT = "BertBackbone"
 
 
 def backbone_name(backbone: Any) -> str:
-    """The name of the keras-hub class of a backbone, with or without adapters."""
+    """Return a backbone's keras-hub class name, with or without adapters."""
     return next(
         cls.__name__
         for cls in type(backbone).__mro__
@@ -31,11 +31,11 @@ def backbone_name(backbone: Any) -> str:
 
 
 def base_fingerprint(backbone: Any) -> str:
-    """SHA-256 over a plain backbone's architecture and all its weights.
+    """Compute the SHA-256 of a plain backbone's architecture and weights.
 
-    Two backbones of equal shape but different weights combine without an
-    error, and silently wrongly; so every adapter carries this and loading
-    compares it.
+    An adapter would load without an error on a base with other weights of the same
+    shapes, and give wrong results. So every adapter stores this fingerprint, and
+    loading compares it.
 
     Args:
         backbone: A keras-hub backbone as it was loaded, without adapters.
@@ -48,25 +48,25 @@ def base_fingerprint(backbone: Any) -> str:
 
 
 def adapted_fingerprint(backbone: Any, values: dict[str, np.ndarray]) -> str:
-    """`base_fingerprint` of the base inside a backbone with adapters, as it is now.
+    """Compute `base_fingerprint` of the current base inside an adapter backbone.
 
     Args:
         backbone: An `AdapterBackbone`.
-        values: Variable path -> value, for variables of the base that count with
-            another value than their own.
+        values: Variable path -> value, to override the current values of variables of
+            the base.
     """
     return _digest(backbone, backbone.base_variables(), values)
 
 
 def prefix_fingerprint(backbone: Any, num_blocks: int) -> str:
-    """SHA-256 over all that the hidden states under a block follow from.
+    """Compute the SHA-256 of everything that determines the states below a block.
 
-    Of the weights as they are now, and not as they were loaded, so that what was
-    kept for a base is never taken for another's.
+    It covers the current weights, not those that were loaded, so that a cache for one
+    base is never used for another.
 
     Args:
         backbone: An `AdapterBackbone`.
-        num_blocks: Number of blocks below; the embeddings are always part of it.
+        num_blocks: Number of blocks below; the embeddings are always included.
 
     Returns:
         As `base_fingerprint`.
@@ -83,7 +83,7 @@ def _digest(
     config = backbone.get_config()
     digest = hashlib.sha256()
     architecture = {k: config[k] for k in _ARCHITECTURE if k in config}
-    # Only where it is not that of keras-hub's class, which other files rely on.
+    # Include only a non-default activation: existing files depend on this.
     activation = getattr(backbone, "hidden_activation", None)
     if activation is not None:
         architecture["hidden_activation"] = activation

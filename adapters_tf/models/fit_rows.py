@@ -1,4 +1,4 @@
-"""Keras's `fit`, `evaluate` and `predict` on rows as people have them."""
+"""Keras's `fit`, `evaluate` and `predict` on texts, tables and tensors."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class FitOnRows(NamedAdapters):
     def preprocess_samples(
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> Any:
-        """Strings to tensors, padded to the batch's longest; tensors unchanged."""
+        """Convert strings to tensors padded to the batch's longest; keep tensors."""
         if isinstance(x, dict) and "token_ids" in x:
             self._check_inputs(x)
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
@@ -34,7 +34,7 @@ class FitOnRows(NamedAdapters):
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def _check_inputs(self, x: dict[str, Any]) -> None:
-        # Keras warns of another dictionary, and takes its values in their order.
+        # With other keys, Keras only warns and takes the values in order.
         if set(x) != set(self.input):
             raise DataError(
                 f"The base reads {', '.join(sorted(self.input))}. Received: tensors "
@@ -42,33 +42,33 @@ class FitOnRows(NamedAdapters):
             )
 
     def check_rows(self, x: Any) -> int | None:
-        """Refuse rows in memory that the model cannot read.
+        """Reject rows in memory that the model cannot read.
 
         Args:
-            x: Columns as lists, arrays and tensors; no tensors of the model's inputs.
+            x: Columns as lists, arrays and tensors, but not the model's input tensors.
 
         Returns:
-            The number of rows, or `None` where `expand_rows` checks it.
+            The number of rows, or `None` if `expand_rows` checks it.
         """
         return None
 
     def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-        """Rows in memory as the rows that batches are made of: the same ones.
+        """Convert rows in memory to the rows of batches: by default, no change.
 
-        Overridden where one row that is given becomes several.
+        Models override it if one row can become several.
         """
         return x, y, sample_weight
 
     def _read_rows(
         self, x: Any, y: Any, sample_weight: Any, learn: bool
     ) -> tuple[Any, Any, Any]:
-        """Rows in memory, checked, as lists, arrays and tensors.
+        """Check rows in memory and convert them to lists, arrays and tensors.
 
         Args:
             x: Texts or tensors, in columns of any library.
             y: Labels.
             sample_weight: Weights, or `None`.
-            learn: Whether to keep the names of columns and classes, if none are known.
+            learn: Whether to learn the names of columns and classes if unknown.
         """
         x, names = read_columns(x)
         if isinstance(x, dict):
@@ -86,7 +86,7 @@ class FitOnRows(NamedAdapters):
         return x, y, sample_weight
 
     def _learn_columns(self, data: Any) -> None:
-        """Note how many texts the rows of a dataset have."""
+        """Record how many texts the rows of a dataset have."""
         spec = getattr(data, "element_spec", None)
         texts = spec[0] if isinstance(spec, tuple) else spec
         if isinstance(texts, tuple) and not self.text_columns:
@@ -103,21 +103,21 @@ class FitOnRows(NamedAdapters):
         shuffle: bool = True,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """As `keras.Model.fit`, on strings or tensors in memory or a dataset.
+        """Train as `keras.Model.fit`, on strings or tensors in memory or a dataset.
 
-        Rows in memory are shuffled in each epoch, in an order that follows from
-        the seed of `compile`; datasets are taken as they come. Columns are lists,
-        arrays, tensors, or columns and tables of pandas, polars and PyArrow.
+        Rows in memory are shuffled in each epoch, in an order determined by the seed of
+        `compile`; datasets keep their order. Columns are lists, arrays, tensors, or
+        columns and tables of pandas, polars and PyArrow.
 
-        Labels in memory are class indices or names. Names are those of `labels`; a
-        model without learns them, in natural order, and keeps them.
+        Labels in memory are class indices or names. Names must be among `labels`; a
+        model without `labels` learns them, in natural order, and keeps them.
 
         Raises:
             DataError: if a row is missing, empty or of the wrong type, or a label is
-                missing, of the wrong form or out of range; it names the row.
+                missing, of the wrong form or out of range; names the row.
             UserError: if layers were frozen, unfrozen or quantized by hand, so that
-                something else would train than the tuning method says.
-            ValueError: where Keras is wrong on several devices; see
+                training would not match the tuning method.
+            ValueError: if Keras would give wrong results on several devices; see
                 `check_distribution`.
         """
         self.get_ready()
@@ -171,7 +171,7 @@ class FitOnRows(NamedAdapters):
         sample_weight: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """As `keras.Model.evaluate`; rows and labels as in `fit`."""
+        """Evaluate as `keras.Model.evaluate`; rows and labels as in `fit`."""
         self.get_ready()
         if in_memory(x):
             rows = self._read_rows(x, y, sample_weight, learn=False)
@@ -183,7 +183,7 @@ class FitOnRows(NamedAdapters):
         )
 
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
-        """As `keras.Model.predict`; rows as in `fit`. Returns logits."""
+        """Return logits as `keras.Model.predict` does; rows as in `fit`."""
         self.get_ready()
         if in_memory(x):
             x, _ = read_columns(x)

@@ -1,4 +1,4 @@
-"""A model in two parts: the blocks that nothing changes, and what is above them."""
+"""Cut a model in two: the frozen lowest blocks, and the rest."""
 
 from typing import Self
 
@@ -15,18 +15,18 @@ class FrozenPrefix:
     """A model, cut above its lowest blocks.
 
     `prefix.upper({"hidden_states": prefix.lower(x), "padding_mask": ...})` is
-    `model(x)`, in training too where the cut is at or below what the model trains:
-    the blocks below compute as in inference then (`AdapterBackbone.fix_blocks`).
-    Both parts are made of the model's own layers, so what one trains or sets is
-    trained or set in the other.
+    `model(x)`. This also holds in training if the cut lies below everything that the
+    model trains, because the blocks below then run in inference mode
+    (`AdapterBackbone.fix_blocks`). Both parts share the model's own layers, so changes
+    to one part's variables also change the model.
 
     Args:
         model: The model.
-        num_blocks: How many blocks are below the cut; by default all that lie
-            below everything that the model trains.
+        num_blocks: Number of blocks below the cut; by default all blocks below
+            everything that the model trains.
 
     Attributes:
-        num_blocks: How many blocks are below the cut.
+        num_blocks: Number of blocks below the cut.
         model: The model.
         lower: Keras model from the model's inputs to `[batch, length, d]` hidden
             states in the backbone's compute dtype.
@@ -34,8 +34,8 @@ class FrozenPrefix:
             `[batch, length]` to the model's outputs.
 
     Raises:
-        ValueError: if there is no such block, something below is trained, or shared
-            blocks below are called above the cut too.
+        ValueError: if there is no such block, something below the cut is trained, or
+            shared blocks are called on both sides of the cut.
     """
 
     def __init__(self, model: AdapterModel, num_blocks: int | None = None) -> None:
@@ -73,7 +73,7 @@ class FrozenPrefix:
         }
         names = sorted(model.encoded)
         encoded = [inputs[HIDDEN_STATES]] * len(names)
-        # Under all blocks, one of the backbone's outputs is what is cut.
+        # With all blocks below, the cut is at one of the backbone's outputs.
         rest = [i for i, n in enumerate(names) if outputs[n] is not below]
         if rest:
             made = [outputs[names[i]] for i in rest]
@@ -87,7 +87,7 @@ class FrozenPrefix:
 
     @classmethod
     def of(cls, model: AdapterModel) -> Self | None:
-        """The model cut as high as can be; `None` where its lowest block is trained."""
+        """Cut as high as possible; return `None` if the lowest block is trained."""
         return cls(model) if model.backbone.num_fixed_blocks else None
 
     @property
@@ -97,5 +97,5 @@ class FrozenPrefix:
 
     @property
     def dtype(self) -> str:
-        """Of the hidden states: `"float32"` or `"bfloat16"`."""
+        """Dtype of the hidden states: `"float32"` or `"bfloat16"`."""
         return keras.backend.standardize_dtype(self.lower.output.dtype)

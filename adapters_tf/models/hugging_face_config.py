@@ -1,16 +1,16 @@
-"""What keras-hub does not read in a Hugging Face configuration, and takes for given."""
+"""Check the fields of a Hugging Face configuration that keras-hub ignores."""
 
 from typing import Any
 
 from adapters_tf.errors import UserError
 
-# transformers' names for the tanh form of GELU, and for the exact one. `gelu` means
-# another one to each library.
+# transformers' names for the tanh form of GELU, and for the exact form. The name `gelu`
+# means a different form in each library.
 TANH_GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_tanh")
 _EXACT_GELU = ("gelu", "gelu_python")
 
-# transformers' type of model -> the epsilon of LayerNorm in keras-hub's class.
-# DistilBERT is not here: transformers has the same built in.
+# transformers' model type -> LayerNorm epsilon in keras-hub's class. DistilBERT is
+# absent: both libraries fix the same value.
 LAYER_NORM_EPS = {
     "albert": 1e-12,
     "bert": 1e-12,
@@ -18,22 +18,22 @@ LAYER_NORM_EPS = {
     "roberta": 1e-5,
     "xlm-roberta": 1e-5,
 }
-# What a field is in transformers where it is not there.
+# transformers' defaults for absent fields.
 _DEFAULTS = {"layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
 
 
 def check_hugging_face_config(config: dict[str, Any], preset: str) -> None:
-    """Refuse a model that keras-hub would load as something else.
+    """Reject a model that keras-hub would load with a different computation.
 
     Args:
-        config: Its `config.json`.
-        preset: Where it is from.
+        config: The content of the model's `config.json`.
+        preset: Where the model is from.
 
     Raises:
-        UserError: if its activation is no form of GELU, its positions are relative, or
-            its LayerNorms have another epsilon than keras-hub's.
+        UserError: if its activation is not a form of GELU, its positions are relative,
+            or its LayerNorm epsilon differs from keras-hub's.
     """
-    # DistilBERT's name for it is "activation".
+    # DistilBERT calls this field "activation".
     activation = config.get("hidden_act", config.get("activation"))
     if activation is not None and activation not in TANH_GELU + _EXACT_GELU:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Initial values of what a task adds to the base, as a function of the seed."""
+"""Initialise a task's variables as a function of the seed."""
 
 import hashlib
 from typing import Any
@@ -7,11 +7,11 @@ import keras
 
 
 def initialize_task_variables(model: Any, seed: int) -> None:
-    """Give adapters and head new initial values.
+    """Re-initialise adapters and head.
 
-    Each variable is drawn by its layer's own initialiser from (seed, path), so its
-    values depend neither on what else was built before nor on which other adapters
-    there are, and a live model can be trained again from the start.
+    Each variable is drawn by its layer's own initialiser from (seed, path). Its values
+    do not depend on what was built before or on other adapters, so you can retrain a
+    live model from the start.
 
     Args:
         model: An `AdapterModel`.
@@ -29,7 +29,7 @@ def initialize_task_variables(model: Any, seed: int) -> None:
 
 
 def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """The layers inside that own their variables themselves."""
+    """Return the inner layers that own variables directly."""
     return [
         sublayer
         for sublayer in layer._flatten_layers()

@@ -1,4 +1,4 @@
-"""The base of the task models on JAX, where TensorFlow may be absent."""
+"""The base class of the task models on JAX; it works without TensorFlow."""
 
 import contextlib
 import importlib.util
@@ -21,34 +21,33 @@ from adapters_tf.models.features import padded_length
 from adapters_tf.models.optimizer import check_optimizer
 from adapters_tf.models.presets import preprocess_texts
 
-# XLA compiles a step for each length anew, so that there should be few of them.
+# XLA compiles a step for each length, so keep the number of lengths small.
 _LENGTH_MULTIPLE = 32
 
 
 def without_autograph(function: Any) -> Any:
-    """The function itself: JAX has no AutoGraph."""
+    """Return the function itself: JAX has no AutoGraph."""
     return function
 
 
 class JaxTask(keras_hub.models.Task):
-    """What `AdapterModel` does with JAX itself; of the same form as `TensorFlowTask`.
+    """The JAX part of `AdapterModel`, with the same interface as `TensorFlowTask`.
 
-    The train step computes what the one of TensorFlow does, but for the random
-    numbers of dropout: the mean over the examples by their weights, the gradients
-    clipped by their global norm. Several devices are Keras's affair
-    (`keras.distribution`); nothing here was run on more than one.
+    The train step computes the same as TensorFlow's, except for the random numbers of
+    dropout: a weighted mean over the examples, and gradients clipped by their global
+    norm. For several devices, use `keras.distribution` (untested).
 
     Attributes:
-        jit_default: What `compile` takes for `jit_compile`.
+        jit_default: Default of `jit_compile` in `compile`.
     """
 
     jit_default = True
 
     def get_ready(self) -> None:
-        """Before `fit`, `evaluate` and `predict`: is there what rows are read with?
+        """Check before `fit`, `evaluate` and `predict` that rows can be read.
 
         Raises:
-            UserError: if it is not installed.
+            UserError: if a required library is not installed.
         """
         if importlib.util.find_spec("grain") is None:
             raise UserError(
@@ -57,16 +56,16 @@ class JaxTask(keras_hub.models.Task):
                 "call the model on preprocessed tensors"
             )
         if self.preprocessor is not None:
-            # keras-hub makes its parts in the first call, which is wrong in several
-            # threads at once, as Grain has.
+            # keras-hub builds its parts in the first call, which is not thread-safe;
+            # Grain uses several threads.
             preprocess_texts(self.preprocessor, ["a"])
 
     def variable_scope(self) -> Any:
-        """The context to make variables in, beside those that the model has."""
+        """Return the context in which to create further variables."""
         return contextlib.nullcontext()
 
     def without_padding(self, x: dict[str, Any]) -> dict[str, Any]:
-        """A batch of the preprocessor, cut to its longest row, rounded up."""
+        """Cut a preprocessed batch to its longest row, rounded up."""
         arrays = {name: np.asarray(value, np.int32) for name, value in x.items()}
         mask = arrays["padding_mask"]
         lengths = mask.sum(axis=-1)
@@ -74,7 +73,7 @@ class JaxTask(keras_hub.models.Task):
         return {name: value[..., :length] for name, value in arrays.items()}
 
     def shuffled(self, rows: tuple[Any, ...], batch_size: int | None) -> Any:
-        """Batches of the rows in another order in each epoch, as a Grain dataset.
+        """Make a Grain dataset of batches, in another order in each epoch.
 
         Args:
             rows: `(x, y, sample_weight)` of columns in memory, `None` where absent.
@@ -88,7 +87,7 @@ class JaxTask(keras_hub.models.Task):
         return data.batch(batch_size or 32)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.compile`; the dropout masks follow from the seed."""
+        """Compile as `keras.Model.compile`; the seed determines the dropout masks."""
         super().compile(*args, **kwargs)
         generators = [
             layer.seed_generator
@@ -135,7 +134,7 @@ class JaxTask(keras_hub.models.Task):
     def _logs(
         self, state: Any, x: Any, y: Any, outputs: Any, weight: Any, sums: Any
     ) -> tuple[dict[str, Any], list[Any]]:
-        """The metrics with a batch added, and their variables' new values."""
+        """Add a batch to the metrics; return them and their variables' new values."""
         variables = self.metrics_variables
         with keras.StatelessScope(
             state_mapping=list(zip(variables, state, strict=True))
@@ -146,7 +145,7 @@ class JaxTask(keras_hub.models.Task):
 
 
 def _clipped(gradients: list[Any], norm: float) -> list[Any]:
-    """Scaled so that their global norm is at most `norm`."""
+    """Scale gradients so that their global norm is at most `norm`."""
     total = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
     scale = norm / ops.maximum(total, norm)
     return [g * scale for g in gradients]

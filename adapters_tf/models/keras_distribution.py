@@ -1,4 +1,4 @@
-"""Where Keras's `fit` is right on several devices, and where it is refused."""
+"""Check that Keras's `fit` gives correct results on several devices."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ _INSTEAD = "adapters-tf-train (AdapterTrainer in Python) trains there."
 
 
 def check_distribution(model: keras.Model) -> None:
-    """Refuse what Keras 3 gets wrong or does not run under `tf.distribute`.
+    """Reject setups that Keras 3 does not support correctly under `tf.distribute`.
 
-    Right are one device and `MirroredStrategy`, of batches of any size.
+    One device and `MirroredStrategy` are correct, with batches of any size.
 
     Args:
         model: A compiled model.
 
     Raises:
-        ValueError: if the model was made in the scope of another strategy, or is
-            compiled with XLA or several steps an execution for several replicas.
+        ValueError: if the model was built in the scope of another strategy, or is
+            compiled for several replicas with XLA or several steps per execution.
     """
     strategy = model.distribute_strategy
     if isinstance(
@@ -50,7 +50,7 @@ def check_distribution(model: keras.Model) -> None:
 
 
 def first_share(strategy: tf.distribute.Strategy, iterator: Any) -> Any:
-    """The first replica's share of the first batch.
+    """Return the first replica's share of the first batch.
 
     Args:
         strategy: The strategy.

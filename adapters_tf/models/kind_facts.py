@@ -1,4 +1,4 @@
-"""What a model and its card know of a kind of task."""
+"""Facts about each kind of task, for models and model cards."""
 
 import dataclasses
 from typing import Literal
@@ -8,13 +8,13 @@ LabelForm = Literal["class", "score", "set", "tags", "span"]
 
 @dataclasses.dataclass(frozen=True)
 class KindFacts:
-    """Facts of a kind of task that its model class states, as `AdapterModel.facts`.
+    """Facts about a kind of task, set as `facts` of its model class.
 
     Attributes:
-        labels: What a row's label is: one class, a score, a set of classes, a tag for
-            each word, or a span of the context.
-        metrics: Names of the metrics of a new task; the first one selects.
-        text_columns: Names of a task's columns if its rows came without any.
+        labels: The form of a row's label: one class, a score, a set of classes, a tag
+            for each word, or a span of the context.
+        metrics: Names of the metrics of a new task; the first selects the best epoch.
+        text_columns: Default names of a task's text columns.
         pipeline_tag: Hugging Face's name for the kind, or `None`.
         file_suffix: Suffix of a file with rows of this kind.
         long_input: What happens to long inputs; `{}` is the longest, in tokens.
@@ -37,10 +37,10 @@ class KindFacts:
         return self.labels in ("class", "set", "tags")
 
 
-# Filled by `AdapterModel` with each kind whose model class is defined.
+# `AdapterModel` adds each kind when its model class is defined.
 FACTS: dict[str, KindFacts] = {}
 
 
 def facts_of(kind: str) -> KindFacts:
-    """The facts of a kind; those of an unknown kind are the defaults."""
+    """Return the facts of a kind, or defaults for an unknown kind."""
     return FACTS.get(kind, KindFacts())

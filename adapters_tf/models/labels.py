@@ -1,4 +1,4 @@
-"""Texts and labels as a person gives them: checked, and as numbers."""
+"""Check texts and labels from the user and convert labels to numbers."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -13,7 +13,7 @@ _SHOWN = 10
 
 
 def natural_order(names: Collection[str]) -> tuple[str, ...]:
-    """Integers by value; other names by their text, with numbers in it by value.
+    """Sort names: integers by value, other names by text with numbers by value.
 
     Args:
         names: The names.
@@ -24,20 +24,20 @@ def natural_order(names: Collection[str]) -> tuple[str, ...]:
 
 
 def _natural_key(name: str) -> list[Any]:
-    # Text and numbers alternate, so the same places hold the same type.
+    # Text and numbers alternate, so equal positions have equal types.
     parts = re.split(r"(\d+)", name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def check_texts(x: Any) -> None:
-    """Refuse columns of texts with a row that is none.
+    """Reject columns of texts with missing or invalid rows.
 
     Args:
-        x: A column or a tuple of columns; those that are tensors are not looked at.
+        x: A column or a tuple of columns; tensors are not checked.
 
     Raises:
         DataError: if there are no rows, the columns differ in length, or a row is
-            missing, empty or of another type; it says which.
+            missing, empty or of another type; names the row.
     """
     columns = x if isinstance(x, tuple) else (x,)
     if any(isinstance(column, str | bytes) for column in columns):
@@ -71,15 +71,15 @@ def check_texts(x: Any) -> None:
 
 
 def check_length(name: str, values: Any, rows: int) -> None:
-    """Refuse a column that has not a value for each row.
+    """Check that a column has one value for each row.
 
     Args:
-        name: What it is.
+        name: Name of the column, for messages.
         values: The column.
-        rows: How many rows there are.
+        rows: Number of rows.
 
     Raises:
-        DataError: if it has another number.
+        DataError: if the numbers differ.
     """
     if len(values) != rows:
         raise DataError(
@@ -89,7 +89,7 @@ def check_length(name: str, values: Any, rows: int) -> None:
 
 
 def names_in(y: Any) -> tuple[str, ...] | None:
-    """The names among the labels in natural order; `None` where they are numbers.
+    """Return the distinct names in natural order; `None` if labels are numbers.
 
     Args:
         y: Labels: numbers or strings, or lists of them.
@@ -117,19 +117,19 @@ def _text(value: Any) -> str:
 
 
 def read_classes(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarray:
-    """The class of each row, from indices or names.
+    """Return the class of each row, from indices or names.
 
     Args:
         y: `[n]` or `[n, 1]` class indices (integers, or floats without a fraction), or
             `[n]` names.
-        labels: The names in the order of their indices; empty where not known.
+        labels: The names in the order of their indices; empty if unknown.
         num_classes: Number of classes.
 
     Returns:
         `[n]` int32.
 
     Raises:
-        DataError: if a row has no class, or one that is not there.
+        DataError: if a row has no class or an unknown one.
     """
     values = _array(y)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -159,18 +159,18 @@ def read_classes(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarray:
 
 
 def read_label_sets(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarray:
-    """Which labels each row has, from zeros and ones or from lists of names.
+    """Return the labels of each row, from zeros and ones or lists of names.
 
     Args:
         y: `[n, num_classes]` numbers from 0 to 1, or a list of names for each row.
-        labels: The names in the order of their indices; empty where not known.
+        labels: The names in the order of their indices; empty if unknown.
         num_classes: Number of labels.
 
     Returns:
         `[n, num_classes]` float32.
 
     Raises:
-        DataError: if a row is neither.
+        DataError: if a row has neither form.
     """
     if names_in(y) is not None:
         index = {name: i for i, name in enumerate(labels)}
@@ -202,7 +202,7 @@ def read_label_sets(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarr
 
 
 def read_scores(y: Any) -> np.ndarray:
-    """The score of each row.
+    """Return the score of each row.
 
     Args:
         y: `[n]` or `[n, 1]` numbers.
@@ -225,14 +225,14 @@ def read_scores(y: Any) -> np.ndarray:
 
 
 def read_tags(y: Any, labels: Sequence[str]) -> Any:
-    """The classes of each sentence's words, where they are given as names.
+    """Convert each sentence's tags from names to classes.
 
     Args:
         y: For each sentence a list of numbers, or of names.
-        labels: The names in the order of their indices; empty where not known.
+        labels: The names in the order of their indices; empty if unknown.
 
     Returns:
-        For each sentence a list of numbers; numbers as they came.
+        For each sentence a list of numbers; numbers are returned unchanged.
 
     Raises:
         DataError: if a name is not among the labels.
@@ -247,7 +247,7 @@ def read_tags(y: Any, labels: Sequence[str]) -> Any:
 
 
 def _array(y: Any) -> np.ndarray:
-    """Labels as an array; rows of other lengths than each other are refused."""
+    """Convert labels to an array; reject rows of different lengths."""
     try:
         return np.asarray(y)
     except ValueError:
@@ -259,7 +259,7 @@ def _array(y: Any) -> np.ndarray:
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:
-    """As float64, each of them finite."""
+    """Convert values to float64; all must be finite."""
     for row, value in enumerate(values.tolist() if values.dtype.kind == "O" else ()):
         if not isinstance(value, int | float | np.number):
             raise DataError(

@@ -1,4 +1,4 @@
-"""The loss that `compile` is given, as an object with a value per example."""
+"""Convert the `loss` argument of `compile` to a loss object."""
 
 import inspect
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import keras
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class FunctionLoss(keras.losses.Loss):
-    """A loss function `function(y_true, y_pred)` as a loss.
+    """A Keras loss that calls `function(y_true, y_pred)`.
 
     Args:
-        function: Returns a loss for each example; to be saved in a `.keras` file it
-            must be Keras's or registered with Keras.
+        function: Returns a loss for each example. To save it in a `.keras` file, it
+            must be Keras's own or registered with Keras.
         **kwargs: As `keras.losses.Loss`.
     """
 
@@ -41,14 +41,14 @@ class FunctionLoss(keras.losses.Loss):
 
 
 def read_loss(loss: Any) -> keras.losses.Loss:
-    """The loss object for what `compile` is given.
+    """Return the loss object for the `loss` argument of `compile`.
 
     Args:
-        loss: A loss, a function, or the name of one of Keras's. A name of a loss that
-            takes `from_logits` is that loss on logits, which the models return.
+        loss: A loss, a function, or the name of a Keras loss. A named loss with a
+            `from_logits` argument is applied to logits, which the models return.
 
     Raises:
-        ValueError: if it is none, or is a loss of probabilities; it names the class to
+        ValueError: if it is not a loss, or expects probabilities; names the class to
             use.
     """
     if isinstance(loss, str):
@@ -89,10 +89,10 @@ def _named_loss(name: str) -> Any:
 def fitting_metrics(
     metrics: list[keras.metrics.Metric], loss: keras.losses.Loss
 ) -> list[keras.metrics.Metric]:
-    """The default metrics, of the form of labels that the loss reads.
+    """Adapt the default metrics to the form of labels that the loss reads.
 
     Args:
-        metrics: The head's own.
+        metrics: The head's default metrics.
         loss: From `read_loss`.
     """
     if not reads_one_hot(loss):
@@ -106,7 +106,7 @@ def fitting_metrics(
 
 
 def reads_one_hot(loss: keras.losses.Loss) -> bool:
-    """Whether labels of this loss of Keras are rows of zeros and a one."""
+    """Whether this Keras loss reads one-hot labels."""
     return isinstance(
         loss,
         keras.losses.CategoricalCrossentropy

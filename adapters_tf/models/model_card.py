@@ -1,4 +1,4 @@
-"""The model card of an adapter: its directory described for people."""
+"""Write the model card of an adapter directory."""
 
 import dataclasses
 import json
@@ -15,17 +15,17 @@ from adapters_tf.models.kind_facts import facts_of
 
 
 def model_card(adapter: Adapter) -> str:
-    """Markdown in the form of Hugging Face's model cards.
+    """Return a model card in Hugging Face's Markdown format.
 
-    Everything in it is from the adapter's own record: nothing is said of data or
-    licences that the record does not know.
+    The card contains only facts from the adapter's record; it makes no claims about
+    data or licences.
 
     Args:
-        adapter: What is saved.
+        adapter: The adapter to describe.
 
     Returns:
-        A header in YAML, then the task, the results, the commands that use it, how it
-        was trained, and limits.
+        A YAML header, then the task, the results, commands that use the adapter, its
+        training settings, and limits.
     """
     task = adapter.task
     name = _one_line(task.get("name") or "unnamed task")
@@ -57,12 +57,12 @@ def _header(adapter: Adapter) -> str:
     }
     if tag := facts_of(adapter.kind).pipeline_tag:
         header["pipeline_tag"] = tag
-    # The hub knows its own names only; a path would be an error there.
+    # The hub accepts only its own names; a path would be an error.
     if adapter.preset and adapter.preset.startswith("hf://"):
         header["base_model"] = adapter.preset.removeprefix("hf://")
     if adapter.metrics:
         header["metrics"] = sorted(adapter.metrics)
-    # JSON's values are YAML's.
+    # JSON values are valid YAML.
     lines = [f"{key}: {json.dumps(value)}" for key, value in header.items()]
     return "\n".join(["---", *lines, "---", ""])
 
@@ -110,7 +110,7 @@ def _use(adapter: Adapter) -> str:
 
 
 def _training(adapter: Adapter) -> str:
-    # What the adapter is, whatever is known of the run that made it.
+    # The adapter's own properties are known even if its training run is not.
     form = {
         "tuning": dataclasses.asdict(adapter.tuning),
         "adapter": adapter.adapter and adapter.adapter.to_dict(),
@@ -144,7 +144,7 @@ def _table(rows: dict[str, Any]) -> str:
 
 
 def _fenced(language: str, text: str) -> str:
-    """A code block, which nothing in the text can end."""
+    """Return a code block that the text cannot close."""
     fence = "```"
     while fence in text:
         fence += "`"
@@ -152,13 +152,13 @@ def _fenced(language: str, text: str) -> str:
 
 
 def _code(value: Any) -> str:
-    """A JSON value as a code span; of a dictionary what is not null."""
+    """Return a JSON value as a code span; drop null values of a dictionary."""
     if isinstance(value, dict):
-        # Sorted as in the file, so that an adapter that was read has the same card.
+        # Sort as in the file, so that a reloaded adapter has the same card.
         value = {k: v for k, v in sorted(value.items()) if v is not None}
     return f"`{_one_line(json.dumps(value))}`"
 
 
 def _one_line(text: Any) -> str:
-    """A person's text, which must not end a table's cell or a code span."""
+    """Put user text on one line, safe for a table cell or a code span."""
     return " ".join(str(text).replace("`", "'").replace("|", "\\|").split())

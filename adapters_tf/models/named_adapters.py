@@ -1,4 +1,4 @@
-"""Several tasks on one live model: the adapters that it holds, by name."""
+"""Several named tasks on one live model."""
 
 import dataclasses
 import os
@@ -19,7 +19,7 @@ class NamedAdapters(AdapterForms):
 
     @property
     def adapters(self) -> tuple[str, ...]:
-        """Names of the tasks that this model holds, in the order of their coming.
+        """Names of the tasks that this model holds, in the order they were added.
 
         A new model holds one, `"default"`.
         """
@@ -29,11 +29,11 @@ class NamedAdapters(AdapterForms):
     def active_adapter(self) -> str:
         """Name of the task that the model computes and trains.
 
-        Set it to activate another one. Where both tasks have the same form (kind,
-        adapters, tuning and head), that only assigns variables. Elsewhere the model
-        takes the other one's class and layers, and compiled functions are traced once
-        more; functions of your own that use the model must be made anew. Either way
-        the optimizer starts afresh, with the settings of `compile`.
+        Set it to activate another task. If both tasks have the same form (kind,
+        adapters, tuning and head), this only assigns variables. Otherwise the model
+        takes the other task's class and layers and retraces compiled functions; rebuild
+        your own functions that use the model. In both cases the optimizer is reset,
+        with the settings of `compile`.
         """
         return self._live.active
 
@@ -54,25 +54,25 @@ class NamedAdapters(AdapterForms):
         labels: Sequence[str] | None = None,
         **head: Any,
     ) -> None:
-        """Start a new task on the same live base, and make it the active one.
+        """Start a new task on the same live base and activate it.
 
-        It starts from the base as it was loaded, with fresh adapters and a fresh head;
-        the other tasks stay as they are, to the bit. Compile again for another loss or
-        other metrics than the defaults.
+        The task starts from the base as it was loaded, with new adapters and a new
+        head; the other tasks do not change. Compile again if you want a loss or metrics
+        other than the defaults.
 
         Args:
             name: Its name.
             kind: `"classification"`, `"regression"`, `"question_answering"`,
                 `"multi_label"` or `"token_classification"`; by default the active
                 task's.
-            adapter: Its adapters; by default of the active task's configuration.
-            tuning: What it trains; by default as the active task.
+            adapter: Its adapters; by default the active task's configuration.
+            tuning: What it trains; by default the active task's tuning.
             labels: Names of its classes; they also give `num_classes`.
             **head: The head's arguments, such as `num_classes`.
 
         Raises:
-            UserError: if the name is taken, the kind is not known, or a task trains
-                more of the base than LayerNorms.
+            UserError: if the name is taken, the kind is unknown, or a task trains more
+                of the base than LayerNorms.
         """
         self._check_new(name)
         kind = kind or self.kind
@@ -94,13 +94,13 @@ class NamedAdapters(AdapterForms):
         self._now(name, old)
 
     def delete_adapter(self, name: str) -> None:
-        """Forget one of the tasks that are not active.
+        """Delete an inactive task.
 
         Args:
             name: Its name.
 
         Raises:
-            UserError: if there is none, or it is the active one.
+            UserError: if there is no such task, or it is active.
         """
         if name == self._live.active:
             raise UserError(
@@ -117,13 +117,13 @@ class NamedAdapters(AdapterForms):
         overwrite: bool = False,
         **about: Any,
     ) -> None:
-        """Write the active task to an adapter directory, whole or not at all.
+        """Write the active task to an adapter directory atomically.
 
-        The programs, the exports and `adapters_tf.load_model` take it as it is.
+        The command-line tools, the exports and `adapters_tf.load_model` read it.
 
         Args:
-            directory: Where to; its last part names the task, unless you named it.
-            overwrite: Replace an adapter that is there.
+            directory: Where to write; its last part names an unnamed task.
+            overwrite: Replace an adapter in this directory.
             **about: As `get_adapter`.
 
         Raises:
@@ -142,7 +142,7 @@ class NamedAdapters(AdapterForms):
         name: str | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Read a task that was trained on this base, and make it the active one.
+        """Load a task that was trained on this base and activate it.
 
         Args:
             directory: An adapter directory.
@@ -150,14 +150,14 @@ class NamedAdapters(AdapterForms):
             overwrite: Replace the model's task of that name.
 
         Raises:
-            AdapterFileError: if the directory is not usable, or of another base.
+            AdapterFileError: if the directory is unusable, or for another base.
             UserError: if the name is taken.
         """
         adapter = load_adapter(directory)
         name = name or adapter.task.get("name") or pathlib.Path(directory).name
         if not overwrite:
             self._check_new(name)
-        # With its own base and kind, all else is what the model can become.
+        # Only the base must match; the model can take any other form.
         expected = self.get_config_of_adapter()
         adapter.check_fits(
             {key: expected[key] for key in ("backbone", "base_fingerprint")}
@@ -178,7 +178,7 @@ class NamedAdapters(AdapterForms):
         self._now(name, old)
 
     def _now(self, name: str, old: Adapter) -> None:
-        """Note that the task of this name is now active, and what was before."""
+        """Record that this task is now active, and keep the previous one."""
         live = self._live
         live.others[live.active] = old
         live.others.pop(name, None)

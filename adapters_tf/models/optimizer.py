@@ -12,16 +12,16 @@ _NOT_DECAYED = re.compile(r"(bias|gamma|beta)$")
 def linear_warmup_decay(
     step: Any, peak: Any, total_steps: Any, warmup_steps: Any
 ) -> Any:
-    """The rate of the update numbered `step` from 0; see `LinearWarmupDecay`.
+    """Return the learning rate of update `step`, from 0; see `LinearWarmupDecay`.
 
     Args:
-        step: Number or scalar tensor, as are the others.
-        peak: Rate at the end of the warm-up.
+        step: Number or scalar tensor, like the other arguments.
+        peak: Learning rate at the end of the warm-up.
         total_steps: Steps of the run.
         warmup_steps: Steps of the warm-up.
     """
-    # That update is the (step + 1)th: the first one already learns, the last one has
-    # the smallest rate above zero.
+    # Count from 1, so that the first update already learns and the last one has the
+    # smallest rate above zero.
     done = ops.cast(step, "float32")
     total, warmup = ops.cast(total_steps, "float32"), ops.cast(warmup_steps, "float32")
     rising = (done + 1.0) / ops.maximum(1.0, warmup)
@@ -31,7 +31,7 @@ def linear_warmup_decay(
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear from 0 over the warm-up, then linear to 0 at the last step.
+    """A learning rate that rises linearly from 0, then falls linearly to 0.
 
     Section 3.1 of the paper: 10% of the steps warm up. Keras's own schedules
     warm up only in `CosineDecay`.
@@ -66,10 +66,10 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class AdamW(keras.optimizers.AdamW):
-    """Keras's AdamW, without weight decay of biases and LayerNorms.
+    """Keras's AdamW without weight decay of biases and LayerNorms.
 
-    A class and not a call of `exclude_from_weight_decay`, which Keras does not
-    save: a reloaded model would decay them.
+    Keras does not save calls of `exclude_from_weight_decay`, so a reloaded model would
+    decay them; a class avoids this.
     """
 
     def build(self, variables: list[keras.Variable]) -> None:
@@ -84,17 +84,17 @@ def create_optimizer(
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     weight_decay: float = 0.01,
 ) -> AdamW:
-    """AdamW with the reference's constants.
+    """Create AdamW with the constants of the reference code.
 
-    beta_1 0.9, beta_2 0.999, epsilon 1e-6, decoupled weight decay that leaves
-    out LayerNorms and biases. Unlike the reference it corrects the moments'
-    bias, as Keras does. Clipping to global norm 1.0 is the train step's.
+    beta_1 is 0.9, beta_2 0.999, epsilon 1e-6, and the decoupled weight decay skips
+    LayerNorms and biases. Unlike the reference, it corrects the moments' bias, as Keras
+    does. The train step clips gradients to global norm 1.0.
 
     Args:
-        variables: The variables it will update; the optimizer is built for
-            them, so that its slots exist before the first step.
+        variables: The variables to update; the optimizer is built for them, so its
+            slots exist before the first step.
         learning_rate: A number or a schedule.
-        weight_decay: The decay, times the learning rate, of each step.
+        weight_decay: Decay per step, multiplied by the learning rate.
     """
     optimizer = AdamW(
         learning_rate=learning_rate,
@@ -108,10 +108,10 @@ def create_optimizer(
 
 
 def batch_number(optimizer: keras.optimizers.Optimizer) -> Any:
-    """The number of the batch that comes next, from 0, as a scalar variable.
+    """Return the number of the next batch, from 0, as a scalar variable.
 
-    `iterations` counts updates, of which there are fewer where gradients are
-    accumulated; each batch needs a number of its own for its dropout masks.
+    `iterations` counts updates, which are fewer than batches if gradients are
+    accumulated. Each batch needs its own number for its dropout masks.
 
     Args:
         optimizer: The optimizer.
@@ -120,10 +120,10 @@ def batch_number(optimizer: keras.optimizers.Optimizer) -> Any:
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuse an optimizer that the train steps do not know how to use.
+    """Reject an optimizer that the train steps do not support.
 
     Raises:
-        ValueError: if it scales the loss, as Keras's does under `mixed_float16`.
+        ValueError: if it scales the loss, as Keras does under `mixed_float16`.
     """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise ValueError(

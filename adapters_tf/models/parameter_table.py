@@ -1,4 +1,4 @@
-"""How many parameters a task costs (paper, section 3.2 and table 1)."""
+"""Count the parameters a task adds (paper, section 3.2 and table 1)."""
 
 import dataclasses
 import math
@@ -7,13 +7,13 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class ParameterCounts:
-    """Numbers of parameters of a model.
+    """Parameter counts of a model.
 
     Attributes:
-        base: The plain backbone's.
-        adapters: Those of the adapters: `2md + d + m` each.
-        head: Those of the head.
-        trained: Those that the task trains and its file holds.
+        base: Parameters of the plain backbone.
+        adapters: Parameters of the adapters: `2md + d + m` each.
+        head: Parameters of the head.
+        trained: Parameters that the task trains and its file holds.
     """
 
     base: int
@@ -22,15 +22,15 @@ class ParameterCounts:
     trained: int
 
     def total(self, num_tasks: int) -> float:
-        """All parameters for this many tasks, relative to one base."""
+        """Return all parameters for this many tasks, relative to one base."""
         return 1 + num_tasks * self.trained / self.base
 
     def table(self, num_tasks: tuple[int, ...] = (1, 9, 17)) -> str:
-        """The counts as aligned text.
+        """Return the counts as aligned text.
 
         Args:
-            num_tasks: Numbers of tasks to give the total for; the paper has 9
-                GLUE tasks and 17 additional ones.
+            num_tasks: Numbers of tasks to show totals for; the paper has 9 GLUE tasks
+                and 17 additional ones.
         """
         rows = [
             ("base", f"{self.base:,}", "100.00%"),

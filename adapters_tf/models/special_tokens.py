@@ -8,7 +8,7 @@ from keras_hub.src.utils import preset_utils
 
 
 class SpecialTokens(NamedTuple):
-    """Ids of a row `start text separator... text end`, and of what pads it.
+    """Ids of a row's special tokens and padding: `start text separators text end`.
 
     Attributes:
         start: Before the first text, such as `[CLS]`.
@@ -23,12 +23,12 @@ class SpecialTokens(NamedTuple):
     pad: int
 
     def count(self, num_texts: int) -> int:
-        """How many of them a row of so many texts has."""
+        """Return the number of special tokens in a row of `num_texts` texts."""
         return 2 + len(self.separators) * (num_texts - 1)
 
 
 def special_tokens(tokenizer: Any) -> SpecialTokens:
-    """What keras-hub's preprocessor puts around the texts of this tokenizer.
+    """Return the tokens that keras-hub's preprocessor puts around texts.
 
     Args:
         tokenizer: A keras-hub tokenizer of an encoder in `BACKBONES`.

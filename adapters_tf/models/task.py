@@ -1,4 +1,4 @@
-"""What a task is: a kind of output, its labels and its metrics."""
+"""The `Task` dataclass: a kind of output, its labels and its metrics."""
 
 import dataclasses
 from typing import Any
@@ -8,18 +8,18 @@ from adapters_tf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A data set's meaning: what goes in, what comes out, how it is scored.
+    """A task: its inputs, its outputs and its metrics.
 
     Attributes:
         name: Name of the task, as in `--task`, or of the user's file.
         kind: Name of its kind, such as `"classification"`: see
             `adapters_tf.tasks.kinds`.
-        text_columns: Names of the text columns, in the order in which they are
-            packed; for `"token_classification"`, the number of the words' column.
+        text_columns: Names of the text columns, in the order in which they are packed;
+            for `"token_classification"`, the index of the words' column.
         labels: Names of the classes or tags in the order of their indices; empty
             for kinds without classes.
-        metrics: Names of the metrics, which the kind knows; the first one selects
-            the best epoch and is reported.
+        metrics: Names of metrics of the kind; the first selects the best epoch and is
+            reported.
     """
 
     name: str
@@ -29,15 +29,15 @@ class Task:
     metrics: tuple[str, ...] = ("accuracy",)
 
     def to_dict(self) -> dict[str, Any]:
-        """The task as plain JSON values; `Task.from_dict` reads it back."""
+        """Return the task as plain JSON values, for `Task.from_dict`."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "Task":
-        """The task that `to_dict` wrote.
+        """Create a task from the output of `to_dict`.
 
         Raises:
-            UserError: A field is missing, as in an adapter saved without its task.
+            UserError: if a field is missing, as in an adapter saved without its task.
         """
         missing = {"name", "kind", "text_columns"} - set(config)
         if missing:

@@ -1,4 +1,4 @@
-"""Task models from presets: a base with a new head, or a saved task."""
+"""Load task models from presets: a base with a new head, or a saved task."""
 
 import inspect
 import os
@@ -29,14 +29,14 @@ def load_task(
     labels: Sequence[str] | None,
     **kwargs: Any,
 ) -> Any:
-    """See `AdapterModel.from_preset`.
+    """Load a task model; see `AdapterModel.from_preset`.
 
     Args:
         cls: The class of the model.
         preset: The base's preset, or a directory with a saved task.
         load_weights: Whether to load weights.
         adapter: The adapters, or `None`.
-        tuning: What is trained.
+        tuning: What to train.
         seq_length: Longest input, or `None`.
         labels: Names of the classes, or `None`.
         **kwargs: The head's arguments, `backbone`, `preprocessor`, `dtype`.

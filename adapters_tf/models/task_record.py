@@ -1,4 +1,4 @@
-"""What a model knows of its task: the record that its adapter directory carries."""
+"""A model's task record, which its adapter directory stores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +21,11 @@ OUTSIDE = "O"
 
 
 def default_columns(kind: str, num_texts: int = 1) -> tuple[str, ...]:
-    """Names of the text columns of a task whose rows came without any.
+    """Return default names of a task's text columns.
 
     Args:
         kind: The task's kind.
-        num_texts: How many texts a row has.
+        num_texts: Number of texts per row.
     """
     columns = facts_of(kind).text_columns
     if columns != ("text",) or num_texts == 1:
@@ -42,14 +42,14 @@ def task_record(
     labels: Sequence[str],
     num_classes: int,
 ) -> dict[str, Any]:
-    """The task as `Adapter.task` holds it: JSON values.
+    """Return the task as JSON values, for `Adapter.task`.
 
     Args:
         name: The task's name.
         kind: Its kind.
         text_columns: Names of the columns of texts; empty for the default.
-        labels: Names of the classes; empty for their indices.
-        num_classes: Number of classes; 0 without.
+        labels: Names of the classes; if empty, their indices.
+        num_classes: Number of classes; 0 for a task without classes.
     """
     return {
         "name": name,
@@ -61,14 +61,14 @@ def task_record(
 
 
 def check_labels(labels: Sequence[str], num_classes: int) -> tuple[str, ...]:
-    """The names of the classes as a tuple.
+    """Check the names of the classes and return them as a tuple.
 
     Args:
         labels: The names, or none.
-        num_classes: Number of classes; 0 for a task without.
+        num_classes: Number of classes; 0 for a task without classes.
 
     Raises:
-        DataError: if they are no strings, one is twice, or there is another number.
+        DataError: if names are not strings, repeat, or are not `num_classes` many.
     """
     names = tuple(labels)
     if isinstance(labels, str) or not all(isinstance(name, str) for name in names):
@@ -84,18 +84,17 @@ def check_labels(labels: Sequence[str], num_classes: int) -> tuple[str, ...]:
 
 
 def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
-    """Labels in memory as the model's loss reads them.
+    """Convert labels in memory to the form that the model's loss reads.
 
     Args:
-        model: An `AdapterModel`; where it has no names of classes yet, it is given
-            those in `y`.
+        model: An `AdapterModel`; if it has no class names yet, it learns those in `y`.
         y: The labels; see `AdapterModel.fit`.
-        rows: How many rows there are, or `None` where that is checked elsewhere.
-        learn: Whether names may be learned.
+        rows: Number of rows, or `None` if it is checked elsewhere.
+        learn: Whether the model may learn names.
 
     Raises:
-        DataError: if they are missing, are not of the kind's form, or their names are
-            not known.
+        DataError: if labels are missing or not of the kind's form, or names are
+            unknown.
     """
     form = model.facts.labels
     if form == "span" or (form == "tags" and y is None):
@@ -130,7 +129,7 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
 
 
 def _learned(names: tuple[str, ...], num_classes: int, form: str) -> tuple[str, ...]:
-    """The names in the order of their indices."""
+    """Return the names in the order of their indices."""
     if form == "tags" and OUTSIDE in names:
         names = (OUTSIDE, *(name for name in names if name != OUTSIDE))
     if len(names) != num_classes:

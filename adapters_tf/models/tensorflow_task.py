@@ -1,4 +1,4 @@
-"""The base of the task models on TensorFlow: `fit` on one or several devices."""
+"""The base class of the task models on TensorFlow, for one or more devices."""
 
 from typing import Any
 
@@ -16,17 +16,17 @@ without_autograph = tf.autograph.experimental.do_not_convert
 
 
 class TensorFlowTask(keras_hub.models.Task):
-    """What `AdapterModel` does with TensorFlow itself; of the same form as `JaxTask`.
+    """The TensorFlow part of `AdapterModel`, with the same interface as `JaxTask`.
 
     Attributes:
-        jit_default: What `compile` takes for `jit_compile`: off, as lengths differ
+        jit_default: Default of `jit_compile` in `compile`: off, because lengths differ
             from batch to batch.
     """
 
     jit_default = False
 
     def get_ready(self) -> None:
-        """Before `fit`, `evaluate` and `predict`: can they be right, and read texts?
+        """Prepare for `fit`, `evaluate` and `predict`, and check the distribution.
 
         Raises:
             ValueError: see `check_distribution`.
@@ -35,26 +35,26 @@ class TensorFlowTask(keras_hub.models.Task):
         restore_sentence_piece(getattr(self.preprocessor, "tokenizer", None))
 
     def variable_scope(self) -> Any:
-        """The context to make variables in, beside those that the model has."""
+        """Return the context in which to create further variables."""
         return self.distribute_strategy.scope()
 
     def without_padding(self, x: dict[str, Any]) -> dict[str, Any]:
-        """A batch of the preprocessor, cut to its longest row."""
+        """Cut a preprocessed batch to its longest row."""
         rows = tf.cast(x["padding_mask"], tf.int32)
         longest = tf.reduce_max(tf.reduce_sum(rows, axis=-1))
-        # As integers: Keras adds up a batch of each replica to learn its form,
-        # and there is no sum of booleans.
+        # Use integers: Keras adds up the replicas' batches to learn their form, and
+        # booleans cannot be added.
         return {n: tf.cast(v[..., :longest], tf.int32) for n, v in x.items()}
 
     def shuffled(self, rows: tuple[Any, ...], batch_size: int | None) -> Any:
-        """A dataset of the rows; see `shuffled_dataset`."""
+        """Make a dataset of the rows; see `shuffled_dataset`."""
         return shuffled_dataset(rows, batch_size, self.seed)
 
     def _maybe_symbolic_build(
         self, iterator: Any = None, data_batch: Any = None
     ) -> None:
-        # Keras's own adds up the replicas' shares of a batch to learn its form,
-        # which fails where one has fewer rows.
+        # Keras's method adds up the replicas' shares of a batch to learn its form,
+        # which fails if one share has fewer rows.
         strategy = self.distribute_strategy
         if iterator is not None and strategy.num_replicas_in_sync > 1:
             iterator, data_batch = None, first_share(strategy, iterator)
@@ -86,10 +86,10 @@ class TensorFlowTask(keras_hub.models.Task):
 def shuffled_dataset(
     rows: tuple[Any, ...], batch_size: int | None, seed: int
 ) -> tf.data.Dataset:
-    """Batches of the rows in another order in each epoch.
+    """Make a dataset of batches, in another order in each epoch.
 
-    keras-hub batches rows before it shuffles, which it then cannot do; it
-    trains on them in the order of the file, with a warning.
+    keras-hub batches rows before shuffling, so it cannot shuffle them; it only warns
+    and trains on them in the order of the file.
 
     Args:
         rows: `(x, y, sample_weight)` of columns in memory, `None` where absent.

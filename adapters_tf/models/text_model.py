@@ -1,4 +1,4 @@
-"""Base of the models that return one vector per text."""
+"""The base class of models whose head reads one vector per text."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ class TextModel(AdapterModel):
         # === Layers ===
         dtype = backbone.dtype_policy
         head_dropout = Dropout(dropout, dtype=dtype, name="head_dropout")
-        # float32 also under mixed precision: logits feed a softmax.
+        # Keep float32 under mixed precision too, because logits feed a softmax.
         logits = keras.layers.Dense(
             num_outputs,
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
@@ -115,5 +115,5 @@ class TextModel(AdapterModel):
 
     def head_config(self) -> dict[str, Any]:
         config = {"head_input": self.head_input, "dropout": self.dropout}
-        # Only where there is one: files of adapters compare equal to this.
+        # Omit the default: existing adapter files are compared with this.
         return config | ({"hidden_layer": True} if self.hidden_layer else {})

@@ -1,4 +1,4 @@
-"""The one train step on TensorFlow, of `model.fit` and of the trainer alike."""
+"""The TensorFlow train step that `model.fit` and the trainer share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +12,14 @@ from adapters_tf.models.optimizer import check_optimizer
 
 
 def _place_in_global_batch(rows: Any, weight_sum: Any) -> tuple[Any, Any]:
-    """`(first_row, global weight sum)` of this replica's share of the batch."""
+    """Return `(first_row, global weight sum)` for this replica's share of the batch."""
     strategy = tf.distribute.get_strategy()
     if strategy.num_replicas_in_sync == 1:
         return 0, weight_sum
     context = tf.distribute.get_replica_context()
     replica = context.replica_id_in_sync_group
-    # Shares may be uneven, so each replica tells the others how many it has; as
-    # floats, since numbers of one type travel together.
+    # Shares may be uneven, so replicas exchange their row counts. They are floats,
+    # because tensors of one type are exchanged together.
     count = tf.cast(rows, tf.float32)
     mine = tf.one_hot(replica, strategy.num_replicas_in_sync) * count
     shares, weight_sum = context.all_reduce(
@@ -41,27 +41,26 @@ def train_step(
     jit_compile: bool = False,
     forward: Callable[..., Any] | None = None,
 ) -> tuple[Any, Any, Any]:
-    """Forward, backward and update, in a replica's context.
+    """Run forward, backward and update in a replica's context.
 
-    The loss is the mean over the examples of the *global* batch, so uneven
-    shares of a batch count by example, and the gradients are summed over the
-    replicas before they are clipped, as on one device.
+    The loss is the mean over the examples of the *global* batch, so every example
+    counts the same even if replicas have uneven shares. Gradients are summed over the
+    replicas before clipping, as on one device.
 
     Args:
-        model: An `AdapterModel` that is compiled; `model.optimizer` updates
+        model: A compiled `AdapterModel`; `model.optimizer` updates
             `model.trainable_variables`.
         x: The model's inputs for this replica's rows.
         y: Labels, `[rows, ...]`.
-        weight: `[rows]` or `[rows, 1]` weights of the examples, or `None` for 1
-            each.
+        weight: `[rows]` or `[rows, 1]` weights of the examples; `None` means 1 each.
         seed: The run's seed, for dropout.
         step: The step, for dropout.
         clip_norm: Clip the global norm of the summed gradients to this.
-        jit_compile: Compile forward and backward with XLA, anew for each shape. The
-            update stays outside, where several replicas can exchange gradients.
-        forward: Computes the outputs of `x`, as `forward(x, training=True)`, with the
-            model's variables; by default the model. For a part of it, see
-            `FrozenPrefix`.
+        jit_compile: Compile forward and backward with XLA, once per shape. The update
+            stays outside, so that replicas can exchange gradients.
+        forward: Function called as `forward(x, training=True)` that computes the
+            outputs with the model's variables; by default the model itself. To run only
+            a part of the model, see `FrozenPrefix`.
 
     Returns:
         `(outputs, loss_sum, weight_sum)` of this replica's rows: the model's
@@ -69,7 +68,7 @@ def train_step(
         weights, both float32.
 
     Raises:
-        ValueError: as `check_optimizer`.
+        ValueError: see `check_optimizer`.
     """
     check_optimizer(model.optimizer)
     variables = [v.value for v in model.trainable_variables]
@@ -106,7 +105,7 @@ def train_step(
     if clip_norm is not None:
         gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
     if replicas > 1:
-        # The Keras optimizer sums over the replicas once more.
+        # The Keras optimizer sums over the replicas again.
         gradients = [g / replicas for g in gradients]
     model.optimizer.apply(gradients, model.trainable_variables)
     return outputs, loss_sum, weight_sum

@@ -1,4 +1,4 @@
-"""Whether a model still trains what its tuning method says."""
+"""Check that a model still trains the variables of its tuning method."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ _SHOWN = 3
 
 
 def check_trainable_set(model: Any) -> None:
-    """Refuse a model that was changed by hand into one that trains something else.
+    """Reject a model whose trainable variables were changed by hand.
 
     Args:
         model: An `AdapterModel`.
 
     Raises:
         UserError: if variables were frozen or unfrozen, or layers have LoRA or are
-            quantized; it names them.
+            quantized; names them.
     """
     for layer in model._flatten_layers():
         if getattr(layer, "lora_enabled", False):

@@ -1,4 +1,4 @@
-"""Which variables a tuning method trains: the one function for it."""
+"""Select the variables that a tuning method trains."""
 
 import dataclasses
 from typing import Any
@@ -11,18 +11,17 @@ METHODS = (*PAPER_METHODS, "adapters_only")
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """A tuning method: one of the paper, or AdapterHub's.
+    """A tuning method of the paper or of AdapterHub.
 
     Attributes:
-        method: `"adapters"`: adapters, the LayerNorms of the blocks that have
-            one (and that of the embeddings, where the first block has) and the
-            head; with adapters in all blocks, every LayerNorm (section 2.1 and
-            `optimization.py` of the reference code). `"full"`: everything.
-            `"top_n"`: the last `n` encoder blocks, the pooler and the head (variable
-            fine-tuning, section 3.3). `"layer_norm"`: LayerNorms and head (section
-            3.4).
-            `"head"`: the head on fixed features (section 1). `"adapters_only"`:
-            adapters and the head, with the base's LayerNorms, as AdapterHub trains.
+        method: What to train. `"adapters"`: the adapters, the LayerNorms of the blocks
+            with adapters (and of the embeddings if the first block has adapters), and
+            the head; with adapters in all blocks, every LayerNorm (section 2.1 and
+            `optimization.py` of the reference code). `"full"`: everything. `"top_n"`:
+            the last `n` encoder blocks, the pooler and the head (variable fine-tuning,
+            section 3.3). `"layer_norm"`: LayerNorms and head (section 3.4). `"head"`:
+            only the head (section 1). `"adapters_only"`: adapters and head, but no
+            LayerNorms, as in AdapterHub.
         top_n: Number of blocks, for `"top_n"` only.
     """
 
@@ -47,14 +46,14 @@ class Tuning:
 
     @classmethod
     def of(cls, value: "Tuning | str | dict[str, Any]") -> "Tuning":
-        """A `Tuning` from itself, its method's name or its fields."""
+        """Return a `Tuning` from a `Tuning`, a method's name or its fields."""
         if isinstance(value, str):
             return cls(value)
         return cls(**value) if isinstance(value, dict) else value
 
 
 def layer_norm_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """Gamma and beta of every LayerNorm inside `layer`, in its layers' order."""
+    """Return gamma and beta of every LayerNorm inside `layer`, in layer order."""
     return [
         variable
         for sublayer in layer._flatten_layers()
@@ -66,7 +65,7 @@ def layer_norm_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
 def trained_in_backbone(
     backbone: Any, tuning: Tuning, reads_pooler: bool = False
 ) -> list[keras.Variable]:
-    """The variables of a backbone that this method trains; see `trainable_set`.
+    """Return the backbone variables that a method trains; see `trainable_set`.
 
     Args:
         backbone: An `AdapterBackbone`.
@@ -99,7 +98,7 @@ def trained_in_backbone(
         return backbone.adapter_variables()
     if tuning.method == "layer_norm":
         return layer_norm_variables(backbone)
-    if tuning.top_n is not None:  # of the method "top_n" only
+    if tuning.top_n is not None:  # Only for the method "top_n".
         if not 1 <= tuning.top_n <= len(blocks):
             raise ValueError(
                 f"top_n must be from 1 to the number of encoder blocks, "
@@ -115,10 +114,10 @@ def trained_in_backbone(
 
 
 def trainable_set(model: Any, tuning: Tuning) -> list[keras.Variable]:
-    """The variables of `model` that this method trains.
+    """Return the variables of `model` that a method trains.
 
-    Nothing is changed. The pooler is in the set only where the head reads it,
-    since its gradient is zero elsewhere.
+    This does not change the model. The set includes the pooler only if the head reads
+    it; otherwise its gradient would be zero.
 
     Args:
         model: An `AdapterModel`.
@@ -128,8 +127,8 @@ def trainable_set(model: Any, tuning: Tuning) -> list[keras.Variable]:
         The variables, each once, in the order of `model.weights`.
 
     Raises:
-        ValueError: if the method does not fit the model: adapters where there
-            are none, or a `top_n` that is not from 1 to the number of blocks.
+        ValueError: if the method does not fit the model: it trains adapters but the
+            model has none, or `top_n` is not from 1 to the number of blocks.
     """
     chosen = trained_in_backbone(model.backbone, tuning, model.reads_pooler)
     ids = {id(v) for v in [*chosen, *model.head_variables()]}
@@ -137,17 +136,17 @@ def trainable_set(model: Any, tuning: Tuning) -> list[keras.Variable]:
 
 
 def num_frozen_blocks(backbone: Any, tuning: Tuning) -> int:
-    """How many of the lowest blocks lie below everything that is trained.
+    """Count the lowest blocks that lie below everything that is trained.
 
-    What they compute for a row never changes, so it can be computed once and kept.
+    Their outputs for a row never change, so they can be cached.
 
     Args:
         backbone: An `AdapterBackbone`.
         tuning: The method.
 
     Returns:
-        From 0, where the embeddings or the first block have something that is
-        trained, to the number of blocks.
+        A number from 0 (the embeddings or the first block are trained) to the number of
+        blocks.
     """
     trained = {id(v) for v in trained_in_backbone(backbone, tuning)}
     blocks = backbone.encoder_blocks
@@ -158,7 +157,7 @@ def num_frozen_blocks(backbone: Any, tuning: Tuning) -> int:
             break
     else:
         num_frozen = len(blocks)
-    # Of shared blocks only those count that nothing trained is computed between.
+    # Count shared blocks only if no trained block runs between their calls.
     while backbone.calls_below(num_frozen) is None:
         num_frozen -= 1
     in_blocks = {id(v) for layer in (*blocks, pooler) if layer for v in layer.weights}
@@ -166,10 +165,10 @@ def num_frozen_blocks(backbone: Any, tuning: Tuning) -> int:
 
 
 def apply_trainable_set(model: Any, tuning: Tuning) -> None:
-    """Freeze all of `model` but `trainable_set(model, tuning)`.
+    """Freeze all of `model` except `trainable_set(model, tuning)`.
 
-    The blocks below all that is trained then compute as in inference in training
-    too, without dropout: as fixed features, the same in every step.
+    The blocks below everything trained then run in inference mode even during training:
+    they have no dropout, so their outputs are the same in every step.
     """
     ids = {id(v) for v in trainable_set(model, tuning)}
     for variable in model.weights:

@@ -1,4 +1,4 @@
-"""Words to tokens, and tags to the first token of each word."""
+"""Convert words to tokens, and put tags on the first token of each word."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,24 +11,24 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.features import Features
 from adapters_tf.models.presets import preprocess_texts
 
-# The label of a token that no tag is learnt or predicted for.
+# The label of a token without a tag.
 IGNORED = -1
 _MULTIPLE = 8
 
 
 def check_word_pieces(tokenizer: Any, what: str) -> None:
-    """Refuse a tokenizer whose tokens of a text are not those of its pieces.
+    """Reject a tokenizer that does not tokenise each piece of a text by itself.
 
-    Questions' windows and words' tags need each token's place in the text, known from
-    the piece it is of. WordPiece cuts a text into such pieces itself; SentencePiece and
+    Question windows and word tags need each token's place in the text, which follows
+    from its piece. WordPiece itself cuts a text into such pieces; SentencePiece and
     byte-level BPE join a word with the space before it.
 
     Args:
-        tokenizer: keras-hub's.
-        what: What needs it, for the message.
+        tokenizer: A keras-hub tokenizer.
+        what: The feature that needs word pieces, for the message.
 
     Raises:
-        UserError: naming the bases that have such a tokenizer.
+        UserError: if the tokenizer is unsuitable; names bases with a suitable one.
     """
     if not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
         raise UserError(
@@ -44,11 +44,11 @@ class WordFeatures:
     Attributes:
         features: The N rows; `labels` are `[N, length]` int32: the tag's index at the
             first token of each word, `IGNORED` elsewhere (Devlin et al. 2019, section
-            5.3), or `None` without tags. `length` is the longest row that may occur,
+            5.3), or `None` without tags. `length` is the longest possible row,
             rounded up to a multiple of 8.
-        firsts: For each row the place of each word's first token, -1 for words behind
-            the row's end and words without a token.
-        num_unread: How many words have none.
+        firsts: For each row, the position of each word's first token; -1 for words
+            without tokens and words after the cut.
+        num_unread: Number of words without a first token.
     """
 
     features: Features
@@ -56,7 +56,7 @@ class WordFeatures:
     num_unread: int
 
     def at_words(self, row: int, outputs: np.ndarray) -> np.ndarray:
-        """Of `[tokens, ...]` outputs those at the first tokens of words with one."""
+        """Select `[tokens, ...]` outputs at words' first tokens, if present."""
         places = self.firsts[row]
         return outputs[places[places >= 0]]
 
@@ -66,12 +66,12 @@ def word_features(
     preprocessor: Any,
     tags: Sequence[np.ndarray] | None = None,
 ) -> WordFeatures:
-    """Tokenise each word by itself, and cut what is longer than a row.
+    """Tokenise each word by itself and cut rows that are too long.
 
     Args:
         sentences: The words of N sentences.
-        preprocessor: From `load_preprocessor`; gives the tokenizer and, by its
-            `sequence_length`, the longest row.
+        preprocessor: From `load_preprocessor`; provides the tokenizer, and the longest
+            row as `sequence_length`.
         tags: For each sentence `[words]` indices of tags, or `None`.
 
     Raises:
@@ -80,7 +80,7 @@ def word_features(
     tokenizer, size = preprocessor.tokenizer, preprocessor.sequence_length
     check_word_pieces(tokenizer, "Token classification")
     known_words = sorted({word for words in sentences for word in words})
-    # On a list of strings every keras-hub tokenizer returns a list of lists.
+    # For a list of strings, every keras-hub tokenizer returns a list of lists.
     known = dict(zip(known_words, tokenizer(known_words), strict=True))
     width = -(-size // _MULTIPLE) * _MULTIPLE
     labels = np.full((len(sentences), width), IGNORED, np.int32)
@@ -89,7 +89,7 @@ def word_features(
         tokens = [known[word] for word in words]
         counts = np.array([len(t) for t in tokens])
         places = 1 + np.cumsum(counts) - counts
-        # The last place is that of [SEP].
+        # The last position holds [SEP].
         places[(counts == 0) | (places > size - 2)] = -1
         num_cut += counts.sum() > size - 2
         ids = [token for word in tokens for token in word][: size - 2]

@@ -1,4 +1,4 @@
-"""Kinds of tasks with their models, metrics and outputs, and where rows come from."""
+"""Kinds of tasks, with their models, metrics and outputs, and sources of rows."""
 
 from adapters_tf.tasks.build import build_model as build_model
 from adapters_tf.tasks.build import load_model as load_model

@@ -1,4 +1,4 @@
-"""What a kind of task provides: from the columns of a file to a served answer."""
+"""The interface of a kind of task, from reading files to serving answers."""
 
 import abc
 import dataclasses
@@ -14,8 +14,8 @@ from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.features import Features
 from adapters_tf.models.task import Task
 
-# How the preprocessor of a servable lays out a row: one text or more side by side;
-# windows over the second text beside the first; one text whose words stay whole.
+# A servable's row layout. "texts": one or more texts side by side. "question": the
+# first text with windows of the second. "words": one text, tokenised word by word.
 Layout = Literal["texts", "question", "words"]
 
 Tensors = dict[str, Any]
@@ -23,15 +23,14 @@ Tensors = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """Rows beside their tokens.
+    """Rows with their tokens.
 
     Attributes:
         examples: The rows.
-        tokens: Their tokens; for questions, those of the windows.
-        places: Where the tokens are from in the rows, for kinds that need it to
-            read a model's outputs.
-        features: What the model reads: `tokens`, or the rows' hidden states under
-            blocks of the model, which have the same interface.
+        tokens: Their tokens; for questions, the windows' tokens.
+        places: The tokens' places in the rows, if needed to interpret outputs.
+        features: The model's input: `tokens`, or cached hidden states of the rows, with
+            the same interface.
     """
 
     examples: Rows
@@ -50,9 +49,9 @@ class ServedRows(Protocol):
     Attributes:
         text: `[B]` strings of valid UTF-8.
         text_pair: `[B]` strings, the second texts or contexts.
-        windows: The encoder's inputs by name, `[W, length]` int32 each, with `rows`
-            `[W]`, the row that each is of, and `starts` and `ends` `[W, length]`, the
-            place of each token's piece in the text. W is B but for questions.
+        windows: The encoder's inputs by name, `[W, length]` int32 each; `rows` `[W]`,
+            each window's row; and `starts` and `ends` `[W, length]`, the span of each
+            token's piece in the text. W equals B except for questions.
     """
 
     @property
@@ -65,71 +64,71 @@ class ServedRows(Protocol):
     def windows(self) -> Tensors: ...
 
     def answers(self, spans: Tensors, windows: Tensors) -> Tensors:
-        """The best answer of each row out of start and end logits of windows."""
+        """Return the best answer of each row, from the windows' span logits."""
         ...
 
 
 class RowsOfTasks(ServedRows, Protocol):
-    """Rows of many tasks inside the graph of a servable: those of `mixed_text`.
+    """Rows of many tasks inside the graph of a servable, for `mixed_text`.
 
     Attributes:
-        num_classes: Width of `labels` and `probabilities`, in Python: the most
-            classes or outputs of a task with one vector per text.
+        num_classes: Width of `labels` and `probabilities` as a Python integer: the
+            largest number of classes or outputs among tasks with one vector per text.
     """
 
     @property
     def num_classes(self) -> int: ...
 
     def wanted(self, kind: str) -> Any:
-        """`[B]` bool: the rows of a known task of this kind."""
+        """Return `[B]` bool: whether a row belongs to a known task of this kind."""
         ...
 
     @property
     def first_windows(self) -> Any:
-        """`[B]` int32: each row's first window."""
+        """Return `[B]` int32: each row's first window."""
         ...
 
     @property
     def logits(self) -> tuple[Any, Any]:
-        """`[B, num_classes]` bool and float32: which are of the task, and the logits.
+        """Return `[B, num_classes]` masks (bool) and logits (float32).
 
-        Of rows whose task has one vector per text.
+        For rows of tasks with one vector per text; the mask marks their outputs.
         """
         ...
 
     def token_logits(self, windows: Any, most: int) -> tuple[Any, Any]:
-        """The outputs of some windows' tokens.
+        """Compute the outputs of some windows' tokens.
 
         Args:
             windows: `[V]` int32 indices of windows.
-            most: The most outputs of a task that these are of.
+            most: The largest number of outputs among these windows' tasks.
 
         Returns:
-            `[V, most]` bool, what is an output of the window's task, and its logits
+            `[V, most]` bool, true for outputs of the window's task, and the logits
             `[V, length, most]`.
         """
         ...
 
     def labels(self, most: int) -> Any:
-        """`[B, most]` strings: the task's classes, "" behind the last one."""
+        """Return `[B, most]` strings: the task's classes, padded with ""."""
         ...
 
     def most_outputs(self, kind: str) -> int:
-        """The largest number of outputs of a task of this kind, in Python."""
+        """Return the largest number of outputs among tasks of this kind, as an int."""
         ...
 
 
 class Kind(abc.ABC):
-    """Everything that the library knows of one kind of task.
+    """Everything that the library knows about one kind of task.
 
-    A new kind is one module with a subclass and, in `adapters_tf.tasks.kinds`, one
-    line. `TextKind` has what kinds with one output vector per text share. Everything
-    below "SavedModels" is TensorFlow inside of graphs; import it in the methods.
+    To add a kind, write a module with a subclass and add a line to `tasks/kinds.py`.
+    Kinds with one output vector per text share `TextKind`. The methods below
+    "SavedModels" run in TensorFlow graphs; import TensorFlow only inside them.
 
     Attributes:
-        name: Name of the kind, as adapter files have it.
-        label_kind: The value of `--label_kind` that asks for it; `None` for a kind
-            whose files cannot be of another one.
+        name: Name of the kind in adapter files.
+        label_kind: The value of `--label_kind` that selects it; `None` if the files of
+            this kind are unambiguous.
         model_class: The Keras model, whose `facts` say more.
         one_vector: Whether rows are texts and the head reads one vector per row. Tasks
             of such kinds can read the same rows together.
@@ -151,56 +150,56 @@ class Kind(abc.ABC):
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics of a new task.
 
-        Of the first one, which selects the best epoch, more must be better.
+        The first one selects the best epoch; higher values of it must be better.
         """
         return self.model_class.facts.metrics
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """Names of a task's columns if none are given."""
+        """Default names of a task's text columns."""
         return self.model_class.facts.text_columns
 
     # === Files ===
 
     @abc.abstractmethod
     def recognises(self, file: DataFile) -> bool:
-        """Whether a file of training rows is taken for one of this kind.
+        """Whether a file of training rows is of this kind.
 
-        The kinds are asked in the order of `kinds()`.
+        The first kind in `kinds()` that returns true is used.
         """
 
     @abc.abstractmethod
     def new_task(self, name: str, file: DataFile) -> tuple[Task, Rows]:
-        """A task with its training rows.
+        """Create a task and read its training rows.
 
         Args:
             name: Name of the task.
             file: The training rows.
 
         Raises:
-            DataError: The file or its labels are not usable.
+            DataError: if the file or its labels are unusable.
         """
 
     @abc.abstractmethod
     def read(self, file: DataFile, task: Task, require_labels: bool = False) -> Rows:
-        """Rows for a task that exists.
+        """Read rows for an existing task.
 
         Args:
             file: The rows.
             task: The task, whose labels and number of texts the file must fit.
-            require_labels: Whether all rows must have labels; else it depends on the
-                file and its format.
+            require_labels: Whether all rows must have labels; if false, it depends on
+                the file and its format.
 
         Raises:
-            DataError: The file or its labels are not usable for the task.
+            DataError: if the file or its labels are unusable for the task.
         """
 
     @abc.abstractmethod
     def stream(self, file: DataFile, task: Task) -> RowStream | WholeRows:
-        """The unlabelled rows of a file, some at a time.
+        """Read the unlabelled rows of a file in chunks.
 
         Raises:
-            DataError: The file is not usable for the task.
+            DataError: if the file is unusable for the task.
         """
 
     def split(
@@ -210,35 +209,35 @@ class Kind(abc.ABC):
 
         Args:
             rows: The labelled rows.
-            fraction: Share of the different rows in the development part.
-            seed: Seed of the choice.
-            path: Where the rows are from, for messages.
+            fraction: Share of the distinct rows in the development part.
+            seed: Seed of the random choice.
+            path: The rows' file, for messages.
 
         Returns:
-            The indices of both parts, see `split_groups`.
+            The indices of both parts; see `split_groups`.
         """
-        # scikit-learn is for training alone.
+        # Only training needs scikit-learn.
         from adapters_tf.data.splits import split_groups
 
         return split_groups(self.groups(rows), self.strata(rows), fraction, seed)
 
     @abc.abstractmethod
     def groups(self, rows: Rows) -> Sequence[Any]:
-        """What rows have in common that must be in the same part of a split."""
+        """Return a group key for each row; a split keeps groups together."""
 
     def strata(self, rows: Rows) -> np.ndarray | None:
-        """`[N]` classes whose shares both parts of a split keep, or `None`."""
+        """Return `[N]` classes to stratify a split by, or `None`."""
         return None
 
     # === Model and predictions ===
 
     @abc.abstractmethod
     def head_arguments(self, task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of the Keras model's head for a task.
+        """Return the arguments of the Keras model's head for a task.
 
         Args:
             task: The task.
-            options: A run's own: `head_input`, `dropout`, `hidden_layer`.
+            options: The run's options: `head_input`, `dropout`, `hidden_layer`.
         """
 
     @abc.abstractmethod
@@ -247,13 +246,13 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def note(self, prepared: Prepared, seq_length: int) -> str:
-        """What a person should know of the tokens of rows, such as how many are cut."""
+        """Return a note for the user about the tokens, such as how many were cut."""
 
     @abc.abstractmethod
     def records(
         self, task: Task, outputs: Sequence[Any], prepared: Prepared
     ) -> list[dict[str, Any]]:
-        """One JSON-like record a row, in the order of the rows.
+        """Return one JSON-like record per row, in the order of the rows.
 
         Args:
             task: The task.
@@ -265,24 +264,24 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def predictions(self, task: Task, records: Sequence[Mapping[str, Any]]) -> Any:
-        """What `scores` takes as predictions, out of `records`."""
+        """Extract the predictions for `scores` from `records`."""
 
     @abc.abstractmethod
     def scores(self, task: Task, predictions: Any, references: Any) -> dict[str, float]:
-        """All metrics of this kind by name; see `compute_metrics`.
+        """Compute all metrics of this kind by name; see `compute_metrics`.
 
         Raises:
-            ValueError: The shapes or ids do not match, or references are missing.
+            ValueError: if shapes or ids do not match, or references are missing.
         """
 
     @abc.abstractmethod
     def majority(self, task: Task, train: Any, dev: Any) -> Any:
-        """The best predictions that ignore the texts, of references of both parts."""
+        """Return the best constant predictions, given the references of both parts."""
 
     def confusion(
         self, task: Task, predictions: Any, references: Any
     ) -> dict[str, Any] | None:
-        """Which classes were confused, as JSON values; `None` without classes."""
+        """Return the confusion matrix as JSON values, or `None` without classes."""
         return None
 
     # === SavedModels ===
@@ -290,15 +289,15 @@ class Kind(abc.ABC):
     def head_function(
         self, config: Mapping[str, Any]
     ) -> Callable[[Tensors, Tensors], Any]:
-        """The head of an adapter SavedModel.
+        """Build the head of an adapter SavedModel.
 
         Args:
             config: As `Adapter.head`.
 
         Returns:
             A function of the encoder's outputs (`sequence_output`, `pooled_output`,
-            `input_mask`) and the head's tensors by variable path that returns what the
-            Keras model returns.
+            `input_mask`) and the head's tensors by variable path. It returns the same
+            as the Keras model.
         """
         return lambda outputs, tensors: self.logits(
             self.features(config, outputs), tensors, outputs["input_mask"]
@@ -306,7 +305,7 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def num_outputs(self, config: Mapping[str, Any]) -> int:
-        """The width of the head.
+        """Return the width of the head.
 
         Args:
             config: As `Adapter.head`.
@@ -315,7 +314,7 @@ class Kind(abc.ABC):
     def head_shapes(
         self, config: Mapping[str, Any], hidden_dim: int
     ) -> dict[str, tuple[int, ...]]:
-        """Variable path -> shape of the head's tensors: one linear layer's.
+        """Return path -> shape of the head's variables: by default a linear layer's.
 
         Args:
             config: As `Adapter.head`.
@@ -325,35 +324,35 @@ class Kind(abc.ABC):
         return {"logits/kernel": (hidden_dim, outputs), "logits/bias": (outputs,)}
 
     def features(self, config: Mapping[str, Any], outputs: Tensors) -> Any:
-        """What the head reads: every token's vector, if no other `config` is known.
+        """Return the head's input: by default, every token's vector.
 
         Args:
             config: As `Adapter.head`.
-            outputs: Those of the encoder.
+            outputs: The encoder's outputs.
         """
         return outputs["sequence_output"]
 
     @abc.abstractmethod
     def logits(self, features: Any, tensors: Tensors, mask: Any) -> Any:
-        """The head's linear layers.
+        """Apply the head's linear layers.
 
         Args:
-            features: `[B, d]` where `one_vector`, else `[B, length, d]`.
+            features: `[B, d]` if `one_vector`, otherwise `[B, length, d]`.
             tensors: The head's tensors by variable path.
             mask: `[B, length]` int32, 0 for padding.
         """
 
     @abc.abstractmethod
     def token_outputs(self, logits: Any, labels: Any) -> Tensors:
-        """The outputs of a task's signature that takes tokens.
+        """Compute the outputs of a task's signature for tokens.
 
         Args:
             logits: From `logits`.
-            labels: `[C]` strings, the task's labels; one "" without.
+            labels: `[C]` strings, the task's labels; a single "" if it has none.
         """
 
     def text_outputs(self, outputs: Tensors, rows: ServedRows) -> Tensors:
-        """The outputs of a task's signature that takes texts: `[B, ...]` each.
+        """Compute the outputs of a task's signature for texts, `[B, ...]` each.
 
         Args:
             outputs: From `token_outputs`.
@@ -363,36 +362,36 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
-        """This kind's outputs in a batch of many tasks, `[B, ...]` each.
+        """Compute this kind's outputs in a batch of many tasks, `[B, ...]` each.
 
-        Outputs that every servable has (`label`, `labels`, `probabilities`, `score`,
-        `answer`, `answer_start` and `answer_end`) are read for this kind's rows alone.
-        Others are part of servables with tasks of this kind; their other rows hold a
-        blank: "", 0, or -1 for integers.
+        All servables have the outputs `label`, `labels`, `probabilities`, `score`,
+        `answer`, `answer_start` and `answer_end`; they take only this kind's rows from
+        here. Other outputs exist only in servables with tasks of this kind; rows of
+        other kinds must then hold a blank: "", 0, or -1 for integers.
         """
 
     @abc.abstractmethod
     def served_record(
         self, task: Task, outputs: Mapping[str, Any], row: tuple[str, ...], row_id: Any
     ) -> dict[str, Any]:
-        """The record of one row, as in `records`, out of a signature's outputs.
+        """Build the record of one row, as in `records`, from a signature's outputs.
 
         Args:
             task: The task.
-            outputs: The row's outputs of the task's signature of texts.
-            row: The row's texts, see `Rows.iterate_texts`.
-            row_id: Its id, where rows have any.
+            outputs: The row's outputs of the task's signature for texts.
+            row: The row's texts; see `Rows.iterate_texts`.
+            row_id: The row's id, if rows have ids.
         """
 
     def example_rows(
         self, short: str, long: str, num_texts: int
     ) -> list[tuple[str, ...]]:
-        """A short and a long row, as clients may send them, for warm-up and examples.
+        """Return a short and a long example row, for warm-up and clients.
 
         Args:
-            short: A short text on a film.
-            long: A long one, on two sisters in a film.
-            num_texts: How many texts a row has.
+            short: A short text about a film.
+            long: A long text about two sisters in a film.
+            num_texts: Number of texts per row.
         """
         rows = (short, "A film with good actors."), (long, short)
         return [(a, *[b] * (num_texts - 1)) for a, b in rows]

@@ -1,4 +1,4 @@
-"""Building the model of a task, new or from an adapter directory."""
+"""Build the model of a task, new or from an adapter directory."""
 
 import os
 from typing import Any
@@ -21,23 +21,23 @@ def build_model(
     head: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> AdapterModel:
-    """A model on a pretrained base, ready to train.
+    """Build a model on a pretrained base, ready to train.
 
     Args:
         kind: Name of the kind of task, such as `"classification"`; see `kind_named`.
         preset: See `load_backbone`.
-        adapter: The adapters; by default those that the preset was saved with,
-            or else the paper's where `tuning` trains adapters and none elsewhere.
-        tuning: What is trained.
+        adapter: The adapters; by default the preset's own. If it has none, the paper's
+            adapters if `tuning` trains adapters, otherwise no adapters.
+        tuning: What to train.
         seq_length: Longest input in tokens.
         head: Arguments of the head: `num_classes`, `head_input`, `dropout`,
             `hidden_layer`.
         **kwargs: As `load_backbone`: `dtype`.
 
     Raises:
-        UserError: if the kind is not known, or the preset cannot be loaded, or
-            has fewer positions than `seq_length`, or a pooler or tokenizer that the
-            head needs is not there.
+        UserError: if the kind is unknown, the preset cannot be loaded, it has fewer
+            positions than `seq_length`, or it lacks the pooler or tokenizer that the
+            head needs.
     """
     return new_task(
         kind_named(kind).model_class,
@@ -53,17 +53,16 @@ def build_model(
 def load_model(
     directory: str | os.PathLike[str], preset: str | None = None, **kwargs: Any
 ) -> AdapterModel:
-    """The model that an adapter directory belongs to, with its weights.
+    """Load the model of an adapter directory, with its weights.
 
     Args:
         directory: An adapter directory.
-        preset: Where to load the base from; by default from where it was
-            loaded in training.
+        preset: Where to load the base from; by default the preset used in training.
         **kwargs: As `load_backbone`: `dtype`.
 
     Raises:
-        AdapterFileError: if the directory is not usable, or the base is not
-            the one that it was trained on.
+        AdapterFileError: if the directory is unusable, or the adapter was trained on
+            another base.
     """
     adapter = load_adapter(directory)
     preset = preset or adapter.preset

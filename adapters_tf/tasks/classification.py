@@ -1,4 +1,4 @@
-"""Classification: one class of several for a text, a pair of texts, or more."""
+"""Classification: one of several classes for one or more texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,16 +30,16 @@ class AdapterTextClassifier(TextModel):
         backbone: The encoder, such as a `BertAdapterBackbone`.
         num_classes: Number of classes.
         preprocessor: keras-hub preprocessor for strings, or `None`.
-        head_input: `"cls"`: the last block's vector of the first token;
-            `"pooled"`: that through the pretrained, frozen tanh pooler, as in
-            the reference code; `"mean"`: the mean over the tokens.
+        head_input: `"cls"`: the last block's vector of the first token; `"pooled"`:
+            this vector after the pretrained, frozen tanh pooler, as in the reference
+            code; `"mean"`: the mean over the tokens.
         dropout: Dropout rate on the head's input.
         tuning: See `Tuning`.
-        hidden_layer: A dense layer with tanh before the linear one, as in the default
-            head of AdapterHub.
+        hidden_layer: Add a dense layer with tanh before the linear one, as in
+            AdapterHub's default head.
 
     Attributes:
-        min_classes: The fewest classes that make sense.
+        min_classes: The smallest valid number of classes.
     """
 
     kind = "classification"
@@ -87,12 +87,11 @@ class AdapterTextClassifier(TextModel):
 
 
 class Classification(TextKind):
-    """One class for each row; the most probable one is the answer.
+    """One class for each row: the most probable one.
 
-    Metrics are those of scikit-learn, where 0/0 counts as 0: `accuracy`; `f1` of class
-    1, for two classes; `f1_macro`, the mean F1 of the classes that occur in
-    predictions or references; `matthews`. References and predictions are `[N]` class
-    indices.
+    Metrics are scikit-learn's, with 0/0 counted as 0: `accuracy`; `f1` of class 1, for
+    two classes; `f1_macro`, the mean F1 of the classes that occur in predictions or
+    references; `matthews`. References and predictions are `[N]` class indices.
     """
 
     name = "classification"
@@ -116,7 +115,7 @@ class Classification(TextKind):
     def records(
         self, task: Task, outputs: Sequence[Any], prepared: Prepared
     ) -> list[dict[str, Any]]:
-        """`label`, its probability as `score`, and `probabilities` by class."""
+        """Return `label`, its probability as `score`, and `probabilities` by class."""
         logits = np.asarray(np.stack(outputs), np.float64)
         return [
             class_record(task.labels, p) for p in scipy.special.softmax(logits, axis=-1)
@@ -141,7 +140,7 @@ class Classification(TextKind):
         }
 
     def majority(self, task: Task, train: Any, dev: Any) -> np.ndarray:
-        """The most frequent class, the first of those equally frequent."""
+        """Return the most frequent class; of equally frequent ones, the first."""
         return np.full(len(dev), np.bincount(np.asarray(train)).argmax())
 
     def confusion(
@@ -150,7 +149,7 @@ class Classification(TextKind):
         return confusion(task.labels, references, predictions)
 
     def token_outputs(self, logits: Any, labels: Any) -> Tensors:
-        """`label` `[B]`, `labels` and `probabilities` `[B, C]`."""
+        """Return `label` `[B]`, `labels` and `probabilities` `[B, C]`."""
         import tensorflow as tf
 
         labels = repeat_labels(labels, logits)
@@ -162,7 +161,7 @@ class Classification(TextKind):
         }
 
     def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
-        """As `token_outputs`, padded to the classes of all tasks."""
+        """Return the same as `token_outputs`, padded to the classes of all tasks."""
         import tensorflow as tf
 
         inside, logits = rows.logits
@@ -182,15 +181,15 @@ class Classification(TextKind):
 
 
 def class_record(labels: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
-    """A JSON-like record of one row with one of several classes.
+    """Return a JSON-like record of one row with its class.
 
     Args:
         labels: The C classes by index.
         probabilities: `[C]`.
 
     Returns:
-        `label`, the most probable one; `score`, its probability; `probabilities` by
-        class.
+        `label`, the most probable class; `score`, its probability; and `probabilities`
+        by class.
     """
     best = int(np.argmax(probabilities))
     return {
@@ -205,7 +204,7 @@ def confusion(
     references: np.ndarray,
     predicted: np.ndarray | Sequence[float],
 ) -> dict[str, Any]:
-    """How many rows of each class were predicted as which.
+    """Compute the confusion matrix.
 
     Args:
         names: The classes.
@@ -213,8 +212,8 @@ def confusion(
         predicted: `[N]` class indices.
 
     Returns:
-        As JSON values `labels` and `counts`, where `counts[i][j]` rows of class i
-        were predicted as class j.
+        JSON values `labels` and `counts`, where `counts[i][j]` rows of class i were
+        predicted as class j.
     """
     import sklearn.metrics as sk
 

@@ -1,4 +1,4 @@
-"""Tasks made of the user's own files."""
+"""Create tasks from the user's own files."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ from adapters_tf.tasks.kinds import kind_named, kinds
 
 
 def label_kinds() -> tuple[str, ...]:
-    """What `label_kind` may be: `"auto"` and the names that kinds give their labels."""
+    """Return the valid values of `label_kind`: `"auto"` and those of the kinds."""
     own = (kind.label_kind for kind in reversed([*kinds().values()]))
     return ("auto", *(name for name in own if name is not None))
 
@@ -29,30 +29,31 @@ def load_file_task(
     seed: int = 0,
     name: str | None = None,
 ) -> TaskData:
-    """Makes a task of a CSV, TSV or JSON-lines file, or of a SQuAD or CoNLL one.
+    """Create a task from a CSV, TSV, JSON-lines, SQuAD or CoNLL file.
 
-    A `.json` file that holds SQuAD v1.1 or a list of `{context, question,
-    answer}` makes a question-answering task; for any other file see `label_kind`.
+    A `.json` file in SQuAD v1.1 format, or with a list of
+    `{context, question, answer}`, gives a question-answering task; for other files see
+    `label_kind`.
 
     Args:
         train_file: The training rows.
-        dev_file: The development rows; `None` to split them off the training
-            rows, by class where there are classes and by context where there
-            are questions. Rows whose texts differ only in case and white space
-            come into the same part.
+        dev_file: The development rows; `None` to split them off the training rows,
+            stratified by class, or by whole contexts for questions. Rows whose texts
+            differ only in case and white space stay in the same part.
         format: The columns of both files; not used for questions.
-        label_kind: What the labels are: `"class"`, `"number"`, `"multi"` (any number
-            of labels a row, see `label_sets`), `"tags"` (one for each word, see
-            `read_conll`), or `"auto"`: tags for files with a CoNLL suffix; several
-            labels where the format says how they are written; numbers if every label
-            is one and either all have a decimal point or there are more than
-            20 distinct ones; else classes.
-        dev_fraction: Share of the different rows split off; not used with a `dev_file`.
-        seed: Seed of that split.
-        name: Name of the task; `None` for that of the training file.
+        label_kind: The form of the labels: `"class"`, `"number"`, `"multi"` (any number
+            of labels per row, see `label_sets`), `"tags"` (one for each word, see
+            `read_conll`), or `"auto"`. `"auto"` means tags for files with a CoNLL
+            suffix; several labels if the format describes them; numbers if all labels
+            are numbers and either all have a decimal point or there are more than 20
+            distinct ones; otherwise classes.
+        dev_fraction: Share of the distinct rows to split off; not used with a
+            `dev_file`.
+        seed: Seed of the split.
+        name: Name of the task; `None` for the training file's name.
 
     Raises:
-        DataError: A file, its labels or an argument are not usable.
+        DataError: if a file, its labels or an argument is unusable.
     """
     file = DataFile(train_file, format)
     kind = _kind_of(file, label_kind)
@@ -67,16 +68,16 @@ def load_file_task(
 def load_file_examples(
     path: str | os.PathLike[str], format: FileFormat | None, task: Task
 ) -> Rows:
-    """Reads a file for a task that exists, to evaluate or to predict.
+    """Read a file for an existing task, to evaluate or predict.
 
     Args:
         path: The file.
-        format: Its columns; without a label column the rows are unlabelled.
-            Not used for questions, whose answers may be missing.
+        format: Its columns; without a label column, the rows are unlabelled. Not used
+            for questions; their answers may be missing.
         task: The task, whose labels and number of texts the file must fit.
 
     Raises:
-        DataError: The file or its labels are not usable for the task.
+        DataError: if the file or its labels are unusable for the task.
     """
     return kind_named(task.kind).read(DataFile(path, format), task)
 
@@ -84,24 +85,24 @@ def load_file_examples(
 def stream_file_examples(
     path: str | os.PathLike[str], format: FileFormat | None, task: Task
 ) -> RowStream | WholeRows:
-    """The unlabelled rows of a file, some at a time; see `load_file_examples`.
+    """Read the unlabelled rows of a file in chunks; see `load_file_examples`.
 
-    A file of texts may be of any size. Questions and sentences of words are read at
+    A file of texts can have any size. Questions and sentences of words are read at
     once.
 
     Args:
         path: The file.
-        format: Its columns; those of labels are not read. Not used for questions.
+        format: Its columns; label columns are ignored. Not used for questions.
         task: The task.
 
     Raises:
-        DataError: The file is not usable for the task.
+        DataError: if the file is unusable for the task.
     """
     return kind_named(task.kind).stream(DataFile(path, format), task)
 
 
 def _kind_of(file: DataFile, label_kind: str) -> Kind:
-    """The kind of a file of training rows."""
+    """Return the kind of a file of training rows."""
     known = kinds().values()
     for kind in known:
         if kind.label_kind is None and kind.recognises(file):

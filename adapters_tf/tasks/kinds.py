@@ -1,4 +1,4 @@
-"""The kinds of tasks, one line each."""
+"""The registry of kinds of tasks."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,14 +15,14 @@ _KINDS: dict[str, Kind] = {}
 
 
 def register_kind(kind: Kind) -> None:
-    """Make a kind known under its name to training, prediction and export.
+    """Register a kind by its name for training, prediction and export.
 
     Args:
-        kind: The kind. Files of training rows are offered to the kinds in the order of
-            their registration, until one recognises them.
+        kind: The kind. Registration order matters: the first kind that recognises a
+            file of training rows is used.
 
     Raises:
-        ValueError: There is one of this name.
+        ValueError: if a kind of this name exists.
     """
     if kind.name in _KINDS:
         raise ValueError(f"A kind's name must be new. Received: {kind.name!r}")
@@ -30,15 +30,15 @@ def register_kind(kind: Kind) -> None:
 
 
 def kinds() -> Mapping[str, Kind]:
-    """All kinds by name."""
+    """Return all kinds by name."""
     return MappingProxyType(_KINDS)
 
 
 def kind_named(name: str) -> Kind:
-    """The kind of this name.
+    """Return the kind of this name.
 
     Raises:
-        UserError: There is none.
+        UserError: if there is none.
     """
     if name not in _KINDS:
         raise UserError(
@@ -47,7 +47,7 @@ def kind_named(name: str) -> Kind:
     return _KINDS[name]
 
 
-# Classification is last: it recognises every file.
+# Keep classification last: it recognises every file.
 register_kind(QuestionAnswering())
 register_kind(TokenClassification())
 register_kind(MultiLabel())

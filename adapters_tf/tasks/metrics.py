@@ -1,4 +1,4 @@
-"""A task's metrics, and those of a constant predictor.
+"""Compute a task's metrics, and those of a constant predictor.
 
 All values are fractions or coefficients, not percent: accuracy, F1 and exact match
 lie in [0, 1], correlations in [-1, 1].
@@ -11,20 +11,20 @@ from adapters_tf.tasks.kinds import kind_named
 
 
 def compute_metrics(task: Task, predictions: Any, references: Any) -> dict[str, float]:
-    """Scores predictions with the metrics of a task.
+    """Score predictions with the metrics of a task.
 
     Args:
-        task: Names the kind, which says what its metrics are and what it takes (see
-            the classes of `adapters_tf.tasks`), and the metrics.
-        predictions: Such as `[N]` class indices.
-        references: The same of the labels: `Rows.references`.
+        task: The task; its kind defines the metrics and the forms of predictions and
+            references (see the classes of `adapters_tf.tasks`).
+        predictions: Predictions, such as `[N]` class indices.
+        references: The labels in the same form, from `Rows.references`.
 
     Returns:
         The value of each of `task.metrics`, in their order.
 
     Raises:
-        ValueError: The shapes or the ids do not match, there are no rows, a
-            reference is missing, or a metric is not known.
+        ValueError: if shapes or ids do not match, there are no rows, a reference is
+            missing, or a metric is unknown.
     """
     values = kind_named(task.kind).scores(task, predictions, references)
     unknown = [name for name in task.metrics if name not in values]
@@ -39,20 +39,20 @@ def compute_metrics(task: Task, predictions: Any, references: Any) -> dict[str, 
 def majority_baseline(
     task: Task, train_labels: Any, dev_labels: Any
 ) -> dict[str, float]:
-    """The metrics of the best prediction that ignores the texts.
+    """Compute the metrics of the best constant prediction.
 
-    Such as the most frequent class or the mean score; see `Kind.majority`.
+    This is, for example, the most frequent class; see `Kind.majority`.
 
     Args:
-        task: Names the kind and the metrics.
+        task: The task, with its kind and metrics.
         train_labels: `Rows.references` of the training rows.
-        dev_labels: Those to score on.
+        dev_labels: `Rows.references` of the rows to score on.
 
     Returns:
         The value of each of `task.metrics`, in their order.
 
     Raises:
-        ValueError: As `compute_metrics`.
+        ValueError: See `compute_metrics`.
     """
     constant = kind_named(task.kind).majority(task, train_labels, dev_labels)
     return compute_metrics(task, constant, dev_labels)

@@ -1,4 +1,4 @@
-"""Multi-label classification: any number of labels for a text or several texts."""
+"""Multi-label classification: any number of labels for one or more texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,14 +18,14 @@ from adapters_tf.tasks.text_kind import TextKind, check_same_shape, repeat_label
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class AdapterMultiLabelClassifier(AdapterTextClassifier):
-    """Any number of labels, or none, for a text or a pair of texts.
+    """Multi-label classification of a text or a pair of texts.
 
-    The head of `AdapterTextClassifier` with a sigmoid on each logit, trained on the
-    mean of the labels' binary cross-entropies. Outputs are `[batch, num_classes]`
-    float32 logits, of which those from 0 on (a probability of 0.5) mean "has the
-    label"; labels are `[batch, num_classes]` floats of 0 and 1.
+    The head is that of `AdapterTextClassifier` with a sigmoid on each logit, trained on
+    the mean of the labels' binary cross-entropies. Outputs are `[batch, num_classes]`
+    float32 logits; a logit of 0 or more (a probability of at least 0.5) means that the
+    row has the label. Labels are `[batch, num_classes]` floats of 0 and 1.
 
-    Arguments as `AdapterTextClassifier`, but one class will do.
+    Arguments are those of `AdapterTextClassifier`, but one class is enough.
     """
 
     kind = "multi_label"
@@ -45,11 +45,11 @@ class AdapterMultiLabelClassifier(AdapterTextClassifier):
 
 
 class MultiLabel(TextKind):
-    """The labels that have a probability of 0.5 or more, each by itself.
+    """Any number of labels per row: all with a probability of 0.5 or more.
 
-    Metrics are those of scikit-learn, where 0/0 counts as 0: `f1_micro`, over all
-    decisions; `f1_macro`, the mean over the labels that occur in predictions or
-    references. References and predictions are `[N, classes]` of 0 and 1.
+    Metrics are scikit-learn's, with 0/0 counted as 0: `f1_micro`, over all decisions;
+    `f1_macro`, the mean over the labels that occur in predictions or references.
+    References and predictions are `[N, classes]` of 0 and 1.
     """
 
     name = "multi_label"
@@ -63,7 +63,7 @@ class MultiLabel(TextKind):
         return file.table_of_sets if file.has_labels else file.table
 
     def check_format(self, file: DataFile, name: str) -> None:
-        """Every format has labels of this kind, or none."""
+        """Accept every format."""
 
     def infer_labels(self, file: DataFile) -> tuple[str, ...]:
         return file.format.label_columns or label_sets.infer_names(
@@ -80,7 +80,7 @@ class MultiLabel(TextKind):
     def records(
         self, task: Task, outputs: Sequence[Any], prepared: Prepared
     ) -> list[dict[str, Any]]:
-        """`labels`, those of a probability of 0.5 or more, and `probabilities`."""
+        """Return `labels` with a probability of 0.5 or more, and `probabilities`."""
         probabilities = scipy.special.expit(np.asarray(np.stack(outputs), np.float64))
         return [label_set_record(task.labels, p) for p in probabilities]
 
@@ -97,19 +97,19 @@ class MultiLabel(TextKind):
         }
 
     def majority(self, task: Task, train: Any, dev: Any) -> np.ndarray:
-        """The labels that at least half of the training rows have."""
+        """Return the labels that at least half of the training rows have."""
         often = np.asarray(train).mean(axis=0) >= 0.5
         return np.tile(often, (len(dev), 1))
 
     def token_outputs(self, logits: Any, labels: Any) -> Tensors:
-        """`labels` and `probabilities` `[B, C]`."""
+        """Return `labels` and `probabilities` `[B, C]`."""
         import tensorflow as tf
 
         labels = repeat_labels(labels, logits)
         return {"labels": labels, "probabilities": tf.sigmoid(logits)}
 
     def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
-        """As `token_outputs`, padded to the classes of all tasks."""
+        """Return the same as `token_outputs`, padded to the classes of all tasks."""
         import tensorflow as tf
 
         inside, logits = rows.logits
@@ -127,14 +127,14 @@ class MultiLabel(TextKind):
 def label_set_record(
     labels: Sequence[str], probabilities: np.ndarray
 ) -> dict[str, Any]:
-    """A JSON-like record of one row with any number of labels.
+    """Return a JSON-like record of one row with any number of labels.
 
     Args:
         labels: The C labels by index.
-        probabilities: `[C]`, each by itself.
+        probabilities: `[C]` independent probabilities.
 
     Returns:
-        `labels`, those of a probability of 0.5 or more, and `probabilities` by label.
+        `labels` with a probability of 0.5 or more, and `probabilities` by label.
     """
     by_label = dict(zip(labels, probabilities.tolist(), strict=True))
     return {
@@ -151,7 +151,7 @@ def _f1(expected: np.ndarray, given: np.ndarray, average: str) -> float:
         return 0.0
     expected, given = expected[:, occur], given[:, occur]
     if len(occur) == 1:
-        # scikit-learn takes one column for two classes, and would count the rows
-        # without the label as found.
+        # scikit-learn reads one column as two classes, and would count rows without the
+        # label as correct.
         expected, given, average = expected[:, 0], given[:, 0], "binary"
     return sk.f1_score(expected, given, average=average, zero_division=0.0)

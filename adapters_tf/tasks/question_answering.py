@@ -1,4 +1,4 @@
-"""Extractive question answering: where in the context the answer stands."""
+"""Extractive question answering: find the answer's span in the context."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,9 +37,9 @@ from adapters_tf.tasks.text_kind import linear_layers
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class SpanLoss(keras.losses.Loss):
-    """Mean of the cross-entropies of the start and the end position.
+    """Mean of the cross-entropies of the start and end positions.
 
-    As in BERT's `run_squad.py`. Labels are `[batch, 2]` positions, logits
+    This is the loss of BERT's `run_squad.py`. Labels are `[batch, 2]` positions, logits
     `[batch, length, 2]`; each example's loss is a float32 number.
     """
 
@@ -53,7 +53,7 @@ class SpanLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class MaskPadding(keras.layers.Layer):
-    """Pushes the logits `[batch, length, 2]` of padding out of reach."""
+    """Set the `[batch, length, 2]` logits of padding to a very low value."""
 
     def call(self, logits: Any, padding_mask: Any) -> Any:
         mask = ops.cast(padding_mask, logits.dtype)[:, :, None]
@@ -75,11 +75,11 @@ class AdapterQuestionAnswerer(AdapterModel):
     model.predict((questions, contexts))  # [Answer(text=..., start=..., score=...)]
     ```
 
-    An answer is its text and the character of the context that it begins with.
-    A context too long for one input becomes several windows, see
-    `question_windows`, each with the `sample_weight` of its question; `fit` and
-    `evaluate` report the loss over windows. Windows may be given themselves, as
-    tensors in memory or in a dataset; `predict` then returns their logits.
+    An answer is its text and the index of its first character in the context. A context
+    too long for one input becomes several windows (see `question_windows`), each with
+    the `sample_weight` of its question; `fit` and `evaluate` report the loss over
+    windows. You can also pass windows as tensors, in memory or in a dataset; `predict`
+    then returns their logits.
 
     Args:
         backbone: The encoder, such as a `BertAdapterBackbone`.
@@ -131,12 +131,12 @@ class AdapterQuestionAnswerer(AdapterModel):
             **kwargs,
         )
 
-    # Of what fails in a converted function, AutoGraph keeps the text alone.
+    # AutoGraph would keep only the text of an error raised here, not its type.
     @without_autograph
     def preprocess_samples(
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> Any:
-        """Questions, contexts and answers in memory to windows; tensors unchanged."""
+        """Convert in-memory questions and contexts to windows; keep tensors."""
         if not _is_windows(x):
             windows, contexts = self._windows(x, y)
             x, y = _tensors(windows), windows.features.labels
@@ -147,7 +147,7 @@ class AdapterQuestionAnswerer(AdapterModel):
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-        """Questions, contexts and answers to windows; windows unchanged."""
+        """Convert questions, contexts and answers to windows; keep windows."""
         if y is None and not _is_windows(x):
             raise DataError(
                 "fit and evaluate need the answers beside (questions, contexts), as a "
@@ -160,7 +160,7 @@ class AdapterQuestionAnswerer(AdapterModel):
     def predict(
         self, x: Any = None, batch_size: int | None = None, **kwargs: Any
     ) -> Any:
-        """As `keras.Model.predict` on windows; on texts, the answers.
+        """Return answers for texts; for windows, logits as `keras.Model.predict`.
 
         Args:
             x: `(questions, contexts)` of N texts each, or windows.
@@ -168,7 +168,7 @@ class AdapterQuestionAnswerer(AdapterModel):
             **kwargs: As `keras.Model.predict`.
 
         Returns:
-            For texts N of `Answer`; for windows `[W, length, 2]` logits.
+            For texts, N `Answer`s; for windows, `[W, length, 2]` logits.
         """
         if not in_memory(x) or _is_windows(x):
             return super().predict(x, batch_size, **kwargs)
@@ -204,12 +204,12 @@ def _is_windows(x: Any) -> bool:
 
 
 def _tensors(windows: QuestionFeatures) -> dict[str, np.ndarray]:
-    """All windows, padded to the longest."""
+    """Return all windows, padded to the longest."""
     return windows.features.batch(np.arange(len(windows.features)), multiple=1)
 
 
 def _expand(sample_weight: Any, rows: np.ndarray, num_questions: int) -> np.ndarray:
-    """Each window's weight, of each question's."""
+    """Give each window the weight of its question."""
     sample_weight = np.asarray(sample_weight)
     if len(sample_weight) != num_questions:
         raise DataError(
@@ -222,9 +222,9 @@ def _expand(sample_weight: Any, rows: np.ndarray, num_questions: int) -> np.ndar
 class QuestionAnswering(Kind):
     """A span of the context for each question, as in SQuAD v1.1.
 
-    Metrics are `f1` and `exact_match` of the official SQuAD v1.1 script, the best over
-    the answers of each question, as in TensorFlow Model Garden. Predictions are the
-    answer text by id, references are `QuestionExamples`.
+    Metrics are `f1` and `exact_match` of the official SQuAD v1.1 script: the best value
+    over each question's answers, as in TensorFlow Model Garden. Predictions are answer
+    texts by id, references are `QuestionExamples`.
     """
 
     name = "question_answering"
@@ -256,7 +256,7 @@ class QuestionAnswering(Kind):
         return super().split(rows, fraction, seed, path)
 
     def groups(self, rows: Rows) -> Sequence[str]:
-        # Whole contexts, or the development part would be of paragraphs seen before.
+        # Keep contexts whole, so that the development part has unseen paragraphs.
         return rows_as(QuestionExamples, rows).contexts
 
     def head_arguments(self, task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,7 +277,7 @@ class QuestionAnswering(Kind):
     def records(
         self, task: Task, outputs: Sequence[Any], prepared: Prepared
     ) -> list[dict[str, Any]]:
-        """`id`, `answer`, `start` (its first character), `score` (of its logits)."""
+        """Return `id`, `answer`, `start` (of its first character) and `score`."""
         rows = rows_as(QuestionExamples, prepared.examples)
         found = prepared.places.answers(outputs, rows.contexts)
         return [
@@ -324,14 +324,14 @@ class QuestionAnswering(Kind):
         }
 
     def majority(self, task: Task, train: Any, dev: Any) -> dict[str, str]:
-        """Empty answers."""
+        """Return empty answers."""
         return dict.fromkeys(dev.ids, "")
 
     def num_outputs(self, config: Mapping[str, Any]) -> int:
         return 2
 
     def logits(self, features: Any, tensors: Tensors, mask: Any) -> Any:
-        """Start and end logits `[batch, length, 2]`, -1e9 for padding."""
+        """Return `[batch, length, 2]` start and end logits, -1e9 for padding."""
         import tensorflow as tf
 
         logits = linear_layers(features, tensors)
@@ -339,21 +339,21 @@ class QuestionAnswering(Kind):
         return logits * mask - 1e9 * (1 - mask)
 
     def token_outputs(self, logits: Any, labels: Any) -> Tensors:
-        """`start_logits` and `end_logits` `[B, length]`."""
+        """Return `start_logits` and `end_logits` `[B, length]`."""
         return {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
 
     def text_outputs(self, outputs: Tensors, rows: ServedRows) -> Tensors:
-        """`answer`, `answer_start`, `answer_end` and `score` `[B]`."""
+        """Return `answer`, `answer_start`, `answer_end` and `score` `[B]`."""
         return rows.answers(outputs, rows.windows)
 
     def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
-        """As `text_outputs`."""
+        """Return the same as `text_outputs`."""
         import tensorflow as tf
 
         wanted = rows.wanted(self.name)
 
         def found() -> Tensors:
-            # Spans are searched in questions' windows alone: it costs most of all.
+            # Search spans only in questions' windows: this is the costliest step.
             windows = rows.windows
             chosen = tf.where(tf.gather(wanted, windows["rows"]))[:, 0]
             places = {k: tf.gather(windows[k], chosen) for k in _PLACES}

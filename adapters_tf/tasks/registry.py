@@ -1,4 +1,4 @@
-"""The tasks that have a name: GLUE's, SQuAD, the paper's other ones, and the demo's."""
+"""Load named tasks: GLUE, SQuAD, the paper's other tasks, and the demo."""
 
 import dataclasses
 import difflib
@@ -32,11 +32,11 @@ class TaskEntry:
     """A named task and its sources.
 
     Attributes:
-        task: The task. Its labels are empty where only the file knows them.
-        from_files: Reads the task's rows from a local folder.
-        from_tfds: Loads the splits from TensorFlow Datasets, kept in this
-            folder or, for `None`, its default one; `None` for a task that is read
-            from files only.
+        task: The task. Its labels are empty if only its files define them.
+        from_files: Function that reads the task's rows from a local folder.
+        from_tfds: Function that loads the splits from TensorFlow Datasets, given its
+            data folder (`None` for the default); `None` if TensorFlow Datasets lacks
+            the task.
     """
 
     task: Task
@@ -44,7 +44,8 @@ class TaskEntry:
     from_tfds: Callable[[str | None], Splits] | None = None
 
 
-# Houlsby et al. (2019), section 3.2 and the GLUE benchmark; the first selects.
+# From Houlsby et al. (2019), section 3.2, and the GLUE benchmark. The first metric
+# selects the best epoch.
 _GLUE_METRICS = {
     "cola": ("matthews",),
     "sst2": ("accuracy",),
@@ -126,7 +127,7 @@ TASKS: dict[str, TaskEntry] = {
 
 
 def task_names() -> tuple[str, ...]:
-    """The names of all tasks, in the order of the documentation."""
+    """Return the names of all tasks, in the order of the documentation."""
     return tuple(TASKS)
 
 
@@ -135,20 +136,20 @@ def load_task(
     data_dir: str | os.PathLike[str] | None = None,
     tfds_data_dir: str | None = None,
 ) -> TaskData:
-    """Loads a named task with its rows.
+    """Load a named task with its rows.
 
     Args:
         name: One of `task_names()`.
-        data_dir: A local folder that holds the public files of the task, or the
-            folders of several tasks, as docs/data.md says; `None` for TensorFlow
-            Datasets, which has GLUE and SQuAD.
-        tfds_data_dir: Where TensorFlow Datasets keeps prepared data, if not in
-            its default place. Not used with a `data_dir`.
+        data_dir: A local folder with the task's public files, or with the folders of
+            several tasks (see docs/data.md); `None` for TensorFlow Datasets, which has
+            GLUE and SQuAD.
+        tfds_data_dir: The data folder of TensorFlow Datasets; `None` for its default.
+            Not used with a `data_dir`.
 
     Raises:
-        UserError: There is no such task, it needs a folder, or TensorFlow Datasets
-            cannot get it.
-        DataError: The local files are missing or not in their layout.
+        UserError: if there is no such task, it needs a folder, or TensorFlow Datasets
+            cannot load it.
+        DataError: if the local files are missing or not in the expected layout.
     """
     if name not in TASKS:
         close = difflib.get_close_matches(
@@ -171,10 +172,10 @@ def load_task(
 
 
 def load_demo_task(seed: int = 0) -> TaskData:
-    """The tweets of `demo_data_file`, each text once.
+    """Load the tweets of `demo_data_file` without duplicates.
 
-    The file repeats many tweets, which would stand in both parts of a random
-    split; so the first row of each text is kept, whatever its case and spacing.
+    The file repeats many tweets, which would appear in both parts of a random split. So
+    only the first row of each text is kept, ignoring case and spacing.
 
     Args:
         seed: Seed of the split into 95% training and 5% dev rows, by class.

@@ -1,4 +1,4 @@
-"""Regression: a score for a text, a pair of texts, or more."""
+"""Regression: a score for one or more texts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,15 +17,15 @@ from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.base import Prepared, RowsOfTasks, Tensors
 from adapters_tf.tasks.text_kind import TextKind, check_same_shape
 
-# More distinct numbers than this are a scale rather than names of classes.
+# Above this many distinct numbers, labels are scores rather than class names.
 _MAX_NUMERIC_CLASSES = 20
 
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class AdapterTextRegressor(TextModel):
-    """A score for a text or a pair of texts, trained on the squared error.
+    """Regression on a text or a pair of texts, trained on the squared error.
 
-    Outputs are `[batch]` float32 scores. Arguments as `AdapterTextClassifier`,
+    Outputs are `[batch]` float32 scores. Arguments are those of `AdapterTextClassifier`
     without `num_classes`.
     """
 
@@ -56,16 +56,16 @@ class AdapterTextRegressor(TextModel):
         )
 
     def example_losses(self, y: Any, outputs: Any) -> Any:
-        # Two [batch] vectors: the loss's own mean would join the examples.
+        # Add an axis: the loss would average two [batch] vectors over the examples.
         return super().example_losses(y[:, None], outputs[:, None])
 
 
 class Regression(TextKind):
     """A score for each row.
 
-    Metrics are the correlations of SciPy: `spearman` and `pearson`. They are 0 where
-    they are not defined: for constant predictions or references, fewer than 2 rows, or
-    predictions that are not finite. References and predictions are `[N]` scores.
+    Metrics are SciPy's correlations `spearman` and `pearson`. If undefined (constant
+    predictions or references, fewer than 2 rows, or non-finite predictions), they are
+    0. References and predictions are `[N]` scores.
     """
 
     name = "regression"
@@ -73,9 +73,10 @@ class Regression(TextKind):
     model_class = AdapterTextRegressor
 
     def recognises(self, file: DataFile) -> bool:
-        """Whether the labels are a scale.
+        """Whether the labels are scores.
 
-        All are numbers, and have a decimal point or are more than 20 distinct ones.
+        They are if all are numbers, and either all have a decimal point or there are
+        more than 20 distinct ones.
         """
         file.require_labels()
         raw = file.table.raw_labels or []
@@ -91,7 +92,7 @@ class Regression(TextKind):
     def records(
         self, task: Task, outputs: Sequence[Any], prepared: Prepared
     ) -> list[dict[str, Any]]:
-        """`score`."""
+        """Return `score`."""
         return [{"score": float(value)} for value in outputs]
 
     def predictions(
@@ -111,7 +112,7 @@ class Regression(TextKind):
                 len(given),
             )
             return dict.fromkeys(self.metrics, 0.0)
-        # SciPy warns and returns NaN for these.
+        # In these cases, SciPy warns and returns NaN.
         if len(given) < 2 or np.ptp(given) == 0 or np.ptp(expected) == 0:
             return dict.fromkeys(self.metrics, 0.0)
         given, expected = given.astype(np.float64), expected.astype(np.float64)
@@ -121,7 +122,7 @@ class Regression(TextKind):
         }
 
     def majority(self, task: Task, train: Any, dev: Any) -> np.ndarray:
-        """The mean score of the training rows."""
+        """Return the mean score of the training rows."""
         return np.full(len(dev), np.asarray(train).mean())
 
     def head_function(
@@ -131,11 +132,11 @@ class Regression(TextKind):
         return lambda outputs, tensors: head(outputs, tensors)[:, 0]
 
     def token_outputs(self, logits: Any, labels: Any) -> Tensors:
-        """`score` `[B]`."""
+        """Return `score` `[B]`."""
         return {"score": logits[:, 0]}
 
     def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
-        """`score` `[B]`."""
+        """Return `score` `[B]`."""
         return {"score": rows.logits[1][:, 0]}
 
     def served_record(

@@ -1,4 +1,4 @@
-"""Where a task's rows come from: a registry entry, or a person's own files."""
+"""The source of a task's rows: a registry entry or the user's own files."""
 
 import dataclasses
 import pathlib
@@ -12,26 +12,26 @@ from adapters_tf.errors import UserError
 from adapters_tf.tasks.file_task import load_file_task
 from adapters_tf.tasks.registry import load_demo_task, load_task
 
-# Runs of different seeds are compared on the same rows.
+# Use a fixed seed, so that runs with different seeds use the same rows.
 _SPLIT_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskSource:
-    """A task's rows, not yet read.
+    """The description of a task's rows, before they are read.
 
     Attributes:
-        name: Name of a task of the registry; with a `train_file`, whatever the task
-            is to be called. `None` without one: the demo's tweets.
+        name: Name of a task of the registry, or with a `train_file`, any name for the
+            task. `None` without a `train_file` means the demo's tweets.
         data_dir: Folder with a registry task's public files; `None` for TensorFlow
             Datasets.
-        tfds_data_dir: Folder of TensorFlow Datasets.
-        train_file: Training rows of a task of one's own.
-        dev_file: Its dev rows; `None` for a part of the training rows.
+        tfds_data_dir: Data folder of TensorFlow Datasets.
+        train_file: File of training rows of the user's own task.
+        dev_file: File of its dev rows; `None` to split off training rows.
         format: The columns of both files.
         label_kind: See `load_file_task`.
-        dev_fraction: The part, without a `dev_file`.
-        max_train_examples: Train on this many rows, drawn at random; `None` for all.
+        dev_fraction: Share of the rows to split off if there is no `dev_file`.
+        max_train_examples: Train on this many random rows; `None` for all.
     """
 
     name: str | None = None
@@ -46,10 +46,10 @@ class TaskSource:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TaskSource":
-        """A source from the fields of this class and of `FileFormat`, side by side.
+        """Create a source from the fields of this class and of `FileFormat`.
 
         Raises:
-            UserError: A field is not known.
+            UserError: if a field is unknown.
         """
         own = {f.name for f in dataclasses.fields(cls)} - {"format"}
         of_format = {f.name for f in dataclasses.fields(FileFormat)}
@@ -69,7 +69,7 @@ class TaskSource:
 
     @property
     def task_name(self) -> str:
-        """The name that the loaded task will have."""
+        """Name of the loaded task."""
         if self.name is not None:
             return self.name
         return pathlib.Path(self.train_file).stem if self.train_file else "tweets"
@@ -78,7 +78,7 @@ class TaskSource:
         """Read the rows.
 
         Raises:
-            UserError: The task or its files are not usable.
+            UserError: if the task or its files are unusable.
         """
         if self.train_file is not None:
             data = load_file_task(
@@ -98,12 +98,12 @@ class TaskSource:
 
 
 def limit_train_rows(data: TaskData, max_rows: int | None, seed: int) -> TaskData:
-    """The same task with at most this many training rows, drawn at random.
+    """Keep at most `max_rows` random training rows of a task.
 
     Args:
         data: The task.
         max_rows: Number of rows to keep, in their order; `None` for all.
-        seed: Seed of the draw.
+        seed: Seed of the random choice.
 
     Raises:
         UserError: if `max_rows` is below 1.

@@ -1,4 +1,4 @@
-"""What kinds of tasks with one output vector per text share."""
+"""The shared base of kinds of tasks with one output vector per text."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from adapters_tf.errors import DataError
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.base import Kind, Prepared, Tensors
 
-# The paths of a head's variables, in the adapter file too.
+# The paths of a head's variables, also in the adapter file.
 KERNEL = "logits/kernel"
 BIAS = "logits/bias"
 HIDDEN_KERNEL = "head_hidden/kernel"
@@ -23,10 +23,10 @@ HIDDEN_BIAS = "head_hidden/bias"
 
 
 class TextKind(Kind):
-    """A kind whose rows are one text or more and whose head reads one vector a row.
+    """A kind with rows of one or more texts and a head that reads one vector per row.
 
-    A subclass says how labels are read (`infer_labels`, `encode`), what its outputs
-    mean (`records`, `token_outputs`, `mixed_outputs`) and how they are scored.
+    A subclass defines how to read labels (`infer_labels`, `encode`), how to interpret
+    outputs (`records`, `token_outputs`, `mixed_outputs`) and how to score them.
     """
 
     one_vector = True
@@ -34,30 +34,30 @@ class TextKind(Kind):
     # === Files ===
 
     def table(self, file: DataFile) -> Table:
-        """The columns of a file."""
+        """Read the columns of a file."""
         return file.table
 
     def infer_labels(self, file: DataFile) -> tuple[str, ...]:
-        """The class names of a new task; none for a kind without classes."""
+        """Return the class names of a new task; empty for a kind without classes."""
         return ()
 
     @abc.abstractmethod
     def encode(self, table: Table, labels: Sequence[str]) -> np.ndarray:
-        """`[N, ...]` labels as numbers, of a table with labels.
+        """Convert a table's labels to `[N, ...]` numbers.
 
         Raises:
-            DataError: A label is none that the task has.
+            DataError: if the task does not have a label.
         """
 
     def check_format(self, file: DataFile, name: str) -> None:
-        """Refuse columns that rows of this kind do not have.
+        """Reject columns that rows of this kind do not have.
 
         Args:
             file: The rows.
             name: Name of the task.
 
         Raises:
-            DataError: The format is one of several labels a row.
+            DataError: if the format describes several labels per row.
         """
         refuse_several_labels(file, name, self)
 
@@ -122,10 +122,10 @@ class TextKind(Kind):
 
 
 def check_text_columns(file: DataFile, task: Task) -> None:
-    """Refuse a file with another number of text columns than the task's.
+    """Check that a file has as many text columns as the task.
 
     Raises:
-        DataError: Names both.
+        DataError: if the numbers differ; names both.
     """
     columns = file.format.text_columns
     if len(columns) != len(task.text_columns):
@@ -137,10 +137,10 @@ def check_text_columns(file: DataFile, task: Task) -> None:
 
 
 def refuse_several_labels(file: DataFile, name: str, kind: Kind) -> None:
-    """Refuse the columns of several labels a row for a task of another kind.
+    """Reject columns of several labels per row for a task of another kind.
 
     Raises:
-        DataError: The format has such columns.
+        DataError: if the format has such columns.
     """
     if file.format.for_several_labels:
         raise DataError(
@@ -152,7 +152,7 @@ def refuse_several_labels(file: DataFile, name: str, kind: Kind) -> None:
 def check_same_shape(
     predictions: Any, references: Any, ndim: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both as arrays.
+    """Convert predictions and references to arrays of the same shape.
 
     Args:
         predictions: `[N]`, or `[N, classes]` for `ndim=2`.
@@ -160,7 +160,7 @@ def check_same_shape(
         ndim: Their number of dimensions.
 
     Raises:
-        ValueError: The shapes differ, or there are no rows.
+        ValueError: if the shapes differ or there are no rows.
     """
     predicted, expected = np.asarray(predictions), np.asarray(references)
     if (
@@ -180,7 +180,7 @@ def check_same_shape(
 
 
 def head_features(head_input: str, outputs: Tensors) -> Any:
-    """What the head of a `TextModel` reads: `[batch, d]`.
+    """Return the `[batch, d]` input of a `TextModel`'s head.
 
     Args:
         head_input: `"cls"`, `"pooled"` or `"mean"`.
@@ -199,7 +199,7 @@ def head_features(head_input: str, outputs: Tensors) -> Any:
 
 
 def linear_layers(features: Any, tensors: Tensors) -> Any:
-    """A head's layers: a dense one with tanh, if there is one, and the linear one.
+    """Apply a head's layers: an optional dense layer with tanh, then the linear one.
 
     Args:
         features: `[..., d]`.
@@ -217,7 +217,7 @@ def linear_layers(features: Any, tensors: Tensors) -> Any:
 
 
 def repeat_labels(labels: Any, logits: Any) -> Any:
-    """`[C]` labels as the last dimension's, `[B, C]`, of as many rows as `logits`."""
+    """Repeat `[C]` labels to `[B, C]`, one row for each row of `logits`."""
     import tensorflow as tf
 
     shape = tf.stack([tf.shape(logits)[0], tf.size(labels)])

@@ -39,9 +39,8 @@ from adapters_tf.tasks.word_tags import no_word_tags, sentence_record, tagged_wo
 class TagLoss(keras.losses.Loss):
     """Mean of the cross-entropies of a sentence's words.
 
-    Labels are `[batch, length]` classes, negative at tokens that do not count, and may
-    be longer than the logits `[batch, tokens, classes]`; each example's loss is a
-    float32 number, 0 where nothing counts.
+    Labels are `[batch, length]` classes, negative at ignored tokens. They may be longer
+    than the `[batch, tokens, classes]` logits. Each example has one float32 loss.
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -60,10 +59,9 @@ class AdapterTokenClassifier(AdapterModel):
     """A class for each word, such as the tags of named entities.
 
     Head: dropout and a linear layer on every token's vector (Devlin et al. 2019,
-    section 5.3). Outputs are `[batch, length, num_classes]` float32 logits; labels are
-    `[batch, length]` int32: the class at the first token of each word, -1 at all other
-    tokens, which do not count. `length` of the labels may be longer than that of the
-    tokens.
+    section 5.3). Outputs are `[batch, length, num_classes]` float32 logits. Labels are
+    `[batch, length]` int32: the class at the first token of each word, -1 at other
+    tokens, which are ignored. Labels may be longer than the tokens.
 
     ```python
     sentences = [["Ada", "lives", "in", "London"], ["nobody", "came"]]
@@ -71,8 +69,7 @@ class AdapterTokenClassifier(AdapterModel):
     model.predict(sentences)  # [array([1, 0, 0, 3]), array([0, 0])]
     ```
 
-    A sentence that is too long for one input is cut. Sentences may be given as tensors,
-    in memory or in a dataset; `predict` then returns logits.
+    Long sentences are cut. `fit` also takes tensors; `predict` then returns logits.
 
     Args:
         backbone: The encoder, such as a `BertAdapterBackbone`.
@@ -137,19 +134,19 @@ class AdapterTokenClassifier(AdapterModel):
             **kwargs,
         )
 
-    # Of what fails in a converted function, AutoGraph keeps the text alone.
+    # AutoGraph would keep only the text of an error raised here, not its type.
     @without_autograph
     def preprocess_samples(
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> Any:
-        """Sentences and classes in memory to tensors; tensors unchanged."""
+        """Convert in-memory sentences and classes to tensors; keep tensors."""
         if not _is_tensors(x):
             words = self._words(x, y)
             x, y = _tensors(words), words.features.labels
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def expand_rows(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-        """Sentences and classes to tensors; tensors unchanged."""
+        """Convert sentences and classes to tensors; keep tensors."""
         if y is None and not _is_tensors(x):
             raise DataError(
                 "fit and evaluate need the classes beside the sentences, a list of as "
@@ -162,7 +159,7 @@ class AdapterTokenClassifier(AdapterModel):
     def predict(
         self, x: Any = None, batch_size: int | None = None, **kwargs: Any
     ) -> Any:
-        """As `keras.Model.predict` on tensors; on sentences, the words' classes.
+        """Return words' classes; for tensors, logits as `keras.Model.predict`.
 
         Args:
             x: N lists of words, or tensors.
@@ -170,9 +167,8 @@ class AdapterTokenClassifier(AdapterModel):
             **kwargs: As `keras.Model.predict`.
 
         Returns:
-            For sentences N arrays `[words]` int32, -1 where a word is behind the end
-            of the input, or has no token; for tensors `[N, length, num_classes]`
-            logits.
+            For sentences, N `[words]` int32 arrays, -1 for cut words and words without
+            a token; for tensors, `[N, length, num_classes]` logits.
         """
         if not in_memory(x) or _is_tensors(x):
             return super().predict(x, batch_size, **kwargs)
@@ -239,21 +235,21 @@ def _is_tensors(x: Any) -> bool:
 
 
 def _tensors(words: WordFeatures) -> dict[str, np.ndarray]:
-    """All rows, padded to the longest."""
+    """Return all rows, padded to the longest."""
     return words.features.batch(np.arange(len(words.features)), multiple=1)
 
 
 class TokenClassification(Kind):
-    """A tag in the BIO scheme for each word, and so the entities of a sentence.
+    """A tag in the BIO scheme for each word; the tags mark a sentence's entities.
 
-    Metrics are `entity_f1`, `entity_precision` and `entity_recall`: those of seqeval
-    over whole entities, as conlleval counts them; 0/0 counts as 0. Predictions are the
-    N sentences' tags, references are `WordExamples` with tags.
+    Metrics are seqeval's `entity_f1`, `entity_precision` and `entity_recall` over whole
+    entities, as in conlleval, with 0/0 counted as 0. Predictions are the N sentences'
+    tags, references are `WordExamples` with tags.
     """
 
     name = "token_classification"
     label_kind = "tags"
-    # The number of the words' column.
+    # The index of the words' column.
     model_class = AdapterTokenClassifier
     layout = "words"
 
@@ -298,7 +294,7 @@ class TokenClassification(Kind):
     def records(
         self, task: Task, outputs: Sequence[Any], prepared: Prepared
     ) -> list[dict[str, Any]]:
-        """See `sentence_record`."""
+        """Return one record per sentence; see `sentence_record`."""
         found = []
         sentences = rows_as(WordExamples, prepared.examples).words
         for row, words in enumerate(sentences):
@@ -336,29 +332,29 @@ class TokenClassification(Kind):
         }
 
     def majority(self, task: Task, train: Any, dev: Any) -> list[list[str]]:
-        """No entity."""
+        """Return tags without entities."""
         return [[OUTSIDE] * len(words) for words in dev.words]
 
     def num_outputs(self, config: Mapping[str, Any]) -> int:
         return config["num_classes"]
 
     def logits(self, features: Any, tensors: Tensors, mask: Any) -> Any:
-        """Logits `[batch, length, classes]` of every token."""
+        """Return `[batch, length, classes]` logits of every token."""
         return linear_layers(features, tensors)
 
     def token_outputs(self, logits: Any, labels: Any) -> Tensors:
-        """`labels` `[B, C]` and `probabilities` `[B, length, C]`."""
+        """Return `labels` `[B, C]` and `probabilities` `[B, length, C]`."""
         import tensorflow as tf
 
         labels = repeat_labels(labels, logits)
         return {"labels": labels, "probabilities": tf.nn.softmax(logits)}
 
     def text_outputs(self, outputs: Tensors, rows: ServedRows) -> Tensors:
-        """See `tagged_words`."""
+        """Return tagged words; see `tagged_words`."""
         return tagged_words(outputs, rows.windows, rows.text)
 
     def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
-        """As `text_outputs`, of the rows with the most words."""
+        """Return the same as `text_outputs`, padded to the rows with the most words."""
         import tensorflow as tf
 
         wanted = rows.wanted(self.name)
@@ -372,7 +368,7 @@ class TokenClassification(Kind):
                 "probabilities": tf.nn.softmax(logits),
             }
             places = {k: tf.gather(rows.windows[k], first) for k in ("starts", "ends")}
-            # No token of another row is one of a word.
+            # Tokens of other kinds' rows belong to no word.
             places["starts"] = tf.where(wanted[:, None], places["starts"], -1)
             return tagged_words(values, places, rows.text)
 
@@ -383,9 +379,9 @@ class TokenClassification(Kind):
     def served_record(
         self, task: Task, outputs: Mapping[str, Any], row: tuple[str, ...], row_id: Any
     ) -> dict[str, Any]:
-        # A word holds no white space: see `read_conll`.
+        # Words contain no white space; see `read_conll`.
         words = row[0].split(" ")
-        # The signature says where the words are that it has read.
+        # The signature returns the positions of the words that it has read.
         begins = np.cumsum([0, *(len(word) + 1 for word in words)])
         place = {int(begin): i for i, begin in enumerate(begins[:-1])}
         read = outputs["word_starts"] >= 0

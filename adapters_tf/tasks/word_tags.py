@@ -1,4 +1,4 @@
-"""Words with their tags: out of outputs for tokens in a graph, and as records."""
+"""Convert token outputs to tagged words, in a graph and as records."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,20 +11,19 @@ from adapters_tf.data.tags import OUTSIDE, valid_tags
 def sentence_record(
     words: Sequence[str], read: Sequence[int], tags: Sequence[str], scores: np.ndarray
 ) -> dict[str, Any]:
-    """A JSON-like record of one sentence.
+    """Return a JSON-like record of one sentence.
 
     Args:
         words: The W words.
-        read: Which R of them were read, ascending from 0.
-        tags: Their R tags.
-        scores: `[R]` probabilities of these.
+        read: Ascending indices of the R words that were read.
+        tags: The tags of these R words.
+        scores: `[R]` probabilities of these tags.
 
     Returns:
-        `words`; `tags` in the BIO scheme, one for each word, `O` for those that were
-        not read; `entities`, each with its `type`, its `text` (the words, with single
-        spaces), `start` and `end` (its first word, from 0, and the word after it), and
-        `score`, the mean probability of its words' tags. And `unread`, the number of
-        words that were not read, if there are any.
+        `words`; `tags`, a BIO tag for each word, `O` for unread words; `entities`, each
+        with its `type`, `text` (the words joined by spaces), `start` and `end` (indices
+        of its first word and of the word after it) and `score` (the mean probability of
+        its words' tags); and `unread`, the number of unread words, if there are any.
     """
     from seqeval.metrics.sequence_labeling import get_entities
 
@@ -55,26 +54,26 @@ def sentence_record(
 def tagged_words(
     outputs: dict[str, Any], windows: dict[str, Any], text: Any
 ) -> dict[str, Any]:
-    """The words of B texts with their tags, those of the words' first tokens.
+    """Return the words of B texts with the tags of their first tokens.
 
-    An I- that goes on with nothing becomes a B-, as in `valid_tags`.
+    An I- tag that continues no entity becomes a B- tag, as in `valid_tags`.
 
     Args:
-        outputs: Of the tokens: `labels` `[B, C]` strings and `probabilities`
+        outputs: Token outputs: `labels` `[B, C]` strings and `probabilities`
             `[B, length, C]` float32.
-        windows: `starts` and `ends` `[B, length]` int32: the first byte of the word
-            that the token is of, -1 for other tokens, and the byte after it.
-        text: `[B]` strings of valid UTF-8, those that the tokens were made from.
+        windows: `starts` and `ends` `[B, length]` int32: the first byte of each token's
+            word and the byte after the word; -1 for tokens outside words.
+        text: `[B]` strings of valid UTF-8, from which the tokens were made.
 
     Returns:
-        For the words that were read, L of the text with the most:
+        For the words that were read, where L is the largest number in a text:
 
-        - `words`: `[B, L]` strings; "" behind a text's last word.
-        - `tags`: `[B, L]` strings in the BIO scheme; "" there.
-        - `tag_scores`: `[B, L]` float32 probabilities; 0 there.
-        - `word_starts`: `[B, L]` int32: the word's first character in the text,
-          counted as Python counts (code points); -1 there.
-        - `word_ends`: `[B, L]` int32: the character after it; -1 there.
+        - `words`: `[B, L]` strings, padded with "".
+        - `tags`: `[B, L]` strings in the BIO scheme, padded with "".
+        - `tag_scores`: `[B, L]` float32 probabilities, padded with 0.
+        - `word_starts`: `[B, L]` int32: index of the word's first character in the
+          text, in code points as in Python; padded with -1.
+        - `word_ends`: `[B, L]` int32: index after its last character; padded with -1.
     """
     import tensorflow as tf
 
@@ -105,7 +104,7 @@ def tagged_words(
 
 
 def no_word_tags(num_rows: Any) -> dict[str, Any]:
-    """What `tagged_words` gives for as many texts without a word."""
+    """Return the result of `tagged_words` for texts without words."""
     import tensorflow as tf
 
     empty = tf.zeros([num_rows, 0], tf.int32)
@@ -119,10 +118,10 @@ def no_word_tags(num_rows: Any) -> dict[str, Any]:
 
 
 def _valid(tags: Any) -> Any:
-    """See `adapters_tf.data.tags.valid_tags`."""
+    """Correct tags as `adapters_tf.data.tags.valid_tags`."""
     import tensorflow as tf
 
-    # Of "O" and "" nothing is left.
+    # "O" and "" become empty.
     types = tf.strings.regex_replace(tags, "^.-?", "", replace_global=False)
     before = tf.pad(types[:, :-1], [[0, 0], [1, 0]], constant_values="")
     begins = tf.strings.regex_full_match(tags, "I-.*") & (types != before)

@@ -1,1 +1,1 @@
-"""Predictions of a servable's task for many files, as an Apache Beam pipeline."""
+"""Predict with a servable's task for many files, as an Apache Beam pipeline."""

@@ -1,4 +1,4 @@
-"""The settings of a bulk prediction, checked before a pipeline starts."""
+"""Settings of a bulk prediction, checked before a pipeline starts."""
 
 import dataclasses
 import importlib.util
@@ -13,20 +13,19 @@ from adapters_tf.tasks.kinds import kinds
 
 @dataclasses.dataclass(frozen=True)
 class BulkJob:
-    """A bulk prediction.
+    """The settings of a bulk prediction.
 
     All machines that run the pipeline must have the files at the same paths.
 
     Attributes:
         servable: A servable; the pipeline uses its newest version.
         name: Name of one of its tasks.
-        files: Files of rows: CSV, TSV, JSON lines; SQuAD JSON for questions; words of
-            sentences as in CoNLL's files for tags.
+        files: Files of rows: CSV, TSV or JSON lines; SQuAD JSON for questions; CoNLL
+            files for tags.
         output_dir: A new directory for the predictions.
-        format: The files' columns; by default those of the task. Not used for
-            questions.
-        batch_size: Most rows that the model takes at a time.
-        rows_per_file: Rows of a file of predictions.
+        format: The files' columns; by default the task's. Not used for questions.
+        batch_size: Maximum rows per batch of the model.
+        rows_per_file: Rows per file of predictions.
         beam_options: Apache Beam's own options, such as `"--runner=FlinkRunner"`.
 
     Raises:
@@ -58,7 +57,7 @@ class ServedTask:
 
     Attributes:
         version_dir: The SavedModel.
-        signature: Its signature that takes the task's texts.
+        signature: The task's signature for texts.
         task: The task.
     """
 
@@ -71,8 +70,8 @@ class ServedTask:
         """Find the task of this name in the newest version.
 
         Raises:
-            UserError: if there is no such task, it has no signature of its own, or
-                its adapter was saved without a task of a known kind.
+            UserError: if there is no such task, it has no own signature, or its adapter
+                was saved without a task of a known kind.
         """
         newest = Path(servable) / str(versions_of(Path(servable))[-1])
         about = read_servable_json(newest)
@@ -101,7 +100,7 @@ def check_installed() -> None:
     """Check that Apache Beam is installed.
 
     Raises:
-        UserError: if not; it names the command that installs it.
+        UserError: if it is missing; names the command that installs it.
     """
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError(

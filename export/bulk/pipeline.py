@@ -28,17 +28,17 @@ from adapters_tf.tasks.kinds import kind_named
 
 # Beam's default first tries a runner that it downloads from the network.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-# The place of a row: its file, its file of predictions, and its place in the latter.
+# A row's input file, its file of predictions, and its index in the latter.
 _Place = tuple[int, int, int]
 
 
 class ReadRows(beam.DoFn):
-    """Reads the rows of a file, given as `(number, path)`, each with its place.
+    """Reads the rows of a `(number, path)` file, each with its place.
 
     Args:
         task: The task.
         format: The file's columns.
-        rows_per_file: Rows of a file of predictions.
+        rows_per_file: Rows per file of predictions.
     """
 
     def __init__(self, task: Task, format: FileFormat, rows_per_file: int) -> None:
@@ -67,11 +67,11 @@ class ReadRows(beam.DoFn):
 class TaskHandler(ModelHandler[Row, PredictionResult, Any]):
     """Runs a task's signature on batches of `Row`.
 
-    The inference of a row is the record that `adapters-tf-predict` writes for it.
+    The result for a row is the record that `adapters-tf-predict` writes for it.
 
     Args:
         served: The task.
-        batch_size: Most rows of a batch.
+        batch_size: Maximum rows per batch.
     """
 
     def __init__(self, served: ServedTask, batch_size: int) -> None:
@@ -102,14 +102,14 @@ class TaskHandler(ModelHandler[Row, PredictionResult, Any]):
         return found
 
     def get_metrics_namespace(self) -> str:
-        """The namespace of RunInference's metrics."""
+        """Return the namespace of RunInference's metrics."""
         return "adapters_tf"
 
 
 class WriteRows(beam.DoFn):
-    """Writes the predictions of consecutive rows to a file, whole or not at all.
+    """Writes the predictions of consecutive rows to a file, atomically.
 
-    When a runner tries a bundle again, it writes the same bytes.
+    If a runner retries a bundle, it writes the same bytes.
 
     Args:
         directory: The directory of the file.
@@ -139,44 +139,44 @@ def _by_part(element: tuple[_Place, Any]) -> tuple[tuple[int, int], tuple[int, A
 
 
 def predict_in_bulk(job: BulkJob) -> int:
-    """Predict all rows of the files.
+    """Predict all rows of a job's files.
 
-    Writes `part-FFFFF-PPPPPPPP.jsonl`: F is the number of the input file, P the part of
-    that file. In the order of their names, these files hold the predictions in the
-    order of the rows. The directory gets its name when all files are complete.
+    This writes `part-FFFFF-PPPPPPPP.jsonl`: F is the number of the input file, P the
+    part of that file. Sorted by name, the files hold the predictions in the order of
+    the rows. The directory gets its final name when all files are complete.
 
     Args:
-        job: What to predict.
+        job: The settings.
 
     Returns:
         The number of rows.
 
     Raises:
-        UserError: if the servable, a file or the output directory is not usable.
+        UserError: if the servable, a file or the output directory is unusable.
     """
     served = ServedTask.of(job.servable, job.name)
     format = job.format or FileFormat(served.task.text_columns)
     files = [(i, os.path.abspath(path)) for i, path in enumerate(job.files)]
     reader = ReadRows(served.task, format, job.rows_per_file)
-    # Find a fault on the last line before predicting the first row.
+    # Find errors on the last line before predicting the first row.
     total = sum(reader.num_rows(path) for _, path in files)
     handler: Any = KeyedModelHandler(TaskHandler(served, job.batch_size))
     with new_directory(job.output_dir) as directory:
-        # If the job names a runner too, the last one counts.
+        # If the job also names a runner, the last one wins.
         options = [f"--runner={_LOCAL_RUNNER}", *job.beam_options]
         with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(files)
                 | "Read" >> beam.ParDo(reader)
-                # Rows of one file go to all workers.
+                # Distribute the rows of one file to all workers.
                 | "Spread" >> beam.Reshuffle()
                 | "Predict" >> RunInference(handler)
                 | "ByPart" >> beam.Map(_by_part)
                 | "Gather" >> beam.GroupByKey()
                 | "Write" >> beam.ParDo(WriteRows(str(directory)))
             )
-        for left in directory.glob(".part-*"):  # of bundles that were tried again
+        for left in directory.glob(".part-*"):  # Left by retried bundles.
             left.unlink()
         written = sum(map(_lines, directory.glob("part-*.jsonl")))
         if written != total:

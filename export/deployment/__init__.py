@@ -1,1 +1,1 @@
-"""The files to serve a servable with the stock TensorFlow Serving."""
+"""Files to serve a servable with the stock TensorFlow Serving."""

@@ -1,4 +1,4 @@
-"""The texts of a deployment's files: the server's settings, compose file and README.
+"""Texts of a deployment's files: the server's settings, compose file and README.
 
 The three settings files are text protos that `tensorflow_model_server` reads. The
 `check_*` functions parse them with the server's own protos.
@@ -43,15 +43,15 @@ class BatchingSettings:
     """How TensorFlow Serving joins requests into batches.
 
     Attributes:
-        max_batch_size: Most rows of a batch, and so of a request.
+        max_batch_size: Maximum rows of a batch, and so of a request.
         batch_timeout_micros: Microseconds that a request waits for others.
-        max_enqueued_batches: Batches that may wait for a thread; the server refuses
+        max_enqueued_batches: Batches that can wait for a thread; the server rejects
             further requests as unavailable.
         num_batch_threads: Batches that run at the same time: use the number of the
             server's CPU cores, or one or two for each GPU.
 
     Raises:
-        UserError: if one is out of its range.
+        UserError: if a value is out of range.
     """
 
     max_batch_size: int = 64
@@ -87,10 +87,10 @@ class BatchingSettings:
 
 
 def check_model_name(model_name: str) -> None:
-    """Refuse a name that cannot be part of a URL.
+    """Reject a name that cannot be part of a URL.
 
     Raises:
-        UserError: if it is not of letters, digits and `_`, `-`, `.`.
+        UserError: if it has characters other than letters, digits and `_`, `-`, `.`.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", model_name):
         raise UserError(
@@ -100,7 +100,7 @@ def check_model_name(model_name: str) -> None:
 
 
 def models_config(model_name: str, base_path: str) -> str:
-    """The text of `models.config`: one model, its newest version.
+    """Return the text of `models.config`: one model, its newest version.
 
     Args:
         model_name: The name in the requests of clients.
@@ -128,7 +128,7 @@ model_config_list {{
 
 
 def batching_config(settings: BatchingSettings) -> str:
-    """The text of `batching.config`."""
+    """Return the text of `batching.config`."""
     sizes = "\n".join(f"allowed_batch_sizes: {n}" for n in settings.allowed_batch_sizes)
     return f"""\
 # BatchingParameters, for --batching_parameters_file. Only requests to the same
@@ -156,7 +156,7 @@ pad_variable_length_inputs: false
 
 
 def monitoring_config() -> str:
-    """The text of `monitoring.config`: Prometheus metrics on the REST port."""
+    """Return the text of `monitoring.config`: Prometheus metrics on the REST port."""
     return f"""\
 # MonitoringConfig, for --monitoring_config_file.
 prometheus_config {{
@@ -226,7 +226,7 @@ def check_monitoring_config(text: str) -> Any:
 
 
 def _quoted(text: str) -> str:
-    """A string of a text proto, with non-ASCII characters as they are."""
+    """Quote a string for a text proto; keep non-ASCII characters."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -244,12 +244,12 @@ def _parse(text: str, proto: type[Any], name: str) -> Any:
 
 
 def container_path(model_name: str) -> str:
-    """The servable's path inside the container."""
+    """Return the servable's path inside the container."""
     return f"/models/{model_name}"
 
 
 def health_command(model_name: str, port: int = REST_PORT) -> str:
-    """A bash command that succeeds if a version of the model is in service.
+    """Return a bash command that succeeds if a version of the model is in service.
 
     The image has neither curl nor Python, but bash can open a socket.
     """
@@ -264,14 +264,14 @@ def health_command(model_name: str, port: int = REST_PORT) -> str:
 
 
 def docker_compose(model_name: str, servable_dir: str) -> str:
-    """The text of `docker-compose.yml`.
+    """Return the text of `docker-compose.yml`.
 
     Args:
-        model_name: As in `models.config`.
+        model_name: The name in `models.config`.
         servable_dir: The servable's absolute path on the host.
     """
     flags = "\n".join(f"      - {flag}" for flag in SERVER_FLAGS)
-    # A string of JSON is one of YAML; compose reads $$ as a dollar sign.
+    # A JSON string is a valid YAML string; compose reads $$ as a dollar sign.
     source = json.dumps(servable_dir).replace("$", "$$")
     check = json.dumps(["CMD", "bash", "-c", health_command(model_name)])
     return f"""\
@@ -312,10 +312,10 @@ services:
 def commands_text(
     model_name: str, servable_dir: str, rows: list[dict[str, str]]
 ) -> str:
-    """The text of `README.md`.
+    """Return the text of `README.md`.
 
     Args:
-        model_name: As in `models.config`.
+        model_name: The name in `models.config`.
         servable_dir: The servable's absolute path on the host.
         rows: Rows of the mixed signature for the example with curl.
     """

@@ -1,4 +1,4 @@
-"""Inputs that look like those of clients, for warm-up and for the clients."""
+"""Realistic inputs, for warm-up and for the example clients."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.session import Signature
 
-# A row is (text, text_pair); the pair is "" where a task has one text column.
+# A row is (text, text_pair); the pair is "" if a task has one text column.
 Row = tuple[str, str]
 
 _SHORT = "A quiet film with a lovely cast."
@@ -21,17 +21,17 @@ _LONG = (
 ) * 4
 _SINGLES = ((_SHORT, ""), (_LONG, ""))
 _TOKEN_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
-# BERT's vocabularies begin with special tokens and are larger than this.
+# Ids after the special tokens that start BERT's vocabularies, which are larger.
 _FIRST_WORD, _WORDS = 5, 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Rows for every task, and the length of a row of tokens.
+    """Example rows for every task, and the length of a row of tokens.
 
     Attributes:
-        rows: Task name -> rows, the most important tasks first, each with at
-            least one row. Short and long texts should take turns.
+        rows: Task name -> rows, the most important tasks first, each with at least one
+            row. Short and long texts should alternate.
         seq_length: Tokens of a full row.
     """
 
@@ -42,17 +42,17 @@ class Examples:
 def default_examples(
     servable: Mapping[str, Any], rows: Mapping[str, Sequence[Row]] | None = None
 ) -> Examples:
-    """A short and a long text, pair, or question for each task.
+    """Return a short and a long text, pair or question for each task.
 
     Args:
         servable: The content of `servable.json`.
-        rows: Real rows of some tasks, to be used instead.
+        rows: Real rows of some tasks, used instead.
 
     Raises:
-        UserError: if `rows` names a task that the servable lacks, or has none
-            for one it names.
+        UserError: if `rows` names a task that the servable lacks, or is empty for a
+            task.
     """
-    # The package that clients import has no Keras.
+    # Imported here, because clients import this module without Keras.
     from adapters_tf.tasks.kinds import kind_named
 
     rows = dict(rows or {})
@@ -69,12 +69,12 @@ def default_examples(
             count = max(len(task["text_columns"]), 1)
             own = kind_named(task["kind"]).example_rows(_SHORT, _LONG, count)
             rows[name] = [(row[0], SEPARATOR.join(row[1:])) for row in own]
-    # In the servable's order, whatever that of `rows`.
+    # Use the servable's order, not the order of `rows`.
     return Examples({n: rows[n] for n in servable["tasks"]}, servable["seq_length"])
 
 
 def task_of(signature_name: str, examples: Examples) -> str | None:
-    """The task whose signature this is, or `None` for one of all tasks."""
+    """Return a signature's task, or `None` for a signature of all tasks."""
     if signature_name in examples.rows:
         return signature_name
     task = signature_name.removesuffix("_text")
@@ -84,20 +84,20 @@ def task_of(signature_name: str, examples: Examples) -> str | None:
 def make_inputs(
     name: str, signature: Signature, examples: Examples, rows: int, length: int
 ) -> dict[str, np.ndarray]:
-    """Values for the inputs of a signature.
+    """Make values for the inputs of a signature.
 
     Args:
         name: The signature's name.
         signature: Its inputs.
-        examples: Where texts and task names come from.
+        examples: The source of texts and task names.
         rows: The batch size.
-        length: Tokens of a row, for inputs of tokens without a fixed length.
+        length: Tokens per row, for inputs of tokens without a fixed length.
 
     Returns:
         Input name -> array, `[rows]` of Python bytes or `[rows, length]`.
 
     Raises:
-        UserError: if it has inputs of other names than a servable's.
+        UserError: if it has inputs with unknown names.
     """
     values: dict[str, np.ndarray] = {}
     task = task_of(name, examples)
@@ -124,7 +124,7 @@ def make_inputs(
 def _text_rows(
     task: str | None, examples: Examples, rows: int
 ) -> list[tuple[str, str, str]]:
-    """`rows` times (text, text_pair, task), of one task or of one after another."""
+    """Return `rows` (text, text_pair, task), of one task or alternating tasks."""
     if task is not None:
         own = examples.rows[task]
         return [(*own[i % len(own)], task) for i in range(rows)]
@@ -134,7 +134,7 @@ def _text_rows(
         turn, at = divmod(i, max(len(names), 1))
         if names:
             own = examples.rows[names[at]]
-            # Not all tasks' short texts first, then all tasks' long ones.
+            # Mix short and long texts across tasks.
             found.append((*own[(turn + at) % len(own)], names[at]))
         else:
             found.append((*_SINGLES[i % 2], ""))
@@ -142,7 +142,7 @@ def _text_rows(
 
 
 def _tokens(name: str, rows: int, length: int) -> np.ndarray:
-    """Rows of tokens that end in padding, every other row half full."""
+    """Make rows of tokens that end in padding; every other row is half full."""
     position = np.arange(length)[None, :]
     filled = np.where(np.arange(rows) % 2, (length + 1) // 2, length)[:, None]
     inside = position < filled

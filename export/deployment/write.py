@@ -1,4 +1,4 @@
-"""Writing the folder of files to serve a servable with TensorFlow Serving."""
+"""Write the folder of files to serve a servable with TensorFlow Serving."""
 
 import functools
 import json
@@ -52,15 +52,15 @@ def write_deployment(
     They are `models.config`, `batching.config`, `monitoring.config`,
     `docker-compose.yml`, `client_rest.py`, `client_grpc.py`, and `README.md` with the
     commands. This function parses the three configurations with the server's protos
-    before it writes them. The folder appears whole or not at all.
+    before it writes them. The folder is written atomically.
 
     Args:
         servable_dir: A servable, with at least one version.
-        output_dir: The folder to write; its parent is made.
+        output_dir: The folder to write; missing parents are created.
         model_name: The name in the requests of clients.
         batching: How the server batches requests; `BatchingSettings()` by default.
         overwrite: Replace an existing folder of deployment files. Other files and
-            directories, except an empty one, are never replaced.
+            non-empty directories are never replaced.
 
     Returns:
         `output_dir` as a path.
@@ -110,7 +110,7 @@ def _check_output(path: Path, overwrite: bool) -> None:
 
 
 def _client_rows(servable: dict[str, Any]) -> list[dict[str, str]]:
-    """One row for each of the first three tasks."""
+    """Return one row for each of the first three tasks."""
     rows = default_examples(servable).rows
     return [
         {"text": rows[task][0][0], "text_pair": rows[task][0][1], "task": task}
@@ -119,14 +119,14 @@ def _client_rows(servable: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _verbatim(text: str, match: re.Match[str]) -> str:
-    """`text` as a replacement whose backslashes `re` leaves alone."""
+    """Return `text` as a replacement in which `re` does not interpret backslashes."""
     return text
 
 
 def _client(name: str, model_name: str, rows: list[dict[str, str]]) -> str:
-    """The text of a client, with the model's name and its rows filled in."""
+    """Return a client's text with the model's name and rows filled in."""
     text = resources.files(__package__).joinpath(name).read_text("utf-8")
-    # Strings of JSON are strings of Python.
+    # JSON strings are valid Python strings.
     lines = [f"    {json.dumps(row, ensure_ascii=False)},\n" for row in rows]
     constants = {"MODEL_NAME": json.dumps(model_name), "ROWS": f"[\n{''.join(lines)}]"}
     for constant, value in constants.items():

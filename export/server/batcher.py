@@ -1,4 +1,4 @@
-"""Running requests to the same signature together, in batches."""
+"""Run requests to the same signature together, in batches."""
 
 import dataclasses
 import logging
@@ -56,7 +56,7 @@ class Batcher:
     `pad_variable_length_inputs` does, changes the answers.
 
     Args:
-        max_rows: Most rows of a batch. A larger request runs alone.
+        max_rows: Maximum rows of a batch. A larger request runs alone.
         timeout: Seconds that a request waits for others to join it.
         max_queue: Requests that may wait; the batcher refuses more.
         threads: Batches that run at the same time.
@@ -103,7 +103,7 @@ class Batcher:
             A future of the outputs. Cancelling it takes it from the queue.
 
         Raises:
-            ServingError: The queue is full, or closed.
+            ServingError: if the queue is full or closed.
         """
         rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
         count = max(rows, default=0)
@@ -131,10 +131,10 @@ class Batcher:
         return task.future
 
     def close(self, seconds: float) -> bool:
-        """Refuse new requests, run those that wait, and end the threads.
+        """Reject new requests, run the waiting ones, and end the threads.
 
         Args:
-            seconds: How long to wait. It then cancels the requests that still wait.
+            seconds: How long to wait before cancelling the requests that still wait.
 
         Returns:
             Whether all requests ran.
@@ -190,7 +190,7 @@ class Batcher:
             self._observe(rows, len(live), time.monotonic() - live[0].queued)
             try:
                 _run(live)
-            except Exception as error:  # the thread must live on
+            except Exception as error:  # The thread must survive.
                 log.exception("a batch failed")
                 for task in live:
                     if not task.future.done():
@@ -240,14 +240,14 @@ def _run(tasks: list[_Task]) -> None:
 
 
 def _all_succeed(tasks: list[_Task]) -> bool:
-    """Run each task alone; returns whether all succeeded."""
+    """Run each task alone, and return whether all succeeded."""
     for task in tasks:
         _run([task])
     return all(task.future.exception() is None for task in tasks)
 
 
 def _split(outputs: Arrays, rows: list[int]) -> list[Arrays] | None:
-    """The rows of each request; `None` if an output lacks a row for each input row."""
+    """Split outputs by request; `None` if an output lacks a row per input row."""
     if any(not a.ndim or a.shape[0] != sum(rows) for a in outputs.values()):
         return None
     ends = np.cumsum(rows)

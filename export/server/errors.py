@@ -1,4 +1,4 @@
-"""Errors of a request: gRPC's codes, and TensorFlow Serving's HTTP status for each."""
+"""Request errors: gRPC's codes and TensorFlow Serving's HTTP status for each."""
 
 import enum
 
@@ -47,13 +47,13 @@ HTTP_STATUS = {
 
 
 class ServingError(Exception):
-    """A request that is answered with an error.
+    """An error to return to a client.
 
     Args:
-        code: The canonical code, which gRPC clients see.
+        code: The canonical code, for gRPC clients.
         message: A text for the client.
-        http_status: What HTTP clients see; by default TensorFlow Serving's
-            status for the code.
+        http_status: The status for HTTP clients; by default TensorFlow Serving's status
+            for the code.
     """
 
     def __init__(self, code: Code, message: str, http_status: int | None = None):
@@ -64,24 +64,24 @@ class ServingError(Exception):
 
 
 def invalid(message: str) -> ServingError:
-    """An `INVALID_ARGUMENT` error."""
+    """Return an `INVALID_ARGUMENT` error."""
     return ServingError(Code.INVALID_ARGUMENT, message)
 
 
 def too_large(message: str) -> ServingError:
-    """A request over the limit of its size: `RESOURCE_EXHAUSTED`, or HTTP's 413."""
+    """Return the error for a too large request: `RESOURCE_EXHAUSTED` or HTTP 413."""
     return ServingError(Code.RESOURCE_EXHAUSTED, message, http_status=413)
 
 
 def timed_out() -> ServingError:
-    """The request's deadline has passed."""
+    """Return the error for a request after its deadline."""
     return ServingError(
         Code.DEADLINE_EXCEEDED, "The request's deadline passed before its answer."
     )
 
 
 def as_serving_error(error: BaseException) -> ServingError:
-    """Turn any error into the one that the client sees.
+    """Convert any error to the error that the client sees.
 
     TensorFlow's own errors keep their code; any other error is `INTERNAL`.
     """

@@ -42,7 +42,7 @@ _FIELDS = {
 
 
 def _answer(context: grpc.ServicerContext, method: Callable[[], Any]) -> Any:
-    """What `method` returns, or its error as the call's status."""
+    """Return the result of `method`, or set its error as the call's status."""
     try:
         return method()
     except Exception as error:
@@ -58,7 +58,7 @@ def _unimplemented(context: grpc.ServicerContext, name: str) -> None:
 
 
 def _spec(request: Any) -> tuple[str, int | None, str | None]:
-    """A request's model name, version and label."""
+    """Return a request's model name, version and label."""
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
     spec = request.model_spec
@@ -67,7 +67,7 @@ def _spec(request: Any) -> tuple[str, int | None, str | None]:
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata.
+    """Implements Predict and GetModelMetadata.
 
     Args:
         service: Answers the requests.
@@ -93,7 +93,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         with service.version(*_spec(request)) as version:
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             check_method(find_signature(version.session, name))
-            # Before the values are read: a few bytes may ask for many rows.
+            # Check before reading values: a few bytes can stand for many rows.
             for proto in request.inputs.values():
                 if proto.tensor_shape.dim:
                     service.check_rows(proto.tensor_shape.dim[0].size)
@@ -111,7 +111,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             return response
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """The signatures of a version."""
+        """Return the signatures of a version."""
 
         def run() -> Any:
             name, version, label = _spec(request)
@@ -140,7 +140,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus.
+    """Implements GetModelStatus.
 
     Args:
         service: Knows the versions.
@@ -150,7 +150,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._service = service
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """The states of the versions."""
+        """Return the states of the versions."""
 
         def run() -> Any:
             name, version, _ = _spec(request)
@@ -179,10 +179,10 @@ def _fill_spec(
 def model_metadata(
     service: Service, name: str, version: int | None, label: str | None
 ) -> Any:
-    """The GetModelMetadataResponse of a version; arguments as `Service.version`.
+    """Return a version's GetModelMetadataResponse; arguments as `Service.version`.
 
     Raises:
-        ServingError: There is no such model or version.
+        ServingError: if there is no such model or version.
     """
     with service.version(name, version, label) as loaded:
         signatures = get_model_metadata_pb2.SignatureDefMap()
@@ -195,10 +195,10 @@ def model_metadata(
 
 
 def model_status(service: Service, name: str, version: int | None) -> Any:
-    """The GetModelStatusResponse of one version, or of all.
+    """Return the GetModelStatusResponse of one version, or of all.
 
     Raises:
-        ServingError: There is no such model or version.
+        ServingError: if there is no such model or version.
     """
     response = get_model_status_pb2.GetModelStatusResponse()
     for known in service.statuses(name, version):
@@ -211,17 +211,17 @@ def model_status(service: Service, name: str, version: int | None) -> Any:
 
 
 def build_grpc_server(service: Service, metrics: Metrics) -> grpc.Server:
-    """A gRPC server with both services, not yet listening."""
+    """Build a gRPC server with both services that does not listen yet."""
     options = service.options
     server = grpc.server(
-        # A thread for each request that may be pending, and a few to refuse more.
+        # One thread for each possible pending request, and a few to reject more.
         futures.ThreadPoolExecutor(
             max_workers=options.max_pending + 8, thread_name_prefix="grpc"
         ),
         options=[
             ("grpc.max_receive_message_length", options.max_request_bytes),
             ("grpc.max_send_message_length", -1),
-            # Without this, a second server could listen on the same port unnoticed.
+            # Prevents a second server from sharing the port unnoticed.
             ("grpc.so_reuseport", 0),
         ],
     )
@@ -238,25 +238,25 @@ def build_grpc_server(service: Service, metrics: Metrics) -> grpc.Server:
 
 
 def to_array(name: str, proto: TensorProto, max_bytes: int) -> np.ndarray:
-    """The array that a request's TensorProto stands for.
+    """Convert a request's TensorProto to an array.
 
     Args:
         name: The input's name, for the error.
         proto: The tensor; a single value may stand for a whole array of it.
-        max_bytes: Most bytes of the array: a small proto can stand for a large one.
+        max_bytes: Maximum bytes of the array; a small proto can mean a large array.
 
     Returns:
         An array of the proto's shape; strings are `bytes` in an object array.
 
     Raises:
-        ServingError: It is malformed, or larger than `max_bytes`.
+        ServingError: if it is malformed, or larger than `max_bytes`.
     """
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
         raise invalid(f"tensor parsing error: {name}. Its shape must be known.")
     try:
         dtype = tf.as_dtype(proto.dtype)
-        # A Python product: NumPy's would overflow. A string takes a pointer.
+        # Multiply in Python, because NumPy would overflow. A string takes a pointer.
         count = 1
         for size in sizes:
             count *= size
@@ -271,7 +271,7 @@ def to_array(name: str, proto: TensorProto, max_bytes: int) -> np.ndarray:
 
 
 def to_proto(array: np.ndarray) -> TensorProto:
-    """The TensorProto of an output, its values in the field of their type.
+    """Convert an output to a TensorProto, with values in the field of their type.
 
     TensorFlow Serving fills `float_val` and its kin by default, and clients read
     those; `tf.make_tensor_proto` would fill `tensor_content`.

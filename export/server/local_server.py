@@ -11,7 +11,7 @@ from types import TracebackType
 from adapters_tf.errors import UserError
 from adapters_tf.export.server.options import ServerOptions, check_installed
 
-# Before the imports below fail with an error that names no remedy.
+# Check first: the imports below would fail without naming a remedy.
 check_installed()
 
 import grpc  # noqa: E402
@@ -74,7 +74,7 @@ class LocalServer:
         grpc_port: The port of gRPC.
 
     Raises:
-        UserError: There is no such directory, no version in it, or a port is taken.
+        UserError: if there is no such directory, no version in it, or a port is taken.
     """
 
     def __init__(self, options: ServerOptions) -> None:
@@ -112,7 +112,7 @@ class LocalServer:
         """Load the highest version that can be loaded, and begin to answer.
 
         Raises:
-            UserError: None can.
+            UserError: if no version can be loaded.
         """
         try:
             self._versions.poll()
@@ -133,10 +133,10 @@ class LocalServer:
             raise
 
     def stop(self, grace: float | None = None) -> bool:
-        """Refuse new requests, let the pending ones finish, and unload.
+        """Reject new requests, let the pending ones finish, and unload.
 
         Args:
-            grace: Seconds they may take; by default that of the options.
+            grace: Seconds that they may take; by default the options' value.
 
         Returns:
             Whether they all finished.
@@ -150,7 +150,7 @@ class LocalServer:
         grpc_stopped = self._grpc.stop(grace)
         self._http.refuse(grace)
         done = grpc_stopped.wait(left())
-        # uvicorn looks for its end ten times a second.
+        # uvicorn checks for shutdown ten times per second.
         done &= self._http.join(left() + 0.5)
         done &= self._batcher.close(left() + 0.5)
         self._versions.close(left() + 0.5)
@@ -182,11 +182,12 @@ def _load(directory: Path) -> ServingSession:
 
 
 def _warm_up(session: ServingSession, path: Path) -> int:
-    """Run the warm-up requests of a file, if it is there; returns their number.
+    """Run the warm-up requests of a file, if it exists; return their number.
 
     Raises:
-        ServingError: A request failed, or there are more than TensorFlow Serving takes.
-        tf.errors.OpError: The file is damaged, or holds requests of another kind.
+        ServingError: if a request failed, or there are more than TensorFlow Serving
+            accepts.
+        tf.errors.OpError: if the file is damaged, or holds other requests.
     """
     count = 0
     if not path.is_file():
@@ -239,10 +240,10 @@ def _check_directory(servable: Path) -> None:
 
 
 def _listen_grpc(server: grpc.Server, host: str, port: int) -> int:
-    """Give a gRPC server its port, and return it; port 0 is any free one.
+    """Make a gRPC server listen on a port, and return it; port 0 is any free one.
 
     Raises:
-        UserError: It cannot listen there.
+        UserError: if it cannot listen there.
     """
     address = f"[{host}]" if ":" in host else host
     try:
@@ -252,7 +253,7 @@ def _listen_grpc(server: grpc.Server, host: str, port: int) -> int:
 
 
 class HttpListener:
-    """An HTTP server on a port, in a thread of its own.
+    """An HTTP server on a port, in its own thread.
 
     Args:
         app: The application.
@@ -260,10 +261,10 @@ class HttpListener:
         port: Port, or 0 for a free one.
 
     Attributes:
-        port: The port that it has.
+        port: The port in use.
 
     Raises:
-        UserError: It cannot listen there.
+        UserError: if it cannot listen there.
     """
 
     def __init__(self, app: Starlette, host: str, port: int) -> None:
@@ -289,7 +290,7 @@ class HttpListener:
         )
 
     def start(self) -> None:
-        """Begin to answer; returns once it does."""
+        """Start the server, and return when it answers."""
         try:
             self._socket.listen(2048)
         except OSError as error:
@@ -301,15 +302,15 @@ class HttpListener:
             time.sleep(0.005)
 
     def refuse(self, grace: float) -> None:
-        """Refuse new connections; the pending requests have `grace` seconds."""
-        # It is only given to asyncio, which takes fractions.
+        """Reject new connections; pending requests have `grace` seconds to finish."""
+        # uvicorn only passes it to asyncio, which accepts fractions.
         self._server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]
         self._server.should_exit = True
         if not self._thread.is_alive():
             self._socket.close()
 
     def join(self, seconds: float) -> bool:
-        """Wait for the pending requests; whether they are all done."""
+        """Wait for pending requests; return whether all are done."""
         if self._thread.ident is not None:
             self._thread.join(seconds)
         return not self._thread.is_alive()
@@ -324,7 +325,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise _cannot_listen("port", host, port, error) from error
     try:
-        # A restarted server need not wait for old connections to time out.
+        # Lets a restarted server reuse the port without waiting for old connections.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:

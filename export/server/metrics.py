@@ -1,4 +1,4 @@
-"""The Prometheus metrics of a server."""
+"""Prometheus metrics of a server."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ class _RequestCount:
 
 
 class Metrics:
-    """The metrics, in a registry of their own.
+    """The metrics of one server, in their own registry.
 
     Args:
         model: The model's name.
@@ -126,5 +126,5 @@ class Metrics:
             self._version.set(version)
 
     def page(self) -> bytes:
-        """All metrics in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return prometheus_client.generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The settings of the local server, and the packages that it needs."""
+"""Settings of the local server, and a check of the packages that it needs."""
 
 import dataclasses
 import importlib.util
@@ -19,22 +19,22 @@ class ServerOptions:
     Args:
         servable: Directory with a folder for each version, named by an integer.
         model_name: The model's name for clients; by default the directory's.
-        host: The address to listen on. By default only this machine reaches it.
+        host: The address to listen on. By default, only this machine can connect.
         port: Port of the REST API; 0 for any free one.
         grpc_port: Port of gRPC; 0 for any free one.
-        max_batch_rows: Most rows of a batch of merged requests.
+        max_batch_rows: Maximum rows of a batch of merged requests.
         batch_timeout_ms: Milliseconds that a request waits for others to join it.
         batch_threads: Batches that run at once.
-        max_rows: Most rows of a request.
-        max_request_mb: Most megabytes of a request.
-        max_pending: Requests that may wait or run; the answer to more is UNAVAILABLE.
+        max_rows: Maximum rows of a request.
+        max_request_mb: Maximum megabytes of a request.
+        max_pending: Maximum requests that wait or run; others get UNAVAILABLE.
         request_timeout: Seconds after which the answer to a request is
             DEADLINE_EXCEEDED; a gRPC client may ask for less.
         poll_seconds: Seconds between two checks for a new version.
         grace_seconds: Seconds that requests may take to finish on shutdown.
 
     Raises:
-        UserError: A value is out of its range.
+        UserError: if a value is out of range.
     """
 
     servable: str
@@ -98,7 +98,7 @@ def check_installed() -> None:
     """Check that the packages of the server are installed.
 
     Raises:
-        UserError: if one is missing or cannot be imported; it names the command that
+        UserError: if one is missing or cannot be imported; names the command that
             installs it.
     """
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]

@@ -43,9 +43,9 @@ _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"{_MODEL}{_VERSION}:(?P<method>classify|regress|predict)", re.I)
 _GET = re.compile(rf"{_MODEL}{_VERSION}(?P<metadata>/metadata)?", re.I)
 _MAX_VERSION = 2**63 - 1
-# When the answer to a body that is too large is known, the client still sends. Cut off
-# at once, it would see a broken connection and not the answer; so the server reads this
-# many more bytes and throws them away.
+# A client still sends when the server rejects its too large body. If the server closed
+# the connection at once, the client would not see the answer. So the server reads and
+# discards up to this many more bytes.
 _DISCARD_BYTES = 1 << 28
 
 
@@ -68,8 +68,8 @@ class RestApi:
             Route("/healthz", self._health),
             Route("/metrics", self._metrics_page),
             Route("/monitoring/prometheus/metrics", self._metrics_page),
-            # One route for all methods: the answer to any other request is TensorFlow
-            # Serving's "Malformed request", and not a 404 or 405.
+            # One route for all methods, so that other requests get TensorFlow Serving's
+            # "Malformed request" instead of a 404 or 405.
             Route("/{path:path}", _AnyMethod(self._api)),
         ]
         return Starlette(routes=routes)
@@ -94,7 +94,7 @@ class RestApi:
         return Response(body, media_type="application/json")
 
     async def _answer(self, request: Request) -> bytes:
-        # The raw path: a model's name may have a slash, as %2F.
+        # Use the raw path: a model's name can contain a slash, as %2F.
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         pattern = {"POST": _POST, "GET": _GET}.get(request.method)
         if not path.lower().startswith("/v1/"):
@@ -134,7 +134,7 @@ class RestApi:
             )
 
     async def _read(self, request: Request, deadline: float) -> bytes:
-        """Read the body; a client that sends it too slowly runs into the deadline."""
+        """Read the body; slow clients run into the deadline."""
         try:
             with anyio.fail_after(max(0.0, deadline - time.monotonic())):
                 return await read_body(request, self._service.options.max_request_bytes)
@@ -190,15 +190,14 @@ def _headers(failure: ServingError) -> dict[str, str]:
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Read a request's body; gzip is unpacked, as TensorFlow Serving does.
+    """Read a request's body, and unpack gzip as TensorFlow Serving does.
 
     Args:
         request: The request.
-        max_bytes: The most bytes, packed and unpacked.
+        max_bytes: Maximum bytes, both packed and unpacked.
 
     Raises:
-        ServingError: It is larger, or no gzip though it says so, or the client
-            went away.
+        ServingError: if it is larger or invalid gzip, or the client disconnected.
     """
     declared = request.headers.get("content-length", "")
     over = declared.isascii() and declared.isdigit() and int(declared) > max_bytes

@@ -1,4 +1,4 @@
-"""The JSON of the REST API, by TensorFlow Serving's rules: requests and answers."""
+"""The REST API's JSON for requests and answers, as in TensorFlow Serving."""
 
 import base64
 import binascii
@@ -21,12 +21,12 @@ _MAX_RANK = 32
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """The JSON object of a request.
+    """Parse the JSON object of a request.
 
     `NaN`, `Infinity` and `-Infinity` are numbers, as in TensorFlow Serving.
 
     Raises:
-        ServingError: It is no JSON, or no object, or its signature_name is no text.
+        ServingError: if it is not a JSON object, or its signature_name is not a text.
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
@@ -47,18 +47,18 @@ def parse_body(body: bytes) -> dict[str, Any]:
 def read_inputs(
     document: dict[str, Any], infos: dict[str, TensorInfo]
 ) -> tuple[dict[str, np.ndarray], bool]:
-    """The input arrays of a request.
+    """Read the input arrays of a request.
 
     Args:
         document: The request's object.
         infos: The signature's inputs.
 
     Returns:
-        Arrays by input name, and whether they came in rows (`instances`) and not
-        in columns (`inputs`).
+        Arrays by input name, and whether they came in rows (`instances`) rather than in
+        columns (`inputs`).
 
     Raises:
-        ServingError: There is neither key or both, or a value does not fit.
+        ServingError: if not exactly one key is present, or a value does not fit.
     """
     if "instances" in document and "inputs" in document:
         raise invalid(
@@ -101,7 +101,7 @@ def _rows(instances: Any, infos: dict[str, TensorInfo]) -> dict[str, np.ndarray]
 
 
 def _stack(rows: list[Any], name: str, info: TensorInfo) -> np.ndarray:
-    """One input of all rows, which must have one shape."""
+    """Stack one input of all rows, which must have the same shape."""
     shape = _shape(rows[0])
     values: list[Any] = []
     for i, row in enumerate(rows):
@@ -137,7 +137,7 @@ def _columns(inputs: Any, infos: dict[str, TensorInfo]) -> dict[str, np.ndarray]
 
 
 def _is_object(value: Any) -> bool:
-    """Whether it maps names to tensors, unlike one that holds base64 text."""
+    """Whether a value maps names to tensors, rather than holding base64 text."""
     return isinstance(value, dict) and not _is_base64(value)
 
 
@@ -146,7 +146,7 @@ def _is_base64(value: Any) -> bool:
 
 
 def _shape(value: Any) -> list[int]:
-    """The shape that a nested list has if it is regular."""
+    """Return the shape of a nested list, assuming that it is regular."""
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
@@ -159,7 +159,7 @@ def _shape(value: Any) -> list[int]:
 
 
 def _flatten(value: Any, shape: list[int], values: list[Any], level: int = 0) -> None:
-    """Append the leaves of a nested list of the shape."""
+    """Append the leaves of a nested list with this shape."""
     if level == len(shape):
         if isinstance(value, list):
             raise invalid(
@@ -182,7 +182,7 @@ def _flatten(value: Any, shape: list[int], values: list[Any], level: int = 0) ->
 
 
 def _array(values: list[Any], dtype: tf.DType, shape: list[int]) -> np.ndarray:
-    """The array of the leaves, each checked against the dtype."""
+    """Convert the leaves to an array, and check each against the dtype."""
     if dtype == tf.string:
         array = np.empty(len(values), object)
         array[:] = [_text(value) for value in values]
@@ -209,7 +209,7 @@ def _array(values: list[Any], dtype: tf.DType, shape: list[int]) -> np.ndarray:
 
 
 def _check_lossless(values: list[Any], dtype: tf.DType) -> None:
-    """Refuse whole numbers with too many digits, and what is past the range."""
+    """Reject integers with too many digits, and numbers out of range."""
     digits = 24 if dtype == tf.float32 else 53
     for value in values:
         if isinstance(value, int):
@@ -250,7 +250,7 @@ def _type_error(value: Any, dtype: tf.DType) -> ServingError:
 
 
 def _show(value: Any) -> str:
-    """A value for an error; not the whole of a large one."""
+    """Show a value in an error, shortened if large."""
     try:
         text = json.dumps(value)
     except RecursionError:
@@ -262,18 +262,18 @@ def _show(value: Any) -> str:
 
 
 def predictions_body(outputs: dict[str, np.ndarray], in_rows: bool) -> bytes:
-    """The answer to a Predict request.
+    """Return the answer to a Predict request.
 
-    With one output its values stand alone; several are named, in an object for
-    each row or in one object of columns. Strings are UTF-8, and {"b64": ...} for
-    an output whose name ends in `_bytes`.
+    A single output has unnamed values. Several outputs are named, in an object for each
+    row or in one object of columns. Strings are UTF-8, or {"b64": ...} if the output's
+    name ends in `_bytes`.
 
     Args:
         outputs: The outputs by name; strings as `bytes` in an object array.
         in_rows: Whether the request came in rows.
 
     Raises:
-        ServingError: Rows are asked for, and an output has none.
+        ServingError: if rows are requested and an output has none.
     """
     if in_rows:
         _check_rows(outputs)
@@ -289,17 +289,17 @@ def predictions_body(outputs: dict[str, np.ndarray], in_rows: bool) -> bytes:
 
 
 def error_body(message: str) -> bytes:
-    """The answer to a request that failed."""
+    """Return the answer to a failed request."""
     return _dump({"error": message})
 
 
 def status_body(response: Any) -> bytes:
-    """The JSON of a GetModelStatusResponse."""
+    """Return the JSON of a GetModelStatusResponse."""
     return _json(response).encode()
 
 
 def metadata_body(response: Any) -> bytes:
-    """The JSON of a GetModelMetadataResponse, whose `Any` is spelled out."""
+    """Return the JSON of a GetModelMetadataResponse, with its `Any` expanded."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     return (
@@ -341,7 +341,7 @@ def _values(name: str, array: np.ndarray) -> Any:
         encoded.reshape(-1)[:] = [encode(value) for value in array.reshape(-1)]
         return encoded.tolist()
     if array.dtype == np.float32:
-        # The shortest digits that are this float32: 0.2 and not 0.20000000298.
+        # Use the shortest digits of this float32: 0.2 instead of 0.20000000298.
         return array.astype("U").astype(np.float64).tolist()
     if array.dtype.kind not in "biuf":
         raise invalid(f"Failed to write JSON value for tensor type: {array.dtype}")

@@ -1,4 +1,4 @@
-"""Answering requests: the part that the gRPC and the REST API share."""
+"""Answer requests: the shared part of the gRPC and REST APIs."""
 
 import threading
 import time
@@ -39,10 +39,10 @@ class Service:
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """Count a request for as long as it lasts.
+        """Count a request while it lasts.
 
         Raises:
-            ServingError: There are too many.
+            ServingError: if there are too many.
         """
         with self._lock:
             if self._pending >= self.options.max_pending:
@@ -59,10 +59,10 @@ class Service:
                 self._pending -= 1
 
     def deadline(self, seconds: float | None = None) -> float:
-        """The deadline of a request that comes now, by `time.monotonic`.
+        """Return the deadline of a request that arrives now, by `time.monotonic`.
 
         Args:
-            seconds: What the client allows, if it says.
+            seconds: The client's own time limit, if any.
         """
         limit = self.options.request_timeout
         return time.monotonic() + (limit if seconds is None else min(limit, seconds))
@@ -70,7 +70,7 @@ class Service:
     def version(
         self, name: str, version: int | None, label: str | None
     ) -> LoadedVersion:
-        """Acquire the version that a request is for; the caller releases it.
+        """Acquire the version for a request; the caller must release it.
 
         Args:
             name: The model's name.
@@ -78,8 +78,9 @@ class Service:
             label: A version's label, or None.
 
         Raises:
-            ServingError: There is no such model or version. A config file of
-                TensorFlow Serving defines labels, so this server knows none.
+            ServingError: if there is no such model or version, or a label is given.
+                TensorFlow Serving defines labels in a config file, which this server
+                lacks.
         """
         if not name:
             raise invalid("ModelSpec has no name specified.")
@@ -95,10 +96,10 @@ class Service:
         return self.versions.acquire(version)
 
     def statuses(self, name: str, version: int | None) -> list[VersionStatus]:
-        """The states of one version, or of all.
+        """Return the states of one version, or of all.
 
         Raises:
-            ServingError: There is no such model or version.
+            ServingError: if there is no such model or version.
         """
         known = self.versions.statuses() if name == self.options.name else []
         if version is not None:
@@ -109,10 +110,10 @@ class Service:
         raise ServingError(Code.NOT_FOUND, f"Could not find {wanted} of model {name}")
 
     def check_rows(self, rows: int) -> None:
-        """Refuse a request of too many rows.
+        """Reject a request with too many rows.
 
         Raises:
-            ServingError: It has more than `max_rows`.
+            ServingError: if it has more than `max_rows`.
         """
         if rows > self.options.max_rows:
             raise invalid(
@@ -131,18 +132,18 @@ class Service:
         """Run a request.
 
         Args:
-            version: The version to run it on.
+            version: The version to run.
             name: The name of one of its signatures.
-            inputs: The request's inputs, not yet checked.
-            output_filter: The outputs wanted; empty for all.
+            inputs: The request's unchecked inputs.
+            output_filter: The requested outputs; empty for all.
             deadline: By `time.monotonic`.
 
         Returns:
             The outputs; strings as `bytes` in an object array.
 
         Raises:
-            ServingError: It could not be answered.
-            tf.errors.OpError: What the model raised.
+            ServingError: if the request cannot be answered.
+            tf.errors.OpError: if the model raises it.
         """
         session = version.session
         signature = session.entries[name]
@@ -157,7 +158,7 @@ class Service:
             not_mergeable=lambda: version.unmergeable.add(name),
         )
         mergeable = name not in version.unmergeable and _has_rows(signature)
-        # The run may outlast this request, which gives up at its deadline.
+        # The run may last longer than this request, which stops at its deadline.
         version.acquire()
         try:
             future = self._batcher.submit(call, complete, mergeable, deadline)
@@ -179,7 +180,7 @@ def find_signature(session: ServingSession, name: str) -> Signature:
     """Find an entry of the signature map by name.
 
     Raises:
-        ServingError: There is none of this name.
+        ServingError: if there is none with this name.
     """
     if name not in session.entries:
         raise ServingError(
@@ -189,10 +190,10 @@ def find_signature(session: ServingSession, name: str) -> Signature:
 
 
 def check_method(signature: Signature) -> None:
-    """Refuse an entry that is no prediction, such as the initialiser.
+    """Reject an entry that is not a prediction, such as the initialiser.
 
     Raises:
-        ServingError: Its method name is not that of a prediction.
+        ServingError: if its method name is not a prediction's.
     """
     if signature.definition.method_name not in _METHOD_NAMES:
         raise ServingError(
@@ -205,13 +206,13 @@ def check_method(signature: Signature) -> None:
 def complete_inputs(
     signature_name: str, signature: Signature, inputs: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Check a request's inputs and add the defaults of those it leaves out.
+    """Check a request's inputs, and add defaults for missing ones.
 
     Returns:
         An array for each declared input.
 
     Raises:
-        ServingError: A name, a dtype or a shape is not as declared.
+        ServingError: if a name, dtype or shape is not as declared.
     """
     defaults = signature.definition.defaults
     names, expected = set(inputs), set(signature.inputs)
@@ -239,10 +240,10 @@ def complete_inputs(
 def select_outputs(
     signature: Signature, output_filter: Sequence[str]
 ) -> tuple[str, ...]:
-    """The names of the outputs that a request wants; all without a filter.
+    """Return the names of the requested outputs; all without a filter.
 
     Raises:
-        ServingError: A name is unknown, or comes twice.
+        ServingError: if a name is unknown or repeats.
     """
     for i, name in enumerate(output_filter):
         if name not in signature.outputs:

@@ -1,4 +1,4 @@
-"""The version in service, and the watch for a newer one."""
+"""Keep the version in service, and watch for newer ones."""
 
 import dataclasses
 import enum
@@ -29,7 +29,7 @@ class State(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class VersionStatus:
-    """A version's number, state, and the error that ended it, if one did."""
+    """A version's number and state, and the error that ended it, if any."""
 
     version: int
     state: State
@@ -40,7 +40,7 @@ class VersionStatus:
 class LoadedVersion:
     """A version in memory, until its last user releases it.
 
-    As a context manager it releases one use at the end of the block.
+    As a context manager, it releases one use at the end of the block.
 
     Args:
         number: The version's number.
@@ -49,8 +49,8 @@ class LoadedVersion:
     Attributes:
         number: As given.
         session: As given.
-        unmergeable: Names of the signatures that gave outputs which cannot be told
-            apart by rows; their requests run alone.
+        unmergeable: Names of signatures whose outputs cannot be split by rows; their
+            requests run alone.
     """
 
     def __init__(self, number: int, session: ServingSession) -> None:
@@ -58,10 +58,10 @@ class LoadedVersion:
         self.session = session
         self.unmergeable: set[str] = set()
         self._lock = threading.Lock()
-        self._uses = 1  # the owner's
+        self._uses = 1  # The owner's use.
 
     def acquire(self) -> "LoadedVersion":
-        """Add a use; returns this object."""
+        """Add a use, and return this object."""
         with self._lock:
             if not self._uses:
                 raise RuntimeError("This version is closed.")
@@ -131,7 +131,7 @@ class Versions:
         return None if current is None else current.number
 
     def statuses(self) -> list[VersionStatus]:
-        """Every version seen so far, the highest first."""
+        """Return every version seen so far, the highest first."""
         with self._lock:
             for version, reference in list(self._retired.items()):
                 if (retired := reference()) is None or retired.closed:
@@ -140,13 +140,13 @@ class Versions:
             return sorted(self._statuses.values(), key=lambda s: -s.version)
 
     def acquire(self, version: int | None = None) -> LoadedVersion:
-        """Add a use of the version in service, which the caller releases.
+        """Add a use of the version in service; the caller must release it.
 
         Args:
-            version: Refuse any other version than this.
+            version: The only version to accept, or `None` for any.
 
         Raises:
-            ServingError: It is not in service.
+            ServingError: if it is not in service.
         """
         with self._lock:
             current = self._current
@@ -160,7 +160,7 @@ class Versions:
         )
 
     def poll(self) -> None:
-        """Look once, and load or fall back where that is due."""
+        """Check the directory once, and load a version or fall back if needed."""
         found = find_versions(self._directory)
         for version in [v for v in self._refused if v not in found]:
             del self._refused[version]
@@ -179,13 +179,13 @@ class Versions:
             self._refused[version] = stamp
 
     def watch(self, seconds: float) -> None:
-        """Poll in a thread of its own from now on."""
+        """Poll in a separate thread from now on."""
 
         def loop() -> None:
             while not self._stop.wait(seconds):
                 try:
                     self.poll()
-                except Exception:  # the watch must outlive a disk's bad moment
+                except Exception:  # The watch must survive temporary disk errors.
                     log.exception("looking for versions failed")
 
         self._thread = threading.Thread(target=loop, name="versions", daemon=True)
@@ -195,7 +195,7 @@ class Versions:
         """End the watch and unload the version once its requests are done.
 
         Args:
-            seconds: How long to wait for a load that goes on.
+            seconds: How long to wait for a load in progress.
         """
         self._stop.set()
         if self._thread is not None:
@@ -215,7 +215,7 @@ class Versions:
     def _try(self, version: int, directory: Path) -> bool:
         """Load a version and put it in service."""
         with self._lock:
-            self._retired.pop(version, None)  # it was in service before
+            self._retired.pop(version, None)  # It was in service before.
         self._set(version, State.LOADING)
         start = time.monotonic()
         try:
@@ -249,7 +249,7 @@ class Versions:
 
 
 def _stamp(directory: Path) -> object:
-    """A value that changes when files are added or changed, as during a copy."""
+    """Return a value that changes if files are added or changed, as during a copy."""
     stamp = []
     for root, _, files in os.walk(directory):
         for file in files:
