@@ -49,7 +49,7 @@ folder = pathlib.Path(temporary.name)
 data = adapters_tf.TaskSource(max_train_examples=400).load()
 labels = data.task.labels
 train_texts, train_labels = data.train.texts[0], data.train.labels
-dev_texts, dev_labels = data.dev.texts[0][:200], data.dev.labels[:200]
+dev_texts, dev_labels = data.dev.texts[0], data.dev.labels
 print(f"{len(train_texts)} training rows, {len(dev_texts)} dev rows")
 for i, label in enumerate(labels):
     print(f"{label:<9} {train_texts[int(np.argmax(train_labels == i))][:60]}")

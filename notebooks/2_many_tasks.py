@@ -44,9 +44,9 @@ folder = pathlib.Path(temporary.name)
 # The first task is their sentiment, in three classes.
 
 # %%
-data = adapters_tf.TaskSource(max_train_examples=400).load()
+data = adapters_tf.TaskSource(max_train_examples=192).load()
 train_texts, sentiment = data.train.texts[0], data.train.labels
-test_texts, test_sentiment = data.dev.texts[0][:200], data.dev.labels[:200]
+test_texts, test_sentiment = data.dev.texts[0], data.dev.labels
 
 # %% [markdown]
 # ## Train the first task
@@ -55,7 +55,7 @@ test_texts, test_sentiment = data.dev.texts[0][:200], data.dev.labels[:200]
 model = adapters_tf.AdapterTextClassifier.from_preset(
     "demo", num_classes=3, labels=data.task.labels, seq_length=32
 )
-model.fit(train_texts, sentiment, batch_size=16, epochs=3, verbose=0)
+model.fit(train_texts, sentiment, batch_size=16, epochs=2, verbose=0)
 before = model.predict(test_texts, verbose=0)
 print(f"sentiment accuracy {np.mean(before.argmax(axis=1) == test_sentiment):.0%}")
 
@@ -77,7 +77,7 @@ model.add_adapter(
     labels=("nobody", "somebody"),
     adapter=adapters_tf.AdapterConfig(bottleneck_dim=16),
 )
-model.fit(train_texts, mentions(train_texts), batch_size=16, epochs=3, verbose=0)
+model.fit(train_texts, mentions(train_texts), batch_size=16, epochs=2, verbose=0)
 found = model.predict(test_texts, verbose=0).argmax(axis=1)
 print(f"mentions accuracy {np.mean(found == mentions(test_texts)):.0%}")
 print(f"tasks on the model: {', '.join(model.adapters)}")
@@ -106,9 +106,9 @@ full = adapters_tf.AdapterTextClassifier.from_preset(
     "demo", num_classes=3, seq_length=32, tuning="full"
 )
 full.compile(adapters_tf.create_optimizer(full.trainable_variables, 1e-4))
-full.fit(train_texts, sentiment, batch_size=16, epochs=3, verbose=0)
+full.fit(train_texts, sentiment, batch_size=16, epochs=2, verbose=0)
 first = full.predict(test_texts, verbose=0).argmax(axis=1)
-full.fit(train_texts, mentions(train_texts), batch_size=16, epochs=3, verbose=0)
+full.fit(train_texts, mentions(train_texts), batch_size=16, epochs=2, verbose=0)
 second = full.predict(test_texts, verbose=0).argmax(axis=1)
 
 # %%
