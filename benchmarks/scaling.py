@@ -9,8 +9,8 @@ import numpy as np
 import scipy.optimize
 
 from adapters_tf.bin.program import Groups, SubJob
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError, check_counts
+from adapters_tf.preset_names import resolve_preset
 from benchmarks import scaling_measure as encoder
 from benchmarks import scaling_measure as servables
 from benchmarks.report import (

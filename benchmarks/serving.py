@@ -9,12 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from adapters_tf.bin.program import Groups, SubJob
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError, check_counts
 from adapters_tf.export.base import export_base
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
 from adapters_tf.export.servable import MIXED
+from adapters_tf.preset_names import resolve_preset
 from benchmarks.report import (
     check_output,
     describe_machine,

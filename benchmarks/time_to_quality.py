@@ -12,8 +12,8 @@ import numpy as np
 
 from adapters_tf.bin.program import Groups, SubJob, require
 from adapters_tf.data.examples import Examples, TaskData, rows_as
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError, check_counts
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.source import TaskSource
 from adapters_tf.training.run_dir import HISTORY_FILE
 from benchmarks import time_to_quality_peer as peer

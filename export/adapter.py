@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from adapters_tf.adapters import form_of
 from adapters_tf.backends import require_tensorflow_backend
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import AdapterFileError
 from adapters_tf.export.bank import BankLayout, ExportedTask, absent_adapters
 from adapters_tf.export.base_functions import hub_outputs
@@ -26,6 +25,7 @@ from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.build import load_model
 from adapters_tf.tasks.kinds import kind_named
 

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from adapters_tf.adapters import DEFAULT_FORM, export_forms, full_forms
 from adapters_tf.backends import require_tensorflow_backend
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.export.base_functions import (
     INPUTS,
@@ -35,6 +34,7 @@ from adapters_tf.models.presets import (
     load_preprocessor,
     preprocess_texts,
 )
+from adapters_tf.preset_names import resolve_preset
 
 # The smallest seq_length, as in training.
 SHORTEST = 8

@@ -107,29 +107,6 @@ def write_sentiment(path):
 
 
 @pytest.fixture(scope="session")
-def trained_run(shared_artefact, tiny_preset):
-    """Directory of a run of the training program, with its rows; not to be changed.
-
-    The rows are in `rows.csv` beside the run, and are those of `sentiment_csv`.
-    """
-
-    def train_here(directory):
-        # Here: it imports TensorFlow, which most processes need only for tests.
-        from adapters_tf.bin import train
-
-        rows = write_sentiment(directory / "rows.csv")
-        flags = [f"--preset={tiny_preset}", f"--train_file={rows}", "--epochs=1"]
-        flags += ["--bottleneck_dim=4", "--head_input=mean", "--batch_size=16"]
-        flags += ["--learning_rate=2e-2", "--seq_length=16"]
-        flags.append(f"--output_dir={directory / 'run'}")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["train", *flags])
-            train.cli()
-
-    return shared_artefact("trained_run", train_here) / "run"
-
-
-@pytest.fixture(scope="session")
 def wheel_file(shared_artefact):
     """A wheel built from a clean copy of the checkout."""
 

@@ -9,11 +9,11 @@ import keras_hub
 import numpy as np
 
 from adapters_tf.convert.files import field, rate
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.fingerprint import BERT, backbone_name
 from adapters_tf.models.presets import load_backbone
+from adapters_tf.preset_names import resolve_preset
 
 
 def load_bert(preset: str) -> AdapterBackbone:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter import check_tensors
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.task import Task
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.build import build_model
 from adapters_tf.tasks.kinds import kind_named
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.data.examples import TaskData
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.models.parameter_table import count_parameters
 from adapters_tf.models.presets import load_backbone
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.study.baseline.search import (
     BaselineSearch,
     check_baseline_task,

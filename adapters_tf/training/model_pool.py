@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from adapters_tf.data.examples import Rows
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.features import ModelInputs
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.initialize import initialize_task_variables
 from adapters_tf.models.task import Task
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.base import Prepared
 from adapters_tf.tasks.build import build_model
 from adapters_tf.tasks.kinds import kind_named

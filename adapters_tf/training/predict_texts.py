@@ -8,12 +8,12 @@ from typing import Any
 
 from adapters_tf.data.examples import Examples, Rows
 from adapters_tf.data.files import FileFormat
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.task import Task
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.base import Prepared
 from adapters_tf.tasks.build import load_model
 from adapters_tf.tasks.file_task import load_file_examples

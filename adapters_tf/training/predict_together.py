@@ -7,7 +7,6 @@ from typing import Any
 
 from adapters_tf.data.examples import Examples
 from adapters_tf.data.features import tokenize
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter
@@ -15,6 +14,7 @@ from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.task import Task
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.base import Prepared
 from adapters_tf.tasks.build import load_model
 from adapters_tf.tasks.kinds import kind_named

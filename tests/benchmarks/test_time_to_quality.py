@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from adapters_tf.data.examples import Examples, TaskData
-from adapters_tf.data.preset_names import resolve_preset
 from adapters_tf.errors import UserError
 from adapters_tf.models.task import Task
+from adapters_tf.preset_names import resolve_preset
 from benchmarks import time_to_quality
 from benchmarks.processes import watch
 from benchmarks.time_to_quality import as_markdown, find_ratios

@@ -18,9 +18,9 @@ import pytest
 from pages import PAGES, ROOT, commands
 from small_data import make_preset, sentiment_rows
 
+from adapters_tf import preset_names
 from adapters_tf.bin import ablate, export, report, train
 from adapters_tf.convert import convert_huggingface
-from adapters_tf.data import preset_names
 from adapters_tf.study.sweep import Sweep, read_sweep
 
 # Words of commands that are not run here, and why, or where they are.
@@ -232,7 +232,7 @@ def test_commands_of_the_page(
 ):
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(preset_names, "demo_encoder_dir", lambda: demo)
+    monkeypatch.setitem(preset_names._DIRECTORIES, "demo", lambda: demo)
     if page.name == "tools.md":
         # There it is an adapter; elsewhere what is exported.
         for name in ("A", "B"):
