@@ -47,8 +47,8 @@ folder = pathlib.Path(temporary.name)
 # ## Make two virtual devices
 #
 # TensorFlow can split a CPU into virtual devices before it runs anything. If you have
-# GPUs, skip this cell and use `tf.distribute.MirroredStrategy()` below, which takes
-# all of them.
+# two GPUs, replace this cell by (untested)
+# `devices = [d.name for d in tf.config.list_logical_devices("GPU")]`.
 
 # %%
 tf.config.set_visible_devices([], "GPU")
