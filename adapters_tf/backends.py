@@ -9,8 +9,8 @@ import importlib.util
 from adapters_tf.errors import UserError
 
 _INSTEAD = (
-    "On JAX there are adapters_tf.layers and adapters_tf.models, with fit, evaluate "
-    "and predict of a model; see docs/jax.md"
+    "On JAX there are the models of adapters_tf, such as AdapterTextClassifier, with "
+    "fit, evaluate and predict; see docs/jax.md"
 )
 
 

@@ -195,7 +195,7 @@ def measure_scaling(
         )
         what = (
             f"adapters of {options.task_bottleneck_dim} units, calls of "
-            f"{servables.ROWS} texts"
+            f"{servables.CALL_ROWS} texts"
         )
         for measure, costs in found.items():
             name, unit, law = _OF_TASKS[measure]

@@ -217,8 +217,8 @@ for row in zip(by_grpc["status"], by_grpc["label"], texts, strict=True):
     print("{:<13} {:<9} {}".format(*(tf.compat.as_text(value) for value in row)))
 
 # %% [markdown]
-# The answers over both APIs equal those of the model in memory. The row with the unknown
-# task has its own status and does not affect the other rows.
+# The answers over both APIs equal those of the model in memory. The row with the
+# unknown task has its own status and does not affect the other rows.
 
 # %%
 expected = keras.ops.softmax(ours).numpy()

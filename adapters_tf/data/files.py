@@ -87,6 +87,13 @@ class FileFormat:
         return tuple(self.text_columns) + label + self.label_columns
 
     @property
+    def without_labels(self) -> "FileFormat":
+        """The same format for unlabelled rows."""
+        return dataclasses.replace(
+            self, label_column=None, label_separator=None, label_columns=()
+        )
+
+    @property
     def for_several_labels(self) -> bool:
         """Whether the format describes several labels per row."""
         return self.label_separator is not None or bool(self.label_columns)

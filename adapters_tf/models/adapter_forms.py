@@ -22,6 +22,21 @@ DEFAULT_NAME = "default"
 _CHANGES_BASE = ("full", "top_n")
 
 
+@dataclasses.dataclass(frozen=True)
+class TaskRecord:
+    """What an adapter file records of its task that the model itself does not use.
+
+    Attributes:
+        task: As `Adapter.task`.
+        metrics: As `Adapter.metrics`.
+        training: As `Adapter.training`.
+    """
+
+    task: dict[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
 class LiveTasks:
     """The inactive tasks of a live model, and the base's own LayerNorms.
 
@@ -39,6 +54,7 @@ class LiveTasks:
         self.others: dict[str, Adapter] = {}
         self.order = [DEFAULT_NAME]
         self.layer_norms = layer_norms
+        self.record = TaskRecord()
 
 
 class AdapterForms(BackendTask):
@@ -79,9 +95,15 @@ class AdapterForms(BackendTask):
         Raises:
             UserError: if layers were frozen, unfrozen or quantized by hand.
         """
-        adapter = self._aside(**about)
+        adapter = self._aside()
+        num_classes = self.head_config().get("num_classes", 0)
+        task = task_record(
+            self._live.active, self.kind, self.text_columns, self.labels, num_classes
+        )
+        known = {k: adapter.task[k] for k in ("name", "metrics") if k in adapter.task}
         tensors = {k: v.astype("float32") for k, v in adapter.tensors.items()}
-        return dataclasses.replace(adapter, tensors=tensors)
+        fields: dict[str, Any] = {"task": task | known, "tensors": tensors} | about
+        return dataclasses.replace(adapter, **fields)
 
     def set_adapter(self, adapter: Adapter) -> None:
         """Switch this live model to another task of the same form.
@@ -111,21 +133,29 @@ class AdapterForms(BackendTask):
             "base_fingerprint": self.backbone.fingerprint,
         }
 
-    def _aside(self, **about: Any) -> Adapter:
-        """Return the active task, with tensors in the variables' own dtype."""
+    def _aside(self) -> Adapter:
+        """Return the active task as the model knows it, in the variables' own dtype.
+
+        Columns and labels that the model has not learned yet stay empty.
+        """
         check_trainable_set(self)
-        num_classes = self.head_config().get("num_classes", 0)
-        task = task_record(
-            self._live.active, self.kind, self.text_columns, self.labels, num_classes
-        )
-        known: dict[str, Any] = {"task": task, "preset": self.preset}
+        record = self._live.record
+        known: dict[str, Any] = {"preset": self.preset}
         if self.preprocessor is not None:
             known["seq_length"] = self.preprocessor.sequence_length
         return Adapter(
             tensors={v.path: v.numpy() for v in self.trainable_variables},
+            task=record.task
+            | {"text_columns": list(self.text_columns), "labels": list(self.labels)},
+            metrics=record.metrics,
+            training=record.training,
             **self.get_config_of_adapter(),
-            **known | about,
+            **known,
         )
+
+    def forget_run(self) -> None:
+        """Drop what is recorded of the run that trained this task, before another."""
+        self._live.record = TaskRecord(self._live.record.task)
 
     def _show(self, adapter: Adapter, old: Adapter) -> None:
         """Switch to another task; on an error, restore the old one."""
@@ -157,9 +187,12 @@ class AdapterForms(BackendTask):
     def _read_record(self, adapter: Adapter) -> None:
         """Take over the adapter's record of its task."""
         task = adapter.task
-        if task:
-            self.text_columns = tuple(task.get("text_columns", ()))
-            self.labels = tuple(task.get("labels", ()))
+        self.text_columns = tuple(task.get("text_columns", ()))
+        labels = tuple(task.get("labels", ()))
+        # Classes that were saved without names have their indices as names.
+        unnamed = labels == tuple(map(str, range(len(labels))))
+        self.labels = () if unnamed else labels
+        self._live.record = TaskRecord(task, adapter.metrics, adapter.training)
         self.preset = adapter.preset or self.preset
         preprocessor = self.preprocessor
         if preprocessor is not None:
@@ -229,6 +262,7 @@ class AdapterForms(BackendTask):
         object.__setattr__(self, "__class__", type(model))
         # Share one dictionary, because Keras has wrapped the other model's methods.
         object.__setattr__(self, "__dict__", vars(model))
+        live.record = self._live.record
         self._live = live
         take_backbone(self.backbone, self)
         if not isinstance(arguments["optimizer"], str):

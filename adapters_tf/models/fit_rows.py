@@ -75,10 +75,19 @@ class FitOnRows(NamedAdapters):
             rows: int | None = num_rows(x)
         else:
             rows = self.check_rows(x)
-            if learn and not self.text_columns:
-                texts = len(x) if isinstance(x, tuple) else 1
-                self.text_columns = names or default_columns(self.kind, texts)
+        columns = self.text_columns
+        if learn and not isinstance(x, dict):
+            texts = len(x) if isinstance(x, tuple) else 1
+            if not columns:
+                columns = names or default_columns(self.kind, texts)
+            elif self.facts.text_columns == ("text",) and texts != len(columns):
+                raise DataError(
+                    f"The task's rows have {len(columns)} texts each, "
+                    f"{', '.join(columns)}. Received: rows of {texts}. Make a new "
+                    "task for rows of another form, with add_adapter"
+                )
         y = read_labels(self, y, rows, learn)
+        self.text_columns = columns
         if sample_weight is not None:
             sample_weight, _ = read_columns(sample_weight)
             if rows is not None:
@@ -122,6 +131,7 @@ class FitOnRows(NamedAdapters):
         """
         self.get_ready()
         check_trainable_set(self)
+        self.forget_run()
         if kwargs.get("class_weight") and self.kind != "classification":
             raise DataError(
                 "class_weight is for rows with one class each. Received: class_weight "

@@ -131,7 +131,8 @@ class NamedAdapters(AdapterForms):
             UserError: as `get_adapter`.
         """
         adapter = self.get_adapter(**about)
-        if "task" not in about and self._live.active == DEFAULT_NAME:
+        unnamed = adapter.task.get("name") == DEFAULT_NAME
+        if "task" not in about and unnamed:
             name = pathlib.Path(directory).resolve().name
             adapter = dataclasses.replace(adapter, task={**adapter.task, "name": name})
         save_adapter(adapter, directory, overwrite)

@@ -96,17 +96,19 @@ def new_task(
     seq_length = seq_length or _SEQ_LENGTH
     if "backbone" in kwargs:
         backbone = kwargs["backbone"]
+        own = getattr(backbone, "adapter", None)
+        if (adapter is not None and adapter != own) or dtype:
+            raise UserError(
+                "A backbone of your own has its adapters and dtype. Received: "
+                f"adapter={adapter}, {dtype or 'no dtype'} beside backbone=. Give them "
+                "to the backbone"
+            )
     else:
         default = AdapterConfig() if tuning.has_adapters else None
         backbone = load_backbone(
             path, adapter, default_adapter=default, load_weights=load_weights, **dtype
         )
-    longest = getattr(backbone, "max_sequence_length", None)
-    if longest is not None and seq_length > longest:
-        raise UserError(
-            f"seq_length must be at most {longest}, the number of positions of the "
-            f"base. Received: seq_length={seq_length}"
-        )
+    _check_length(backbone, seq_length)
     if "preprocessor" in kwargs:
         preprocessor = kwargs["preprocessor"]
     else:
@@ -122,6 +124,15 @@ def new_task(
         preset=preset,
         **head,
     )
+
+
+def _check_length(backbone: Any, seq_length: int) -> None:
+    longest = getattr(backbone, "max_sequence_length", None)
+    if longest is not None and seq_length > longest:
+        raise UserError(
+            f"seq_length must be at most {longest}, the number of positions of the "
+            f"base. Received: seq_length={seq_length}"
+        )
 
 
 def _holds_task(cls: Any, path: str) -> bool:
@@ -149,6 +160,7 @@ def _load_saved(
         model.preprocessor = kwargs["preprocessor"]
     elif model.preprocessor is not None:
         seq_length = seq_length or model.preprocessor.sequence_length
+        _check_length(model.backbone, seq_length)
         model.preprocessor = load_preprocessor(path, seq_length)
     model.start_tasks()
     return model

@@ -104,6 +104,8 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
             "fit and evaluate need labels beside the texts. Received: none. For "
             "predictions call predict"
         )
+    if form == "tags" and isinstance(y, tuple):
+        y = list(y)  # Sentences, not columns.
     y, columns = read_columns(y)
     if isinstance(y, tuple):
         y = np.stack([np.asarray(column) for column in y], axis=1)

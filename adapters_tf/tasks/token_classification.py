@@ -1,6 +1,5 @@
 """Token classification: a tag for each word of a sentence."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from adapters_tf.errors import DataError
 from adapters_tf.layers.dropout import Dropout
 from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.arrays import in_memory
+from adapters_tf.models.arrays import in_memory, read_columns
 from adapters_tf.models.backend_task import without_autograph
 from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.task import Task
@@ -172,13 +171,13 @@ class AdapterTokenClassifier(AdapterModel):
         """
         if not in_memory(x) or _is_tensors(x):
             return super().predict(x, batch_size, **kwargs)
+        x, _ = read_columns(x)
         words = self._words(x)
         logits = super().predict(_tensors(words), batch_size, **kwargs)
         found = []
         for row, places in enumerate(words.firsts):
             classes = np.full(len(places), IGNORED, np.int32)
-            best = words.at_words(row, logits[row]).argmax(axis=-1)
-            classes[places >= 0] = best
+            classes[places >= 0] = words.at_words(row, logits[row]).argmax(axis=-1)
             found.append(classes)
         return found
 
@@ -271,8 +270,8 @@ class TokenClassification(Kind):
 
     def stream(self, file: DataFile, task: Task) -> WholeRows:
         check_text_columns(file, task)
-        format = dataclasses.replace(file.format, label_column=None)
-        return WholeRows(_rows(read_conll(file.path, format, tags=False), task))
+        table = read_conll(file.path, file.format.without_labels, tags=False)
+        return WholeRows(_rows(table, task))
 
     def groups(self, rows: Rows) -> Sequence[str]:
         words = rows_as(WordExamples, rows).words
