@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from adapters_tf import io
 from adapters_tf.errors import UserError
+from adapters_tf.io import new_directory as _new_directory
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def new_directory(
             "which exists; choose another one or remove it."
         )
     try:
-        with io.new_directory(path, replace) as temporary:
+        with _new_directory(path, replace) as temporary:
             yield temporary
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)

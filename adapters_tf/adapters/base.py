@@ -217,7 +217,12 @@ class AdapterMethod(abc.ABC):
         Raises:
             ValueError: if a field is unknown.
         """
-        config = {k: v for k, v in config.items() if k != "method"}
+        # JSON has lists where the fields are tuples.
+        config = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in config.items()
+            if name != "method"
+        }
         known = {f.name for f in dataclasses.fields(cast(Any, cls))}
         unknown = sorted(set(config) - known)
         if unknown:

@@ -166,7 +166,7 @@ def task_tensors(backbone, functions):
 def test_it_changes_query_and_value_as_the_formula_says():
     adapted, plain = make_backbone(LowRankConfig(3)), make_backbone()
     changed = adapted(TOKENS)["sequence_output"] - plain(TOKENS)["sequence_output"]
-    assert np.abs(changed).max() > 0.1
+    assert np.abs(changed).max() > 0.01
     merged = {v.path: v for v in plain.weights}
     for block in adapted.encoder_blocks:
         for site, layer in block.adapter_layers().items():

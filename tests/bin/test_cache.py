@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from adapters_tf.bin import predict, sweep, train
 from adapters_tf.models.adapter_file import load_adapter
+from adapters_tf.study import run
 from adapters_tf.training.prefix_cache.cache import CacheConfig
 
 
@@ -104,7 +105,7 @@ def test_trials_of_a_sweep_share_a_cache(call, args, tmp_path, capsys):
 
 def test_a_worker_of_a_sweep_knows_of_the_others(call, args, monkeypatch):
     caches = []
-    monkeypatch.setattr(sweep, "run_worker", lambda *args: caches.append(args[-1]))
+    monkeypatch.setattr(run, "run_worker", lambda *args: caches.append(args[-1]))
     command = [*args, "--workers=3", "--local", "--worker=worker-1", "--chief=h:1"]
     assert call(sweep, *command, "--cache_gb=6") == 0
     assert caches == [CacheConfig("auto", 6, processes=3)]

@@ -127,7 +127,8 @@ def test_an_adapter_without_its_task(
 ):
     head = {"num_classes": 2}
     model = build_model("classification", tiny_preset, seq_length=8, head=head)
-    save_adapter(model.get_adapter(preset=str(tiny_preset)), tmp_path / "adapter")
+    adapter = model.get_adapter(preset=str(tiny_preset), task={})
+    save_adapter(adapter, tmp_path / "adapter")
     flags = [f"--adapter={tmp_path / 'adapter'}", f"--file={sentiment_csv}"]
     for program, more in (
         (predict, [f"--output={tmp_path / 'out'}"]),
