@@ -149,11 +149,15 @@ def pack_segments(
     with tf.device("cpu"), tf.control_dependencies([check]):
         is_pair = tf.fill([first.nrows()], len(segments) == 2)
         begin = tf.size(first.flat_values) * (len(segments) - 1)
+        # As many rows as the first has, in the graph's shapes too: otherwise they
+        # differ before `check` can say so.
+        rows = tf.minimum(tf.range(first.nrows()), second.nrows() - 1)
+        second_lengths = tf.gather(second.row_lengths(), rows)
         stretches = _Stretches(
             tf.cast(first.row_starts(), tf.int32),
             tf.cast(first.row_lengths(), tf.int32),
-            tf.cast(second.row_starts(), tf.int32) + begin,
-            tf.where(is_pair, tf.cast(second.row_lengths(), tf.int32), 0),
+            tf.cast(tf.gather(second.row_starts(), rows), tf.int32) + begin,
+            tf.where(is_pair, tf.cast(second_lengths, tf.int32), 0),
             is_pair,
         )
         room = tf.maximum(length - special.count(len(segments)), 0)

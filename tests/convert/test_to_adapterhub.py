@@ -198,7 +198,8 @@ def test_the_name_of_a_file_for_training(made, tmp_path):
 def test_an_adapter_that_does_not_say_its_base(made, base, tmp_path):
     about = {"num_classes": 2}
     model, _ = made(MOODS, adapters_tf.AdapterConfig(4), about)
-    adapters_tf.save_adapter(model.get_adapter(task=MOODS), tmp_path / "without")
+    adapter = model.get_adapter(task=MOODS, preset=None)
+    adapters_tf.save_adapter(adapter, tmp_path / "without")
     with pytest.raises(UserError, match="does not say where its base is; give preset"):
         convert_to_adapterhub(tmp_path / "without", tmp_path / "hub")
     convert_to_adapterhub(tmp_path / "without", tmp_path / "hub", preset=base)
