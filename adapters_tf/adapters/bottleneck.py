@@ -66,7 +66,7 @@ class AdapterConfig(AdapterMethod):
             output plus the residual. With `sublayers=("feed_forward",)`, this is the
             adapter of Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247.
         sublayers: The sub-layers with adapters: `"attention"`, `"feed_forward"` or
-        both.
+            both.
         layers: Indices of the encoder blocks that get adapters, from 0; negative
             ones count from the top, so `(-2, -1)` means the top two. `None` for
             all. `AdapterBackbone.from_backbone` resolves them.

@@ -209,7 +209,7 @@ class AdapterBackbone(_Backbone):
 
         Args:
             loaded: A plain backbone, or one of this class if the preset was saved from
-            one.
+                one.
             preset: Where it was loaded from.
             adapter: The adapters' configuration; `None` for the preset's own.
             default_adapter: Used if `adapter` is `None` and the preset has no adapters.

@@ -200,7 +200,7 @@ class AdapterTransformerEncoder(keras_hub.layers.TransformerEncoder):
         Args:
             inputs: `[batch, length, hidden_dim]` floating-point tensor.
             padding_mask: `[batch, length]`, true or 1 for tokens, false or 0 for
-            padding.
+                padding.
             attention_mask: `[batch, length, length]`, true or 1 where the row may
                 attend to the column.
             training: Whether dropout is active.
