@@ -143,7 +143,7 @@ def test_readme_states_the_commands():
     install = f'{start}".[test]" && .venv/bin/pip {protos}'
     assert f'{install} && {pytest} "not checks"' in lines
     assert f"{pytest} checks" in lines
-    assert f"pip {protos}" in lines
+    assert f'pip install -q ".[serve]" && pip {protos}' in lines
 
 
 def run_ci(folder, readme):

@@ -42,7 +42,8 @@ def save_task(folder, preset, task, bottleneck_dim, **head):
     )
     random = np.random.default_rng(bottleneck_dim)
     for variable in model.trainable_variables:
-        variable.assign(variable + random.normal(0, 0.3, variable.shape))
+        gamma = variable.path.endswith("gamma")
+        variable.assign(random.normal(0, 0.3, variable.shape) + gamma)
     metrics = {"f1_macro": 0.5, "accuracy": 0.75} if head else {"spearman": 0.25}
     adapter = model.get_adapter(
         preset=preset, seq_length=16, task=task, metrics=metrics

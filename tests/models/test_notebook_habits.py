@@ -206,8 +206,9 @@ def test_rows_that_are_wrong(make, cls, x, y, message):
     model = make(cls, **({} if cls is AdapterTextRegressor else {"num_classes": 2}))
     before = weights(model)
     for call in (model.fit, model.evaluate):
-        if "model's 2 classes" in message and call == model.evaluate:
-            message = "knows no names"
+        if isinstance(y, list) and "a" in y and call == model.evaluate:
+            # Only `fit` learns names.
+            message = "knows no names" if cls is AdapterTextClassifier else message
         with pytest.raises(DataError, match=f"(?s){message}"):
             call(x, y, verbose=0)
     for path, value in weights(model).items():
@@ -414,10 +415,8 @@ def test_what_was_changed_by_hand_is_refused(classifier, tmp_path, change, messa
 
 
 def test_copies(classifier, inputs):
-    for model in (
-        copy.deepcopy(classifier),
-        keras.models.clone_model(classifier),
-    ):
+    config = classifier.get_config()
+    for model in (copy.deepcopy(classifier), type(classifier).from_config(config)):
         assert type(model) is AdapterTextClassifier
         assert model.backbone is not classifier.backbone
         assert model(inputs()).shape == (8, 2)
