@@ -17,7 +17,7 @@ from adapters_tf.export.base_functions import hub_outputs
 from adapters_tf.export.directories import new_directory
 from adapters_tf.export.fingerprints import fingerprint_words
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
-from adapters_tf.export.saving import FORMAT_VERSION, constant_function
+from adapters_tf.export.saving import FORMAT_VERSION, constant_function, graph_function
 from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.models.adapter import Adapter, check_tensors
@@ -164,8 +164,10 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
     def values(variables: dict[str, Any]) -> dict[str, Any]:
         return {name: tf.identity(v) for name, v in variables.items()}
 
-    root.weights = tf.function(lambda: values(encoder) | constants, input_signature=[])
-    root.head_weights = tf.function(lambda: values(head), input_signature=[])
+    root.weights = graph_function(
+        lambda: values(encoder) | constants, input_signature=[]
+    )
+    root.head_weights = graph_function(lambda: values(head), input_signature=[])
     compute = kind_named(adapter.kind).head_function(adapter.head)
     outputs_spec = {
         "sequence_output": tf.TensorSpec([None, None, d], tf.float32),
@@ -173,8 +175,8 @@ def save_adapter_model(adapter: Adapter, model: AdapterModel, directory: Path) -
         "input_mask": tf.TensorSpec([None, None], tf.int32),
     }
     head_spec = {name: tf.TensorSpec(v.shape, tf.float32) for name, v in head.items()}
-    root.apply_head = tf.function(compute, input_signature=[outputs_spec, head_spec])
-    root.head = tf.function(
+    root.apply_head = graph_function(compute, input_signature=[outputs_spec, head_spec])
+    root.head = graph_function(
         lambda outputs: compute(outputs, values(head)), input_signature=[outputs_spec]
     )
     root.config = constant_function(

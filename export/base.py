@@ -24,7 +24,9 @@ from adapters_tf.export.sample_texts import SAMPLE_TEXTS
 from adapters_tf.export.saving import (
     FORMAT_VERSION,
     constant_function,
+    graph_function,
     save_with_base_shard,
+    traced_for_saving,
 )
 from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.models.adapter_backbone import AdapterBackbone
@@ -97,21 +99,22 @@ def save_base(backbone: AdapterBackbone, directory: Path) -> None:
     root.variables = [v.value for v in variables]
     root.trainable_variables = list(root.variables)
     root.regularization_losses = []
-    root.__call__ = tf.function(functions.plain)
-    root.encode = tf.function(functions.encode)
-    for training in (True, False):
-        root.__call__.get_concrete_function(inputs, training=training)
-        for forms in export_forms():
-            root.encode.get_concrete_function(
-                inputs, functions.adapter_specs(forms), training=training
+    root.__call__ = graph_function(functions.plain)
+    root.encode = graph_function(functions.encode)
+    root.encode_rows = graph_function(functions.encode_rows)
+    with traced_for_saving():
+        for training in (True, False):
+            root.__call__.get_concrete_function(inputs, training=training)
+            for forms in export_forms():
+                root.encode.get_concrete_function(
+                    inputs, functions.adapter_specs(forms), training=training
+                )
+        for forms in ((DEFAULT_FORM,), full_forms()):
+            root.encode_rows.get_concrete_function(
+                inputs,
+                functions.bank_specs(forms),
+                tf.TensorSpec([None], tf.int32, name="tasks"),
             )
-    root.encode_rows = tf.function(functions.encode_rows)
-    for forms in ((DEFAULT_FORM,), full_forms()):
-        root.encode_rows.get_concrete_function(
-            inputs,
-            functions.bank_specs(forms),
-            tf.TensorSpec([None], tf.int32, name="tasks"),
-        )
     config = {
         "format_version": FORMAT_VERSION,
         "backbone": backbone_name(backbone),
@@ -128,12 +131,12 @@ def save_base(backbone: AdapterBackbone, directory: Path) -> None:
     root.config = constant_function(json.dumps(config, sort_keys=True))
     root.fingerprint = constant_function(backbone.fingerprint)
 
-    @tf.function(input_signature=[inputs], autograph=False)
     def serving_default(inputs: Any) -> Any:
         outputs = root.__call__(inputs, training=False)
         return {name: outputs[name] for name in ("pooled_output", "sequence_output")}
 
-    save_with_base_shard(root, directory, {"serving_default": serving_default})
+    signature = graph_function(serving_default, input_signature=[inputs])
+    save_with_base_shard(root, directory, {"serving_default": signature})
 
 
 def _cases(backbone: AdapterBackbone, preprocessor: Any) -> list[Case]:

@@ -31,6 +31,14 @@ def input_specs() -> dict[str, tf.TensorSpec]:
     return {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
 
 
+def _named(specs: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
+    """Name each spec, for `adapters_tf.export.saving.traced_for_saving`."""
+    return {
+        key: tf.TensorSpec(spec.shape, spec.dtype, name=key)
+        for key, spec in specs.items()
+    }
+
+
 def hub_outputs(outputs: Any) -> dict[str, Any]:
     """Return `sequence_output` and `pooled_output` from a backbone's outputs.
 
@@ -91,7 +99,7 @@ class BaseFunctions:
         for path in self.layer_norms:
             for name in NORM:
                 specs[f"{path}/{name}"] = tf.TensorSpec([None], tf.float32)
-        return specs
+        return _named(specs)
 
     def bank_specs(self, forms: Forms = (DEFAULT_FORM,)) -> dict[str, tf.TensorSpec]:
         """Return the specs of a bank for `encode_rows`; see `export.bank`.
@@ -108,7 +116,7 @@ class BaseFunctions:
             for name in NORM:
                 size = self.layer_norm_sizes.get(path, d)
                 specs[f"{path}/{name}"] = tf.TensorSpec([None, size], tf.float32)
-        return specs
+        return _named(specs)
 
     def plain(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Run the base without a task, with the outputs of a TF Hub text encoder.

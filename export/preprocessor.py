@@ -1,5 +1,6 @@
 """Write the preprocessor SavedModel: from strings to TF Hub's encoder inputs."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.packing import pack_rows, pack_segments
 from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
+from adapters_tf.export.saving import graph_function, traced_for_saving
 from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.export.text_tokens import tokenize, without_growing_table
 from adapters_tf.models.presets import preprocess_texts
@@ -90,15 +92,14 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
     if not isinstance(functions.tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
         # It holds the lookup tables or the model that the functions use.
         root.tokenizer = functions.tokenizer
-    root.tokenize = tf.function(functions.tokenize, input_signature=[_STRINGS])
-    root.bert_pack_inputs = tf.function(functions.pack)
+    root.tokenize = graph_function(functions.tokenize, input_signature=[_STRINGS])
+    root.bert_pack_inputs = graph_function(functions.pack)
     ragged = tf.RaggedTensorSpec([None, None], tf.int32)
-    for count in (1, 2):
-        for length in (None, tf.TensorSpec([], tf.int32)):
-            root.bert_pack_inputs.get_concrete_function(
-                [ragged] * count, seq_length=length
-            )
-    root.__call__ = tf.function(
+    lengths = None, tf.TensorSpec([], tf.int32, name="seq_length")
+    with traced_for_saving():
+        for segments, length in itertools.product(([ragged], [ragged] * 2), lengths):
+            root.bert_pack_inputs.get_concrete_function(segments, seq_length=length)
+    root.__call__ = graph_function(
         lambda texts: functions.pack([functions.tokenize(texts)]),
         input_signature=[_STRINGS],
     )
@@ -109,10 +110,10 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
         "is_question": _FLAGS,
         "seq_lengths": _ROWS,
     }
-    root.windows = tf.function(functions.windows, input_signature=[row_specs])
+    root.windows = graph_function(functions.windows, input_signature=[row_specs])
     # A separate, slower function for servables with such tasks.
     more_specs = row_specs | {"is_words": _FLAGS, "is_list": _FLAGS}
-    root.all_windows = tf.function(functions.windows, input_signature=[more_specs])
+    root.all_windows = graph_function(functions.windows, input_signature=[more_specs])
     window_specs = {
         "start_logits": _LOGITS,
         "end_logits": _LOGITS,
@@ -121,7 +122,7 @@ def save_preprocessor(preprocessor: Any, directory: Path) -> None:
         "ends": _TOKENS,
         "context": _STRINGS,
     }
-    root.answers = tf.function(functions.answers, input_signature=[window_specs])
+    root.answers = graph_function(functions.answers, input_signature=[window_specs])
     tf.saved_model.save(root, str(directory))
     check_export(directory, _cases(preprocessor))
 

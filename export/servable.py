@@ -20,6 +20,7 @@ from adapters_tf.export.saving import (
     INDEX,
     SignatureCopy,
     copy_signatures,
+    graph_function,
     save_with_base_shard,
 )
 from adapters_tf.export.servable_functions import ServableFunctions
@@ -171,16 +172,16 @@ def _signatures(
                 SignatureCopy(f"{name}_text", f"{template}_text", index),
             ]
             continue
-        signatures[name] = tf.function(
+        signatures[name] = graph_function(
             _on_tokens(functions, kind, index),
             # Sorted by name, as `copy_signatures` requires.
             input_signature=[spec for _, spec in sorted(input_specs().items())],
         )
-        signatures[f"{name}_text"] = tf.function(
+        signatures[f"{name}_text"] = graph_function(
             _on_texts(functions, kind, index, pair),
             input_signature=strings[: 1 + pair],
         )
-    signatures[MIXED] = tf.function(
+    signatures[MIXED] = graph_function(
         mixed.__call__, input_signature=[*strings, _strings("task")]
     )
     signatures[DEFAULT] = signatures[MIXED]
@@ -192,7 +193,7 @@ def _strings(name: str) -> tf.TensorSpec:
 
 
 def _on_tokens(functions: ServableFunctions, kind: str, index: int) -> Any:
-    run = tf.function(
+    run = graph_function(
         functions.on_tokens(kind),
         input_signature=[input_specs(), tf.TensorSpec([], tf.int32)],
     )
@@ -209,7 +210,7 @@ def _on_tokens(functions: ServableFunctions, kind: str, index: int) -> Any:
 
 
 def _on_texts(functions: ServableFunctions, kind: str, index: int, pair: bool) -> Any:
-    run = tf.function(
+    run = graph_function(
         lambda text, text_pair, task: functions.on_texts(kind, text, text_pair, task),
         input_signature=[
             _strings("text"),

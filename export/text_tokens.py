@@ -136,7 +136,7 @@ def token_ids(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
     return tokenizer(text)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _in_graph(tokenizer: Any, text: tf.Tensor) -> tf.RaggedTensor:
     return tokenizer(text)
 

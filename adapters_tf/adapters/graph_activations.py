@@ -23,6 +23,7 @@ _VECTORS = tf.TensorSpec([None, None, None], tf.float32)
 @tf.function(
     input_signature=[_VECTORS, tf.TensorSpec([], tf.int32)],
     experimental_attributes={"_noinline": True},
+    autograph=False,
 )
 def activate(x: Any, code: Any) -> Any:
     """Apply the activation of this number.
@@ -41,6 +42,7 @@ def activate(x: Any, code: Any) -> Any:
 @tf.function(
     input_signature=[_VECTORS, tf.TensorSpec([None], tf.int32)],
     experimental_attributes={"_noinline": True},
+    autograph=False,
 )
 def activate_rows(x: Any, codes: Any) -> Any:
     """Apply each row's own activation; for inference.
