@@ -46,13 +46,14 @@ class Predictor:
 
     def _traced(self, step: Any, features: ModelInputs) -> Any:
         if self._replicas == 1 and not self._static:
-            return tf.function(step, input_signature=[features.specs()])
+            signature = [features.specs()]
+            return tf.function(step, input_signature=signature, autograph=False)
 
         def on_replicas(x: Any) -> Any:
             outputs = self._strategy.run(step, args=(x,))
             return self._strategy.gather(outputs, axis=0)
 
-        return tf.function(on_replicas, reduce_retracing=True)
+        return tf.function(on_replicas, reduce_retracing=True, autograph=False)
 
     def replica_step(self, x: Any) -> Any:
         """The outputs for the rows of one replica."""

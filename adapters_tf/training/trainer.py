@@ -105,7 +105,7 @@ class AdapterTrainer(orbit.StandardTrainer):
         self._loss_sum = tf.Variable(0.0, trainable=False)
         self._weight_sum = tf.Variable(0.0, trainable=False)
         self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
-        self._weights_are_finite = tf.function(self._check_weights)
+        self._weights_are_finite = tf.function(self._check_weights, autograph=False)
         self._set_run(features, config)
         super().__init__(self._input())
 

@@ -93,6 +93,7 @@ class HiddenStatesComputer:
         self._run = tf.function(
             lambda x: prefix.lower(x, training=False),
             input_signature=[{name: _TOKENS for name in prefix.lower.input}],
+            autograph=False,
         )
 
     @functools.cached_property
