@@ -13,9 +13,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from adapters_tf.adapters import AdapterConfig
+from adapters_tf.adapters import AdapterConfig, export_forms
 from adapters_tf.errors import UserError
-from adapters_tf.export.base import export_base
+from adapters_tf.export.base import export_base, save_base
+from adapters_tf.export.base_functions import BaseFunctions
 from adapters_tf.export.session import ServingSession
 from adapters_tf.models.fingerprint import base_fingerprint
 from adapters_tf.models.presets import (
@@ -102,6 +103,20 @@ def test_a_program_can_fine_tune_it(loaded, token_inputs):
         loss = tf.reduce_sum(loaded(token_inputs(), training=True)["default"] ** 2)
     gradients = tape.gradient(loss, list(loaded.trainable_variables))
     assert all(np.abs(tf.convert_to_tensor(g)).max() > 0 for g in gradients)
+
+
+def test_each_function_is_traced_once(tiny_preset, tmp_path, monkeypatch):
+    runs, run = [], BaseFunctions._run
+
+    def counted(self, inputs, training):
+        runs.append(training)
+        return run(self, inputs, training)
+
+    monkeypatch.setattr(BaseFunctions, "_run", counted)
+    save_base(load_backbone(tiny_preset), tmp_path)
+    # `__call__` and `encode`, then `encode_rows` of two forms, for inference alone.
+    each = 1 + len(export_forms())
+    assert (runs.count(True), runs.count(False)) == (each, each + 2)
 
 
 def test_default_signature(base_dir, plain, token_inputs, as_keras):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.export.saving import INDEX, SignatureCopy, copy_signatures
+from adapters_tf.export.saving import (
+    INDEX,
+    SignatureCopy,
+    copy_signatures,
+    graph_function,
+    traced_for_saving,
+)
 from adapters_tf.export.session import ServingSession
 
 TABLE = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]], np.float32)
@@ -110,3 +116,23 @@ def test_refuses_templates_of_another_form(tmp_path, order, named):
     path = save(tmp_path / "model", order, named)
     with pytest.raises(ValueError, match="'first' must take its arguments in the"):
         copy_signatures(path, COPIES)
+
+
+def test_what_is_traced_for_saving_is_not_traced_again(tmp_path):
+    model, traced = tf.Module(), []
+
+    def add(inputs, training=False):
+        traced.append(training)
+        return inputs["x"] + 1.0 if training else inputs["x"] + 2.0
+
+    model.add = graph_function(add)
+    with traced_for_saving():
+        for training in (True, False):
+            model.add.get_concrete_function(
+                {"x": tf.TensorSpec([None], tf.float32, name="x")}, training=training
+            )
+    tf.saved_model.save(model, str(tmp_path / "model"))
+    assert traced == [True, False]
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    assert loaded.add({"x": tf.constant([1.0])}).numpy().tolist() == [3.0]
+    assert loaded.add({"x": tf.constant([1.0])}, training=True).numpy() == [2.0]
