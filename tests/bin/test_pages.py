@@ -97,8 +97,8 @@ def write_data(folder):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """In place of the demo's encoder, with as many blocks."""
-    return make_preset(tmp_path_factory.mktemp("demo"), 1, 256, num_layers=6)
+    """In place of the demo's encoder."""
+    return make_preset(tmp_path_factory.mktemp("demo"), 1, 256, num_layers=4)
 
 
 @pytest.fixture(scope="module")
