@@ -121,17 +121,23 @@ class AdapterMethod(abc.ABC):
     def variable_shapes(self, hidden_dim: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the layers' variables, by path inside a block.
 
-        This works only for methods whose sites are sub-layers: shapes at projections
-        also depend on the number of heads.
+        As in a `TaskForm`, shapes must not depend on the number of heads: a layer at a
+        projection reads or writes the heads as one vector of `d` numbers.
 
         Args:
             hidden_dim: Hidden size `d`.
         """
         shapes: dict[str, tuple[int, ...]] = {}
-        hidden = (None, None, hidden_dim)
+        hidden, one_head = (None, None, hidden_dim), (None, None, 1, hidden_dim)
         for site in self.sites():
             name = f"{site}_{self.suffix}"
-            layer = self.make_layer(site, hidden, hidden, name=name, dtype="float32")
+            layer = self.make_layer(
+                site,
+                one_head if site == "attention_output" else hidden,
+                one_head if site in ("query", "key", "value") else hidden,
+                name=name,
+                dtype="float32",
+            )
             shapes |= {v.path: tuple(v.shape) for v in layer.weights}
         return shapes
 

@@ -192,6 +192,9 @@ def test_a_step_trains_its_own_tensors_alone():
         for site in ("query", "value")
         for name in "ab"
     }
+    block = model.backbone.encoder_blocks[1].path
+    shapes = {f"{block}/{k}": v for k, v in config.variable_shapes(D).items()}
+    assert shapes == {v.path: tuple(v.shape) for v in own}
     before = {v.path: v.numpy() for v in model.weights}
     model.fit(TOKENS, np.array([0, 1, 1]), verbose=0)
     changed = {v.path for v in model.weights if (v.numpy() != before[v.path]).any()}
