@@ -228,6 +228,11 @@ class DataFile:
         return self._format
 
     @property
+    def has_format(self) -> bool:
+        """Whether a format was given."""
+        return self._format is not None
+
+    @property
     def has_labels(self) -> bool:
         """Whether the format names columns of labels."""
         return self.format.label_column is not None or bool(self.format.label_columns)

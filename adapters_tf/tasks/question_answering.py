@@ -241,10 +241,11 @@ class QuestionAnswering(Kind):
         return task, read_questions(file.path)
 
     def read(self, file: DataFile, task: Task, require_labels: bool = False) -> Rows:
-        return read_questions(file.path, require_answers=require_labels)
+        labelled = require_labels or (file.has_format and file.has_labels)
+        return read_questions(file.path, require_answers=labelled)
 
     def stream(self, file: DataFile, task: Task) -> WholeRows:
-        return WholeRows(self.read(file, task))
+        return WholeRows(read_questions(file.path, require_answers=False))
 
     def split(
         self, rows: Rows, fraction: float, seed: int, path: str

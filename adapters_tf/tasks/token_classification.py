@@ -378,17 +378,21 @@ class TokenClassification(Kind):
     def served_record(
         self, task: Task, outputs: Mapping[str, Any], row: tuple[str, ...], row_id: Any
     ) -> dict[str, Any]:
-        # Words contain no white space; see `read_conll`.
+        # Words contain no spaces; see `read_conll`.
         words = row[0].split(" ")
-        # The signature returns the positions of the words that it has read.
         begins = np.cumsum([0, *(len(word) + 1 for word in words)])
-        place = {int(begin): i for i, begin in enumerate(begins[:-1])}
-        read = outputs["word_starts"] >= 0
+        # The signature splits a word at other white space, as `word_features` does,
+        # and its first part carries the tag.
+        read = np.flatnonzero(outputs["word_starts"] >= 0)
+        starts = outputs["word_starts"][read]
+        places, first = np.unique(
+            np.searchsorted(begins, starts, side="right") - 1, return_index=True
+        )
         return sentence_record(
             words,
-            [place[int(start)] for start in outputs["word_starts"][read]],
-            [tag.decode() for tag in outputs["tags"][read]],
-            outputs["tag_scores"][read],
+            places.tolist(),
+            [tag.decode() for tag in outputs["tags"][read[first]]],
+            outputs["tag_scores"][read[first]],
         )
 
 
