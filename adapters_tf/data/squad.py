@@ -32,18 +32,22 @@ class AnswerReport:
 
 
 def read_questions(
-    path: str | os.PathLike[str], *, require_answers: bool = True
+    path: str | os.PathLike[str],
+    *,
+    require_answers: bool = True,
+    encoding: str = "utf-8-sig",
 ) -> QuestionExamples:
     """Read a SQuAD file or a flat list, depending on the content.
 
     Args:
         path: A JSON file.
         require_answers: Whether every question needs an answer.
+        encoding: Name of a Python codec.
 
     Raises:
         DataError: See `read_squad` and `read_flat_questions`.
     """
-    content = _read_json(path)
+    content = _read_json(path, encoding)
     if isinstance(content, list):
         examples, report = _flat(content, str(path), require_answers)
         if report.several or report.missing:
@@ -106,12 +110,12 @@ def read_flat_questions(
     return _flat(content, str(path), require_answers)
 
 
-def is_question_file(path: str | os.PathLike[str]) -> bool:
+def is_question_file(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> bool:
     """Whether this is a `.json` file in one of the two formats."""
     if not str(path).lower().endswith(".json"):
         return False
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path, encoding))
     except (ValueError, RecursionError):
         # JSON lines are not a JSON text; reading reports a missing file later.
         return False
@@ -140,8 +144,8 @@ def check_positions(examples: QuestionExamples, source: str) -> None:
     )
 
 
-def _read_json(path: str | os.PathLike[str]) -> Any:
-    text = read_text(path)
+def _read_json(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> Any:
+    text = read_text(path, encoding)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -31,7 +31,12 @@ from adapters_tf.tasks.text_kind import (
     refuse_several_labels,
     repeat_labels,
 )
-from adapters_tf.tasks.word_tags import no_word_tags, sentence_record, tagged_words
+from adapters_tf.tasks.word_tags import (
+    no_word_tags,
+    read_words,
+    sentence_record,
+    tagged_words,
+)
 
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
@@ -380,19 +385,12 @@ class TokenClassification(Kind):
     ) -> dict[str, Any]:
         # Words contain no spaces; see `read_conll`.
         words = row[0].split(" ")
-        begins = np.cumsum([0, *(len(word) + 1 for word in words)])
-        # The signature splits a word at other white space, as `word_features` does,
-        # and its first part carries the tag.
-        read = np.flatnonzero(outputs["word_starts"] >= 0)
-        starts = outputs["word_starts"][read]
-        places, first = np.unique(
-            np.searchsorted(begins, starts, side="right") - 1, return_index=True
-        )
+        places, parts = read_words(words, outputs["word_starts"])
         return sentence_record(
             words,
             places.tolist(),
-            [tag.decode() for tag in outputs["tags"][read[first]]],
-            outputs["tag_scores"][read[first]],
+            [tag.decode() for tag in outputs["tags"][parts]],
+            outputs["tag_scores"][parts],
         )
 
 

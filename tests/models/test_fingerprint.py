@@ -6,7 +6,11 @@ import pytest
 
 from adapters_tf.data import demo
 from adapters_tf.models.adapter_backbone import BertAdapterBackbone
-from adapters_tf.models.fingerprint import adapted_fingerprint, base_fingerprint
+from adapters_tf.models.fingerprint import (
+    adapted_fingerprint,
+    base_fingerprint,
+    prefix_fingerprint,
+)
 from adapters_tf.models.presets import load_backbone
 
 # Every adapter that was trained on the demo's base holds it: it must never change.
@@ -44,6 +48,23 @@ def test_the_last_bit_of_each_variable_counts(sizes, randomize, dtype):
         for v in adapted.base_variables()
     }
     assert of_adapted | {first} == found
+
+
+def test_each_variable_below_counts_for_a_prefix(sizes, randomize):
+    plain = keras_hub.models.BertBackbone(**sizes)
+    randomize(plain)
+    adapted = BertAdapterBackbone.from_backbone(plain)
+    first, found = prefix_fingerprint(adapted, 1), {}
+    for variable in adapted.base_variables():
+        value = variable.numpy()
+        variable.assign(moved(value))
+        found[variable.path] = prefix_fingerprint(adapted, 1)
+        variable.assign(value)
+    above = {path for path, digest in found.items() if digest == first}
+    block = adapted.encoder_blocks[1].weights
+    assert above == {v.path for v in [*block, *adapted.pooled_dense.weights]}
+    below = [digest for path, digest in found.items() if path not in above]
+    assert len(set(below)) == len(below) == len(found) - len(above) > 0
 
 
 @pytest.mark.network
