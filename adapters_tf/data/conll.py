@@ -12,9 +12,13 @@ from adapters_tf.data.tables import read_text
 from adapters_tf.data.tags import OUTSIDE, check_tag, is_tag
 from adapters_tf.errors import DataError
 
-SUFFIXES = (".conll", ".bio", ".iob2")
+SUFFIXES = (".conll", ".conllu", ".bio", ".iob2")
 # The default column names of other formats: the user chose no columns.
 _NOT_CHOSEN = ("text", "label")
+_DOCUMENT = "-DOCSTART-"
+# CoNLL-U has `1-2` before the words 1 and 2 of one token, and `1.1` for a word that
+# the text does not have.
+_NOT_ONE_WORD = re.compile(r"[0-9]+[-.][0-9]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +28,7 @@ class TaggedWords:
     Attributes:
         path: The file, for messages.
         column: The column of the words, from 0.
-        words: The words of each of N sentences, one or more, without white space.
+        words: The words of each of N sentences, one or more, without spaces and tabs.
         tags: Their tags, in the BIO scheme; `None` if they were not requested.
         lines: The 1-based line of each sentence's first word.
     """
@@ -47,10 +51,11 @@ def read_conll(
     """Read the words and tags of a file with any suffix.
 
     Columns are separated by `format.delimiter`; by default by tabs if the first line
-    has one, otherwise by white space. Lines that begin with `-DOCSTART-` end a sentence
-    and are skipped. Comments are skipped too: lines at the start of a sentence that
-    begin with `# `, unless they have as many columns as other lines and a tag (before
-    the first word: end in a tag).
+    has one, otherwise by spaces and tabs. Other white space, such as U+00A0, belongs to
+    its word. Lines that begin with `-DOCSTART-`, or have it as their word, end a
+    sentence and are skipped. Comments are skipped too: lines at the start of a sentence
+    that begin with `#` and a space or tab, unless they have as many columns as other
+    lines and a tag (before the first word: end in a tag).
 
     Args:
         path: The file.
@@ -63,47 +68,50 @@ def read_conll(
         DataError: if the file is not of this form; names the line.
     """
     path = str(path)
-    text = read_text(path, format.encoding)
+    rows = list(_fields(read_text(path, format.encoding), format.delimiter))
+    filled = [(number, fields) for number, fields in rows if fields]
+    if not filled:
+        raise DataError(f"A file of words must hold words. Received: {path}")
+    width = len(filled[0][1])
+    word_column, tag_column = _columns(
+        format, width, f"{path}, line {filled[0][0]}", tags
+    )
+    _refuse_numbered(rows, word_column, path)
+    _refuse_header(filled, path)
     words: list[list[str]] = [[]]
     found: list[list[str]] = [[]]
     lines: list[int] = []
-    columns: tuple[int, int] | None = None
-    width = 0
-    for number, fields in _fields(text, format.delimiter):
-        if not fields:
-            if words[-1]:
-                words.append([])
-                found.append([])
-            continue
+    for number, fields in rows:
         where = f"{path}, line {number}"
-        if columns is None:
-            width = len(fields)
-            columns = _columns(format, width, where, tags)
-        if len(fields) != width:
+        if fields and len(fields) != width:
             raise DataError(
                 f"Every line must have {width} columns, as the first one has. "
                 f"Received: {len(fields)} at {where}"
             )
-        word = fields[columns[0]]
-        if not word or re.search(r"\s", word):
+        if not fields or fields[word_column] == _DOCUMENT:
+            if words[-1]:
+                words.append([])
+                found.append([])
+            continue
+        word = fields[word_column]
+        if not word or re.search("[ \t]", word):
             raise DataError(
-                "Every word must be a text without white space. Received: "
+                "Every word must be a text without spaces and tabs. Received: "
                 f"{word!r} at {where}"
             )
         if tags:
-            check_tag(
-                fields[columns[1]], found[-1][-1] if found[-1] else OUTSIDE, where
-            )
-            found[-1].append(fields[columns[1]])
+            tag = fields[tag_column].strip()
+            check_tag(tag, found[-1][-1] if found[-1] else OUTSIDE, where)
+            found[-1].append(tag)
         if not words[-1]:
             lines.append(number)
         words[-1].append(word)
-    if columns is None:
-        raise DataError(f"A file of words must hold words. Received: {path}")
     count = len(lines)
+    if not count:
+        raise DataError(f"A file of words must hold words. Received: {path}")
     return TaggedWords(
         path,
-        columns[0],
+        word_column,
         [tuple(sentence) for sentence in words[:count]],
         [tuple(sentence) for sentence in found[:count]] if tags else None,
         lines,
@@ -116,25 +124,28 @@ def _fields(text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]
     # newline=None ends lines only at CR, LF and CR LF.
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         line = line.strip("\n")
-        if not line.strip() or line.startswith("-DOCSTART-"):
+        if not line.strip() or line.startswith(_DOCUMENT):
             start = True
             yield number, []
             continue
         if width is None and delimiter is None and "\t" in line:
             fields = line.split("\t")
+        elif delimiter is None:
+            fields = re.split("[ \t]+", line.strip(" \t"))
         else:
             fields = line.split(delimiter)
-        if start and line.startswith("# ") and not _is_word(line, fields, width):
+        comment = start and line.startswith(("# ", "#\t"))
+        if comment and not _is_word(line, fields, width):
             continue
         if width is None:
             width = len(fields)
             delimiter = "\t" if delimiter is None and "\t" in line else delimiter
         start = False
-        yield number, [field.strip() for field in fields]
+        yield number, [field.strip(" \t") for field in fields]
 
 
 def _is_word(line: str, fields: list[str], width: int | None) -> bool:
-    """Whether a line that begins with `# ` is the word `#`, not a comment."""
+    """Whether a line that begins as a comment has the word `#` instead."""
     if width is None:
         return is_tag(line.split()[-1])
     return len(fields) == width and any(is_tag(field.strip()) for field in fields[1:])
@@ -163,3 +174,59 @@ def _columns(format: FileFormat, width: int, where: str, tags: bool) -> tuple[in
             f"{found[0]} for both, of the {width} of {where}"
         )
     return found[0], found[1]
+
+
+def _refuse_header(rows: list[tuple[int, list[str]]], path: str) -> None:
+    """Reject a first line that alone has no tag in a column of tags."""
+    (number, first), *others = rows
+    for column in range(1, len(first) if others else 0):
+        if not is_tag(first[column]) and all(
+            len(fields) == len(first) and is_tag(fields[column]) for _, fields in others
+        ):
+            raise DataError(
+                "A file of words has no header. Received: "
+                f"{' '.join(first)!r} at {path}, line {number}, above tags. Leave that "
+                "line out"
+            )
+
+
+def _refuse_numbered(
+    rows: list[tuple[int, list[str]]], word_column: int, path: str
+) -> None:
+    """Reject numbers of words in place of words, and CoNLL-U's lines of no one word.
+
+    Raises:
+        DataError: if the first of several columns counts the words and is read as
+            words, or counts words of which some lines have several or none.
+    """
+    sentences: list[list[tuple[int, str]]] = [[]]
+    for number, fields in rows:
+        if not fields:
+            sentences.append([])
+        elif len(fields) == 1:
+            return
+        else:
+            sentences[-1].append((number, fields[0]))
+    numbers = [
+        [first for _, first in sentence if not _NOT_ONE_WORD.fullmatch(first)]
+        for sentence in sentences
+    ]
+    for of_sentence in numbers:
+        if of_sentence != [str(i + 1) for i in range(len(of_sentence))]:
+            return
+    if max(map(len, numbers)) < 2:
+        return
+    if word_column == 0:
+        raise DataError(
+            "The words' column must hold words. Received: column 0 of "
+            f"{path}, which counts them. If they are in the next one, give "
+            "--text_columns=1"
+        )
+    for sentence in sentences:
+        for number, first in sentence:
+            if _NOT_ONE_WORD.fullmatch(first):
+                raise DataError(
+                    "Every line must hold one word with its tag. Received: "
+                    f"{first!r} at {path}, line {number}: CoNLL-U's line of several "
+                    "words, or of none. Leave such lines out"
+                )

@@ -5,6 +5,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from absl import logging
 
@@ -151,8 +152,10 @@ def read_columns(
     text = read_text(path, format.encoding)
     skipped = 0
     if dialect is None:
-        lists = (format.label_column,) if several_labels else ()
+        lists = (format.label_column,)
         rows = tables.read_json_lines(text, format.columns, path, lists)
+        if not several_labels:
+            _refuse_lists(rows, path)
     else:
         rows, skipped = tables.read_delimited(
             text, format.columns, dialect, path, strict=strict
@@ -175,6 +178,16 @@ def read_columns(
         _check_empty(rows, len(texts), what, path, hint)
         labels = [values[len(texts)].strip() for _, values in rows]
     return Table(path, tuple(texts), labels, lines, skipped)
+
+
+def _refuse_lists(rows: list[tuple[int, list[Any]]], path: str) -> None:
+    """Reject a list of labels in a file whose rows have one label each."""
+    for line, values in rows:
+        if any(isinstance(value, list) for value in values):
+            raise DataError(
+                f"A label must be a string or a number. Received: {path}, line {line}, "
+                "a JSON array. A list of labels needs --label_kind=multi in training"
+            )
 
 
 def dialect_of(path: str, format: FileFormat) -> tables.Dialect | None:
@@ -226,6 +239,16 @@ class DataFile:
                 "SQuAD v1.1, needs none.)"
             )
         return self._format
+
+    @property
+    def encoding(self) -> str:
+        """The file's encoding."""
+        return FileFormat.encoding if self._format is None else self._format.encoding
+
+    @property
+    def has_format(self) -> bool:
+        """Whether a format was given."""
+        return self._format is not None
 
     @property
     def has_labels(self) -> bool:

@@ -1,4 +1,4 @@
-"""Read question-answering files: SQuAD v1.1 JSON and flat lists of questions."""
+"""Read question-answering files: SQuAD's JSON and flat lists of questions."""
 
 import dataclasses
 import hashlib
@@ -32,18 +32,22 @@ class AnswerReport:
 
 
 def read_questions(
-    path: str | os.PathLike[str], *, require_answers: bool = True
+    path: str | os.PathLike[str],
+    *,
+    require_answers: bool = True,
+    encoding: str = "utf-8-sig",
 ) -> QuestionExamples:
-    """Read a SQuAD v1.1 file or a flat list, depending on the content.
+    """Read a SQuAD file or a flat list, depending on the content.
 
     Args:
         path: A JSON file.
-        require_answers: Whether a question without an answer is an error.
+        require_answers: Whether every question needs an answer.
+        encoding: Name of a Python codec.
 
     Raises:
         DataError: See `read_squad` and `read_flat_questions`.
     """
-    content = _read_json(path)
+    content = _read_json(path, encoding)
     if isinstance(content, list):
         examples, report = _flat(content, str(path), require_answers)
         if report.several or report.missing:
@@ -62,15 +66,19 @@ def read_questions(
 def read_squad(
     path: str | os.PathLike[str], *, require_answers: bool = True
 ) -> QuestionExamples:
-    """Read a file in the JSON format of SQuAD v1.1 (Rajpurkar et al., 2016).
+    """Read a file in the JSON format of SQuAD v1.1 or v2.0 (Rajpurkar et al.).
+
+    Ids that are integers become texts. If answers are needed, the questions that v2.0
+    marks as impossible to answer are left out, and their number is logged: the model
+    always returns a span.
 
     Args:
         path: The file.
-        require_answers: Whether a question without an answer is an error.
+        require_answers: Whether every question needs an answer.
 
     Raises:
-        DataError: if the structure differs, the file is SQuAD v2.0, a text is empty, an
-            id repeats, or an answer is not at its position.
+        DataError: if the structure differs, a text is empty, an id repeats, an answer
+            is missing or not at its position, or no question has one.
     """
     return _squad(_read_json(path), str(path), require_answers)
 
@@ -86,7 +94,8 @@ def read_flat_questions(
 
     Args:
         path: The file.
-        require_answers: Whether a question without an answer is an error.
+        require_answers: Whether every question needs an answer. If not, answers are not
+            read.
 
     Raises:
         DataError: if the structure differs, a text is empty, or no answer occurs in its
@@ -101,12 +110,12 @@ def read_flat_questions(
     return _flat(content, str(path), require_answers)
 
 
-def is_question_file(path: str | os.PathLike[str]) -> bool:
+def is_question_file(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> bool:
     """Whether this is a `.json` file in one of the two formats."""
     if not str(path).lower().endswith(".json"):
         return False
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path, encoding))
     except (ValueError, RecursionError):
         # JSON lines are not a JSON text; reading reports a missing file later.
         return False
@@ -135,8 +144,8 @@ def check_positions(examples: QuestionExamples, source: str) -> None:
     )
 
 
-def _read_json(path: str | os.PathLike[str]) -> Any:
-    text = read_text(path)
+def _read_json(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> Any:
+    text = read_text(path, encoding)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -152,10 +161,25 @@ def _squad(content: Any, path: str, require_answers: bool) -> QuestionExamples:
             "A SQuAD file must be a JSON object with a list under 'data'. Received: "
             f"{path}, whose keys are {keys}"
         )
-    if str(content.get("version", "1.1")).lstrip("v").startswith("2"):
-        raise _unanswerable(path, f"version {content['version']!r}")
-    rows = list(_squad_rows(content["data"], path, require_answers))
-    examples = _examples(rows, path)
+    is_v2 = str(content.get("version", "1.1")).lstrip("v").startswith("2")
+    rows = list(_squad_rows(content["data"], path, require_answers and not is_v2))
+    answered = [row for row in rows if row[3] or not require_answers]
+    left_out = len(rows) - len(answered)
+    if left_out and not answered:
+        raise DataError(
+            "Training and evaluation need questions with an answer: the model always "
+            f"returns a span, never 'no answer'. Received: {path}, with {left_out} "
+            "questions, none of which has one"
+        )
+    if left_out:
+        logging.warning(
+            "%d of the %d questions of %s have no answer, as in SQuAD v2.0, and are "
+            "left out: the model always returns a span",
+            left_out,
+            len(rows),
+            path,
+        )
+    examples = _examples(answered, path)
     seen: set[str] = set()
     for identity in examples.ids:
         if identity in seen:
@@ -176,12 +200,18 @@ def _squad_rows(articles: list[Any], path: str, require: bool) -> Iterator[tuple
             context = _get(paragraph, "context", str, where)
             for q, qa in enumerate(_get(paragraph, "qas", list, where)):
                 at = f"{where}.qas[{q}]"
-                identity = _get(qa, "id", str, at)
+                identity = _identity(qa, at)
                 question = _get(qa, "question", str, at)
-                if qa.get("is_impossible"):
-                    raise _unanswerable(path, f"is_impossible at {at}")
+                impossible = qa.get("is_impossible", False)
+                if not isinstance(impossible, bool):
+                    raise DataError(
+                        "There must be true or false under 'is_impossible'. Received: "
+                        f"{at} with {impossible!r}"
+                    )
                 answers = _get(qa, "answers", list, at) if "answers" in qa else []
-                if require and not answers:
+                if impossible:
+                    answers = []
+                elif require and not answers:
                     raise DataError(
                         "Every question must have an answer, for training and "
                         f"evaluation. Received: {at} without"
@@ -207,7 +237,7 @@ def _flat(
         key = hashlib.sha256(f"{context}\0{question}".encode()).hexdigest()[:16]
         uses[key] = uses.get(key, 0) + 1
         identity = key if uses[key] == 1 else f"{key}-{uses[key]}"
-        if require or "answer" in item:
+        if require:
             texts = (_get(item, "answer", str, where),)
             starts = (context.find(texts[0]),)
             places = context.count(texts[0])
@@ -243,9 +273,9 @@ def _get(record: Any, key: str, kind: type, where: str) -> Any:
     return value
 
 
-def _unanswerable(path: str, what: str) -> DataError:
-    return DataError(
-        "Questions must be of SQuAD v1.1, where every one has an answer: the model "
-        f"always returns a span, never 'no answer'. Received: {path}, with {what} of "
-        "SQuAD v2.0. Leave the unanswerable questions out and set version to 1.1"
-    )
+def _identity(qa: Any, where: str) -> str:
+    """Return a question's id as text, of a string or an integer."""
+    found = qa.get("id") if isinstance(qa, dict) else None
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    return _get(qa, "id", str, where)

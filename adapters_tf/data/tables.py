@@ -375,8 +375,6 @@ def _json_text(value: Any, name: str, where: str) -> str:
         raise DataError(
             f"The value under {name!r} must be a string or a number. Received: "
             f"{where}, a JSON {'array' if isinstance(value, list) else 'object'}"
-            + ". A list of labels needs --label_kind=multi"
-            * isinstance(value, list)
         )
     try:
         value.encode()

@@ -80,8 +80,10 @@ def word_features(
     tokenizer, size = preprocessor.tokenizer, preprocessor.sequence_length
     check_word_pieces(tokenizer, "Token classification")
     known_words = sorted({word for words in sentences for word in words})
+    # Servables split at all white space, keras-hub's tokenizer at spaces only.
+    texts = [" ".join(word.split()) for word in known_words]
     # For a list of strings, every keras-hub tokenizer returns a list of lists.
-    known = dict(zip(known_words, tokenizer(known_words), strict=True))
+    known = dict(zip(known_words, tokenizer(texts), strict=True))
     width = -(-size // _MULTIPLE) * _MULTIPLE
     labels = np.full((len(sentences), width), IGNORED, np.int32)
     rows, firsts, num_cut = [], [], 0

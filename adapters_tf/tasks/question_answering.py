@@ -234,17 +234,23 @@ class QuestionAnswering(Kind):
     layout = "question"
 
     def recognises(self, file: DataFile) -> bool:
-        return is_question_file(file.path)
+        return is_question_file(file.path, file.encoding)
 
     def new_task(self, name: str, file: DataFile) -> tuple[Task, Rows]:
         task = Task(name, self.name, self.text_columns, metrics=self.metrics)
-        return task, read_questions(file.path)
+        return task, read_questions(file.path, encoding=file.encoding)
 
     def read(self, file: DataFile, task: Task, require_labels: bool = False) -> Rows:
-        return read_questions(file.path, require_answers=require_labels)
+        labelled = require_labels or (file.has_format and file.has_labels)
+        return self._read(file, labelled)
 
     def stream(self, file: DataFile, task: Task) -> WholeRows:
-        return WholeRows(self.read(file, task))
+        return WholeRows(self._read(file, False))
+
+    def _read(self, file: DataFile, answers: bool) -> Rows:
+        return read_questions(
+            file.path, require_answers=answers, encoding=file.encoding
+        )
 
     def split(
         self, rows: Rows, fraction: float, seed: int, path: str

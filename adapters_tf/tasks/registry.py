@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 
 from adapters_tf.data import tfds_source
@@ -18,13 +19,15 @@ from adapters_tf.data.paper_tasks import (
 )
 from adapters_tf.data.splits import text_key, train_dev_split
 from adapters_tf.data.squad import read_questions
-from adapters_tf.errors import UserError
+from adapters_tf.errors import DataError, UserError
 from adapters_tf.models.task import Task
 
 Splits = Mapping[str, Rows]
 
 _TWEET_LABELS = ("negative", "neutral", "positive")
 _TWEETS_IN_DEV = 0.05
+# Flags of a file's format, in an error's advice.
+_FORMAT_FLAG = re.compile("--(encoding|delimiter|quoting|header|label_kind)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +164,15 @@ def load_task(
         )
     entry = TASKS[name]
     if data_dir is not None:
-        return entry.from_files(data_dir)
+        try:
+            return entry.from_files(data_dir)
+        except DataError as error:
+            if not _FORMAT_FLAG.search(str(error)):
+                raise
+            raise DataError(
+                f"{error}. That flag is for a file of your own, such as --train_file; "
+                "the files of a named task are read as they were published"
+            ) from None
     if entry.from_tfds is None:
         raise UserError(
             f"The rows of {name} are read from its public files only. Received: no "

@@ -24,6 +24,7 @@ from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.models.word_tokens import IGNORED, WordFeatures, word_features
+from adapters_tf.tasks import word_tags
 from adapters_tf.tasks.base import Kind, Prepared, RowsOfTasks, ServedRows, Tensors
 from adapters_tf.tasks.text_kind import (
     check_text_columns,
@@ -31,7 +32,6 @@ from adapters_tf.tasks.text_kind import (
     refuse_several_labels,
     repeat_labels,
 )
-from adapters_tf.tasks.word_tags import no_word_tags, sentence_record, tagged_words
 
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
@@ -248,7 +248,6 @@ class TokenClassification(Kind):
 
     name = "token_classification"
     label_kind = "tags"
-    # The index of the words' column.
     model_class = AdapterTokenClassifier
     layout = "words"
 
@@ -301,7 +300,9 @@ class TokenClassification(Kind):
             probabilities = scipy.special.softmax(logits, axis=-1)
             tags = [task.labels[best] for best in probabilities.argmax(axis=1)]
             read = np.flatnonzero(prepared.places.firsts[row] >= 0).tolist()
-            found.append(sentence_record(words, read, tags, probabilities.max(axis=1)))
+            found.append(
+                word_tags.sentence_record(words, read, tags, probabilities.max(axis=1))
+            )
         return found
 
     def predictions(
@@ -350,7 +351,7 @@ class TokenClassification(Kind):
 
     def text_outputs(self, outputs: Tensors, rows: ServedRows) -> Tensors:
         """Return tagged words; see `tagged_words`."""
-        return tagged_words(outputs, rows.windows, rows.text)
+        return word_tags.tagged_words(outputs, rows.windows, rows.text)
 
     def mixed_outputs(self, rows: RowsOfTasks) -> Tensors:
         """Return the same as `text_outputs`, padded to the rows with the most words."""
@@ -369,26 +370,25 @@ class TokenClassification(Kind):
             places = {k: tf.gather(rows.windows[k], first) for k in ("starts", "ends")}
             # Tokens of other kinds' rows belong to no word.
             places["starts"] = tf.where(wanted[:, None], places["starts"], -1)
-            return tagged_words(values, places, rows.text)
+            return word_tags.tagged_words(values, places, rows.text)
 
         return tf.cond(
-            tf.reduce_any(wanted), found, lambda: no_word_tags(tf.size(wanted))
+            tf.reduce_any(wanted),
+            found,
+            lambda: word_tags.no_word_tags(tf.size(wanted)),
         )
 
     def served_record(
         self, task: Task, outputs: Mapping[str, Any], row: tuple[str, ...], row_id: Any
     ) -> dict[str, Any]:
-        # Words contain no white space; see `read_conll`.
+        # Words contain no spaces; see `read_conll`.
         words = row[0].split(" ")
-        # The signature returns the positions of the words that it has read.
-        begins = np.cumsum([0, *(len(word) + 1 for word in words)])
-        place = {int(begin): i for i, begin in enumerate(begins[:-1])}
-        read = outputs["word_starts"] >= 0
-        return sentence_record(
+        places, parts = word_tags.read_words(words, outputs["word_starts"])
+        return word_tags.sentence_record(
             words,
-            [place[int(start)] for start in outputs["word_starts"][read]],
-            [tag.decode() for tag in outputs["tags"][read]],
-            outputs["tag_scores"][read],
+            places.tolist(),
+            [tag.decode() for tag in outputs["tags"][parts]],
+            outputs["tag_scores"][parts],
         )
 
 

@@ -48,6 +48,30 @@ def sentence_record(
     return record | ({"unread": unread} if unread else {})
 
 
+def read_words(
+    words: Sequence[str], starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the words, joined by spaces, that a signature has read.
+
+    A signature splits a word at other white space too, such as U+00A0, as
+    `word_features` does. Its first part has its first token, and so its tag.
+
+    Args:
+        words: The W words.
+        starts: `[L]` first character of each part that was read, ascending; -1 for
+            padding.
+
+    Returns:
+        Ascending indices into `words` of the R that were read, and `[R]` indices into
+        `starts` of their first parts.
+    """
+    begins = np.cumsum([0, *(len(word) + 1 for word in words)])
+    parts = np.flatnonzero(starts >= 0)
+    places = np.searchsorted(begins, starts[parts], side="right") - 1
+    places, first = np.unique(places, return_index=True)
+    return places, parts[first]
+
+
 # === Inside a TensorFlow graph ===
 
 

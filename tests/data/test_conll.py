@@ -52,6 +52,65 @@ def test_tabs_comments_and_line_ends(write):
     assert table.tags == [("O", "B-a-b"), ("O",)]
 
 
+def test_comments_after_a_tab(write):
+    # As in GermEval 2014: the number of the word, the word, outer and inner tags.
+    text = (
+        "#\thttp://de.wikipedia.org/wiki/Ada [2009-10-17]\n1\tAda\tB-PER\tO\n"
+        "2\tschrieb\tO\tO\n\n#\thttp://x [2009]\n1\tBonn\tB-LOC\tO\n2\t#\tO\tO\n"
+    )
+    path = write(text)
+    table = read_conll(path, FileFormat(("1",), "2"))
+    assert table.words == [("Ada", "schrieb"), ("Bonn", "#")]
+    assert table.tags == [("B-PER", "O"), ("B-LOC", "O")]
+    with pytest.raises(DataError, match="column 0 of .*counts them.*text_columns=1"):
+        read_conll(path, DEFAULT)
+
+
+@pytest.mark.parametrize("between", [" ", "\t", "  "])
+def test_other_white_space_belongs_to_its_word(write, between):
+    rows = [("10\u00a0km", "B-X"), ("\u3000", "O"), ("a\x0b\x85\u2028b", "O")]
+    text = "".join(f"{word}{between}{tag}\u00a0\n" for word, tag in rows)
+    if between == "\t":
+        tagged = read_conll(write(text), DEFAULT)
+    else:  # There, U+00A0 would be a part of the tag.
+        tagged = read_conll(write(text.replace("\u00a0\n", "\n")), DEFAULT)
+    assert tagged.words == [tuple(word for word, _ in rows)]
+    assert tagged.tags == [("B-X", "O", "O")]
+
+
+def test_conll_u(write):
+    comments = "# newdoc\n# sent_id = 1\n# text = vámonos ya\n"
+    fields = "\t".join("_" * 7)
+    words = [f"{i + 1}\t{w}\t{fields}\tO" for i, w in enumerate(("vamos", "nos"))]
+    path = write(comments + "\n".join(words) + "\n\n# sent_id = 2\n" + words[0])
+    table = read_conll(path, FileFormat(("1",), "9"))
+    assert table.words == [("vamos", "nos"), ("vamos",)]
+    for line in ("1-2\tvámonos", "1.1\tnos"):
+        path = write(comments + f"{line}\t{fields}\t_\n" + "\n".join(words))
+        with pytest.raises(DataError, match=f"{line[:3]}' at .*, line 4: .*Leave such"):
+            read_conll(path, FileFormat(("1",)), tags=False)
+    # Scores are words, where they are not before words.
+    table = read_conll(write("won O\n3-1 O\n\n1 O\n2 B-X\n"), DEFAULT)
+    assert table.words == [("won", "3-1"), ("1", "2")]
+
+
+@pytest.mark.parametrize("tags", [True, False])
+def test_a_header(write, tags):
+    path = write("Word POS Tag\nAda NNP B-PER\nran VBD O\n\nshe PRP O\n")
+    with pytest.raises(DataError, match="no header. .*'Word POS Tag' at .*, line 1"):
+        read_conll(path, DEFAULT, tags=tags)
+
+
+@pytest.mark.parametrize(
+    "line", ["-DOCSTART-\tO", "-DOCSTART- (2)", "3\t-DOCSTART-\tO"]
+)
+def test_documents(write, line):
+    path = write(f"1\ta\tO\n{line}\n1\tb\tB-X\n2\tc\tO\n")
+    table = read_conll(path, FileFormat(("1",), "2"))
+    assert table.words == [("a",), ("b", "c")]
+    assert table.lines == [1, 3]
+
+
 @pytest.mark.parametrize("tags", [True, False])
 def test_the_word_that_begins_comments(write, tags):
     # Tags are in the second column of three.
@@ -91,7 +150,7 @@ def test_words_alone(write):
         ("a PER\n", "O, B-NAME or I-NAME.* 'PER' at .*, line 1$"),
         ("a B-\n", "'B-' at"),
         ("a O\nb c O\n", "must have 2 columns.*Received: 3 at .*, line 2"),
-        ("a\tO\nb c\tO\n", "without white space. Received: 'b c' at .*, line 2"),
+        ("a\tO\nb c\tO\n", "without spaces and tabs. Received: 'b c' at .*, line 2"),
         ("a\n", "column 0 for both, of the 1 of"),
         ("-DOCSTART- O\n", "must hold words"),
     ],

@@ -83,12 +83,16 @@ def test_read_squad(write):
     "change, match",
     [
         (lambda c, p, q: c.pop("data"), r"list under 'data'.*keys are \['version'\]"),
-        (lambda c, p, q: c.update(version="v2.0"), "v1.1.*version 'v2.0' of SQuAD v2"),
-        (lambda c, p, q: q.update(is_impossible=True), r"never 'no answer'.*qas\[0\]"),
+        (
+            lambda c, p, q: [q.update(is_impossible=True) for q in p["qas"]],
+            r"never 'no answer'. .*a.json, with 2 questions, none",
+        ),
+        (lambda c, p, q: q.update(is_impossible=1), r"true or false.*qas\[0\] with 1$"),
         (lambda c, p, q: q.update(answers=[]), r"must have an answer.*qas\[0\]"),
         (lambda c, p, q: q.pop("answers"), r"must have an answer.*qas\[0\]"),
         (lambda c, p, q: q.update(id="q2"), "ids .* unique.*'q2'"),
-        (lambda c, p, q: q.update(id=7), "a string under 'id'.*is int"),
+        (lambda c, p, q: q.update(id=7.0), "a string under 'id'.*is float"),
+        (lambda c, p, q: q.update(id=True), "a string under 'id'.*is bool"),
         (lambda c, p, q: q.pop("question"), "under 'question'.*there is nothing"),
         (lambda c, p, q: q.update(question=" "), "No question may be empty"),
         (lambda c, p, q: q.update(question="\ud800"), "valid Unicode.*surrogate"),
@@ -114,6 +118,42 @@ def test_read_squad(write):
 def test_bad_squad(write, change, match):
     with pytest.raises(DataError, match=match):
         read_squad(write(changed(change)))
+
+
+def test_integer_ids_are_texts(write):
+    content = changed(lambda c, p, q: q.update(id=7))
+    assert read_squad(write(content)).ids == ["7", "q2"]
+    content["data"][0]["paragraphs"][0]["qas"][1]["id"] = "7"
+    with pytest.raises(DataError, match="ids .* unique.*'7'"):
+        read_squad(write(content))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        # As in SQuAD v2.0, whose answers that are only plausible are not read.
+        lambda c, p, q: q.update(is_impossible=True, answers=[], plausible_answers=[]),
+        lambda c, p, q: q.update(is_impossible=True),
+        lambda c, p, q: (c.update(version="v2.0"), q.update(answers=[])),
+    ],
+)
+def test_impossible_questions_are_left_out_and_counted(write, change, monkeypatch):
+    messages = []
+    monkeypatch.setattr(logging, "warning", lambda text, *a: messages.append(text % a))
+    path = write(changed(change))
+    assert read_squad(path).ids == ["q2"]
+    (message,) = messages
+    assert "1 of the 2 questions" in message and "left out" in message
+    # To predict, none is left out.
+    examples = read_squad(path, require_answers=False)
+    assert (examples.ids, examples.answers) == (["q1", "q2"], [(), ("1833",)])
+    assert len(messages) == 1
+
+
+def test_v2_whose_questions_all_have_answers(write, monkeypatch):
+    monkeypatch.setattr(logging, "warning", None)
+    path = write(changed(lambda c, p, q: c.update(version="v2.0")))
+    assert read_squad(path).ids == ["q1", "q2"]
 
 
 def test_wrong_offsets_are_counted(write):
@@ -155,6 +195,12 @@ def test_flat_without_answers(write):
         read_flat_questions(write(rows))
     examples, report = read_flat_questions(write(rows), require_answers=False)
     assert examples.answers == [()] and examples.starts == [()]
+    assert report == AnswerReport()
+
+
+def test_flat_answers_do_not_matter_to_predict(write):
+    examples, report = read_flat_questions(write(FLAT), require_answers=False)
+    assert (len(examples), examples.answers) == (4, [()] * 4)
     assert report == AnswerReport()
 
 

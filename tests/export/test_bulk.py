@@ -114,8 +114,8 @@ def write_file(name, folder, n, seed):
         path.write_text("text\n" + "".join(lines), encoding="utf-8")
     elif name == "names":
         path = folder / f"{seed}.conll"
-        # A word that is all invisible has no token.
-        sentences = [f"{text} \u200b {other}" for text, other, _ in rows]
+        # A word that is all invisible has no token; U+00A0 belongs to its word.
+        sentences = [f"{a} \u200b {b} so\u00a0the\u00a0 {c}" for a, b, c in rows]
         lines = [f"{s}\n".replace(" ", "\n") for s in sentences]
         path.write_text("\n".join(lines), encoding="utf-8")
     elif name == "questions":

@@ -39,6 +39,14 @@ def test_first_tokens_have_the_labels(preprocessor):
     np.testing.assert_array_equal(words.features.offsets, [0, 8, 11])
 
 
+def test_white_space_within_a_word_divides_its_tokens(preprocessor):
+    # Alone, keras-hub's tokenizer finds an unknown word here.
+    words = word_features([["the\u00a0films", "\u3000good", "\u00a0"]], preprocessor)
+    plain = word_features([["the", "films", "good"]], preprocessor)
+    np.testing.assert_array_equal(words.features.token_ids, plain.features.token_ids)
+    assert words.firsts[0].tolist() == [1, 4, -1]
+
+
 def test_what_is_too_long_is_cut_and_counted(preprocessor):
     # 12 places: [CLS], 10 tokens, [SEP].
     words = word_features([["films"] * 5, ["films"] * 7], preprocessor)

@@ -194,6 +194,19 @@ def test_load_questions_to_predict(tmp_path):
     task = Task("t", "question_answering", ("question", "context"))
     examples = load_file_examples(path, None, task)
     assert examples.questions == ["Who?"] and examples.answers == [()]
+    # To evaluate, the format names labels.
+    with pytest.raises(DataError, match="under 'answer'"):
+        load_file_examples(path, FORMAT, task)
+
+
+def test_evaluation_leaves_out_questions_without_an_answer(tmp_path):
+    path = write_squad(tmp_path / "q.json", ["Ada left."])
+    content = json.loads(path.read_text())
+    content["data"][0]["paragraphs"][0]["qas"][0] |= {"id": 7, "is_impossible": True}
+    path.write_text(json.dumps(content))
+    task = Task("t", "question_answering", ("question", "context"))
+    assert load_file_examples(path, FORMAT, task).ids == ["0-1"]
+    assert load_file_examples(path, FileFormat(("text",)), task).ids == ["7", "0-1"]
 
 
 @pytest.mark.parametrize(
