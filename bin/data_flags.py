@@ -40,7 +40,11 @@ def define_train_file_flags(groups: Groups) -> None:
     define_format_flags(groups, ["text"])
     define_label_flags(groups)
     groups.choice(
-        "label_kind", "auto", label_kinds(), "multi: any number a row; tags: one a word"
+        "label_kind",
+        "auto",
+        label_kinds(),
+        "auto: number if a label has a fraction, else class; multi: any number a row; "
+        "tags: one a word",
     )
     groups.number("dev_fraction", 0.1, "part of the training rows, without dev_file")
 

@@ -13,6 +13,8 @@ import keras_hub
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from adapters_tf.models.question_windows import delimiters
+
 
 class TextTokens(NamedTuple):
     """Concatenated tokens of B texts.
@@ -54,12 +56,9 @@ def tokenize(
     """Tokenize each text.
 
     Cutting a text into pieces gives the same tokens as
-    `adapters_tf.models.question_windows`: pieces are runs of letters, digits and
-    combining accents, and other single characters except white space. RE2, the engine
-    of TensorFlow's regular expressions, does not support Unicode in `\\w` and `\\s`,
-    and its `\\p{L}` and `\\p{N}` have another Unicode version than Python: with Python
-    3.11 and TensorFlow 2.20, `[\\p{L}\\p{N}_]` differs from Python's `\\w` in 4,388
-    characters, all unknown to Python 3.11. So the pattern lists all characters that the
+    `adapters_tf.models.question_windows`, at its `delimiters`, and as the whole text.
+    RE2, the engine of TensorFlow's regular expressions, has another Unicode version
+    than Python and no Unicode in `\\s`. So the patterns list all characters that the
     Python that builds the graph matches.
 
     Args:
@@ -76,7 +75,7 @@ def tokenize(
     # white space, so replace it by a space, which also has one byte.
     text = tf.strings.regex_replace(clean_utf8(text), r"\x00", " ")
     if in_pieces is True:
-        units, starts, ends = _pieces(text)
+        units, starts, ends = _pieces(text, tokenizer)
     else:
         cut = tf.zeros(tf.shape(text), bool) if in_pieces is False else in_pieces
         whole = ~cut if in_words is None else ~(cut | in_words)
@@ -86,7 +85,7 @@ def tokenize(
         starts = ends = units.with_values(tf.zeros_like(units.values, tf.int64))
         parts = [(units, starts, ends)]
         if in_pieces is not False:
-            parts.append(_pieces(tf.where(cut, text, "")))
+            parts.append(_pieces(tf.where(cut, text, ""), tokenizer))
         if in_words is not None:
             parts.append(_words(tf.where(in_words, text, "")))
         if len(parts) > 1:
@@ -103,12 +102,11 @@ def tokenize(
     )
 
 
-def _pieces(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
+def _pieces(text: tf.Tensor, tokenizer: Any) -> tuple[tf.RaggedTensor, ...]:
     """Return pieces of each text, with the first byte and the byte after each."""
-    word, space = _characters(r"[\w\u0300-\u036f]+"), _characters(r"\s+")
-    # Split at all other characters, so that runs of word characters remain.
+    dropped, kept = (_characters(f"[{part}]+") for part in delimiters(tokenizer))
     return tf_text.regex_split_with_offsets(
-        text, f"[^{word}]", keep_delim_regex_pattern=f"[^{word}{space}]"
+        text, f"[{dropped}{kept}]", keep_delim_regex_pattern=f"[{kept}]"
     )
 
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -179,6 +180,43 @@ class TaskData:
     train: Rows
     dev: Rows
     extra_dev: dict[str, Rows] = dataclasses.field(default_factory=dict)
+
+
+def data_digests(data: TaskData) -> dict[str, str]:
+    """Return hashes of a task's rows, with its labels, that know them again.
+
+    Returns:
+        `train_rows_sha256` and `dev_rows_sha256`, which covers the further splits too.
+    """
+    about = sorted(data.task.to_dict().items())
+    return {
+        "train_rows_sha256": _digest([about, data.train]),
+        "dev_rows_sha256": _digest([about, data.dev, sorted(data.extra_dev.items())]),
+    }
+
+
+def _digest(value: Any) -> str:
+    found = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if dataclasses.is_dataclass(value):
+            value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+        elif isinstance(value, Rows):
+            value = [list(value.iterate_texts()), value.references]
+        if isinstance(value, np.ndarray) and value.dtype.kind not in "OUS":
+            add([value.dtype.str, value.shape, value.tobytes()])
+        elif isinstance(value, Sequence | np.ndarray) and not isinstance(
+            value, str | bytes
+        ):
+            found.update(b"[%d:" % len(value))
+            for part in value:
+                add(part)
+        else:
+            content = value if isinstance(value, bytes) else repr(value).encode()
+            found.update(b"%d:" % len(content) + content)
+
+    add(value)
+    return found.hexdigest()
 
 
 _RowsT = TypeVar("_RowsT", bound=Rows)

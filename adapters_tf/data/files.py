@@ -12,6 +12,7 @@ from absl import logging
 from adapters_tf.data import label_sets, tables
 from adapters_tf.data.tables import read_text
 from adapters_tf.errors import DataError
+from adapters_tf.models.labels import is_missing
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 _JSON_SUFFIXES = (".jsonl", ".json")
@@ -177,6 +178,16 @@ def read_columns(
         what = f"label column {format.label_column!r}"
         _check_empty(rows, len(texts), what, path, hint)
         labels = [values[len(texts)].strip() for _, values in rows]
+        missing = [
+            line for line, label in zip(lines, labels, strict=True) if is_missing(label)
+        ]
+        if missing:
+            raise DataError(
+                f"No value of the {what} may be missing. Received: {path}, line "
+                f"{missing[0]}, with {labels[lines.index(missing[0])]!r} "
+                f"({len(missing)} of {len(rows)} rows are). Fill or remove such rows, "
+                f"or write a class of that name in another way.{hint}"
+            )
     return Table(path, tuple(texts), labels, lines, skipped)
 
 

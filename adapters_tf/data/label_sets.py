@@ -12,8 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from adapters_tf.data.labels import MAX_CLASSES, natural_order, parse_number, where
+from adapters_tf.data.labels import (
+    MAX_CLASSES,
+    LabelIndex,
+    distinct_names,
+    natural_order,
+    parse_number,
+    where,
+)
 from adapters_tf.errors import DataError
+from adapters_tf.models.labels import is_missing
 
 LabelSet = tuple[str, ...]
 _YES_OR_NO = {"true": True, "false": False}
@@ -60,7 +68,7 @@ def parse_cells(
         columns: Names of the label columns; empty for a single label column.
 
     Raises:
-        DataError: if a value is not 0 or 1, or a text needs a separator.
+        DataError: if a value is not 0 or 1 or missing, or a text needs a separator.
     """
     if columns:
         return [
@@ -82,7 +90,12 @@ def parse_cells(
                     "--label_columns of 0 and 1"
                 )
             value = value.split(separator)
-        names = (part.strip() for part in value or ())
+        names = [part.strip() for part in value or ()]
+        if any(map(is_missing, names)):
+            raise DataError(
+                "No label may be missing; a row without labels is an empty value or "
+                f"list. Received: {names} at {path}, line {line}"
+            )
         found.append(tuple(dict.fromkeys(name for name in names if name)))
     return found
 
@@ -108,7 +121,7 @@ def infer_names(
     Raises:
         DataError: if there are none or too many, or the separator occurs nowhere.
     """
-    names = {name for labels in sets for name in labels}
+    names = set(distinct_names({name for labels in sets for name in labels}))
     if not names or len(names) > MAX_CLASSES:
         raise DataError(
             f"There must be from 1 to {MAX_CLASSES} labels. Received: {path}, with "
@@ -139,15 +152,16 @@ def encode(
     Raises:
         DataError: if a label is not among `labels`.
     """
-    index = {name: i for i, name in enumerate(labels)}
+    index = LabelIndex(labels)
     encoded = np.zeros((len(sets), len(labels)), np.float32)
     for row, names in enumerate(sets):
         for name in names:
-            if name not in index:
+            at = index.get(name)
+            if at is None:
                 known = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
                 raise DataError(
                     f"Every label must be one of the {len(labels)} known ones "
                     f"({known}). Received: {name!r} at {where(row, lines, path)}"
                 )
-            encoded[row, index[name]] = 1
+            encoded[row, at] = 1
     return encoded

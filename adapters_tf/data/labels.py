@@ -1,13 +1,16 @@
 """Convert labels in files to class indices and scores."""
 
+import decimal
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 
 from adapters_tf.errors import DataError
 
 MAX_CLASSES = 1000
+# As in JSON. A name such as 007 or 1_000 is no number.
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -15,13 +18,14 @@ def infer_labels(raw: Sequence[str]) -> tuple[str, ...]:
     """Return the distinct labels in natural order, as class names.
 
     Integers are sorted by value, other names by text with numbers by value: `item2`
-    comes before `item10`.
+    comes before `item10`. Equal numbers, such as `1` and `1.0`, are one class, named by
+    the shortest spelling.
 
     Raises:
         DataError: if there is only one class, or so many that the column probably holds
             numbers, identifiers or text.
     """
-    names = set(raw)
+    names = set(distinct_names(raw))
     if len(names) < 2:
         raise DataError(
             "Classification needs at least two classes. Received: "
@@ -36,6 +40,37 @@ def infer_labels(raw: Sequence[str]) -> tuple[str, ...]:
             "another label column"
         )
     return natural_order(names)
+
+
+def distinct_names(names: Collection[str]) -> list[str]:
+    """Return one spelling, the shortest, of each name; equal numbers are one name."""
+    spelling: dict[Hashable, str] = {}
+    for name in sorted(set(names), key=lambda name: (len(name), name)):
+        spelling.setdefault(_value(name), name)
+    return list(spelling.values())
+
+
+class LabelIndex:
+    """The indices of labels by name, or by another spelling of the same number.
+
+    Args:
+        labels: The names in the order of their indices.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._index: dict[Hashable, int] = {}
+        for i, name in enumerate(labels):
+            self._index.setdefault(_value(name), i)
+        self._index |= {name: i for i, name in enumerate(labels)}
+
+    def get(self, name: str) -> int | None:
+        """Return the index of this label, or `None` if there is none."""
+        found = self._index.get(name)
+        return self._index.get(_value(name)) if found is None else found
+
+
+def _value(name: str) -> Hashable:
+    return decimal.Decimal(name) if _NUMBER.fullmatch(name) else name
 
 
 def natural_order(names: Collection[str]) -> tuple[str, ...]:
@@ -66,8 +101,9 @@ def encode_class_labels(
     Raises:
         DataError: if a label is not among `labels`.
     """
-    index = {name: i for i, name in enumerate(labels)}
-    unknown = [i for i, value in enumerate(raw) if value not in index]
+    index = LabelIndex(labels)
+    found = [index.get(value) for value in raw]
+    unknown = [i for i, label in enumerate(found) if label is None]
     if unknown:
         known = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
         raise DataError(
@@ -75,7 +111,7 @@ def encode_class_labels(
             f"Received: {raw[unknown[0]]!r} at {where(unknown[0], lines, path)} "
             f"({len(unknown)} of {len(raw)} rows have unknown labels)"
         )
-    return np.array([index[value] for value in raw], dtype=np.int32)
+    return np.array(found, dtype=np.int32)
 
 
 def encode_scores(

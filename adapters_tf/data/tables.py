@@ -225,6 +225,9 @@ def _csv_records(
         quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
         strict=True,
     )
+    # A text may have any length: it is cut at the model's. csv stops at 131,072
+    # characters, for all of the process; 2^31 - 1 is the most on every system.
+    csv.field_size_limit(2**31 - 1)
     try:
         for fields in reader:
             yield line, fields

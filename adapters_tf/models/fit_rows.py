@@ -132,11 +132,7 @@ class FitOnRows(NamedAdapters):
         self.get_ready()
         check_trainable_set(self)
         self.forget_run()
-        if kwargs.get("class_weight") and self.kind != "classification":
-            raise DataError(
-                "class_weight is for rows with one class each. Received: class_weight "
-                f"for a model of the kind {self.kind}. Weigh rows with sample_weight"
-            )
+        self._check_class_weight(kwargs.get("class_weight"))
         if in_memory(x):
             x, y, sample_weight = self._read_rows(x, y, sample_weight, learn=True)
             if validation_split and validation_data is None:
@@ -172,6 +168,29 @@ class FitOnRows(NamedAdapters):
             shuffle=False,
             **kwargs,
         )
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Train on one batch as `keras.Model.train_on_batch`.
+
+        Raises:
+            DataError: if there is a `class_weight` and rows have no single class.
+        """
+        self._check_class_weight(kwargs.get("class_weight"))
+        return super().train_on_batch(x, y, sample_weight, **kwargs)
+
+    def _check_class_weight(self, class_weight: Any) -> None:
+        # Keras would take the place of the largest label in a row for its class.
+        if class_weight and self.kind != "classification":
+            raise DataError(
+                "class_weight is for rows with one class each. Received: class_weight "
+                f"for a model of the kind {self.kind}. Weigh rows with sample_weight"
+            )
 
     def evaluate(
         self,

@@ -10,6 +10,12 @@ import numpy as np
 from adapters_tf.errors import DataError
 
 _SHOWN = 10
+_MISSING = {"nan", "<na>"}
+
+
+def is_missing(name: str) -> bool:
+    """Whether a label is what pandas and NumPy write for a missing value."""
+    return name.lower() in _MISSING
 
 
 def natural_order(names: Collection[str]) -> tuple[str, ...]:

@@ -1,7 +1,11 @@
 """Split questions with contexts into token windows, and find the answers."""
 
 import dataclasses
+import functools
 import re
+import string
+import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,9 +16,12 @@ from adapters_tf.models.features import Features
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.word_tokens import check_word_pieces
 
-# Our tokenizers join no characters across these pieces, so each token belongs to one
-# span of the original text. Combining accents stay with their letter.
-_PIECE = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]")
+# The ideographs at which BERT and keras-hub's WordPiece cut, as ranges.
+_IDEOGRAPHS = (
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df"
+    "\U0002a700-\U0002b73f\U0002b740-\U0002b81f\U0002b820-\U0002ceaf"
+    "\U0002f800-\U0002fa1f"
+)
 MAX_QUESTION_TOKENS = 64
 DOC_STRIDE = 128
 MAX_ANSWER_TOKENS = 30
@@ -177,6 +184,36 @@ def question_windows(
     return QuestionFeatures(features, np.array(rows), starts, ends, int(num_unlocated))
 
 
+def delimiters(tokenizer: Any) -> tuple[str, str]:
+    """Return the characters at which a WordPiece tokenizer cuts a text into pieces.
+
+    It joins no characters across them, so each token belongs to one span of the text.
+    Marks stay with their letter in every script, and symbols with their neighbours.
+
+    Args:
+        tokenizer: A keras-hub tokenizer.
+
+    Returns:
+        The insides of two classes of a regular expression: of the characters that it
+        drops, and of those that are a piece each.
+    """
+    dropped, kept = _delimiters()
+    return dropped, kept + _IDEOGRAPHS * getattr(tokenizer, "split_on_cjk", True)
+
+
+@functools.cache
+def _delimiters() -> tuple[str, str]:
+    # keras-hub's white space: U+00A0 and the other spaces outside ASCII do not cut.
+    dropped, kept = [" "], {*string.punctuation}
+    for character in map(chr, range(sys.maxunicode + 1)):
+        category = unicodedata.category(character)
+        if category in ("Cc", "Cf"):
+            dropped.append(character)
+        elif category[0] == "P":
+            kept.add(character)
+    return re.escape("".join(dropped)), re.escape("".join(sorted(kept)))
+
+
 def _window_starts(num_tokens: int, room: int, stride: int) -> list[int]:
     starts = [0]
     while starts[-1] + room < num_tokens:
@@ -199,7 +236,9 @@ def _label(
 
 
 def _tokenize(texts: Any, tokenizer: Any) -> list[_Tokens]:
-    pieces = [list(_PIECE.finditer(text)) for text in texts]
+    dropped, kept = delimiters(tokenizer)
+    piece = re.compile(f"[{kept}]|[^{dropped}{kept}]+")
+    pieces = [list(piece.finditer(text)) for text in texts]
     words = sorted({m.group() for row in pieces for m in row})
     if not words:
         words = [""]

@@ -10,6 +10,7 @@ from adapters_tf.models.arrays import read_columns
 from adapters_tf.models.kind_facts import facts_of
 from adapters_tf.models.labels import (
     check_length,
+    is_missing,
     names_in,
     read_classes,
     read_label_sets,
@@ -132,6 +133,12 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
 
 def _learned(names: tuple[str, ...], num_classes: int, form: str) -> tuple[str, ...]:
     """Return the names in the order of their indices."""
+    if any(map(is_missing, names)):
+        raise DataError(
+            "No label may be missing. Received: a label that pandas or NumPy write for "
+            f"a missing value, among {', '.join(names[:10])}. Leave such rows out; if "
+            "it is the name of a class, give labels=[...] where the model is made"
+        )
     if form == "tags" and OUTSIDE in names:
         names = (OUTSIDE, *(name for name in names if name != OUTSIDE))
     if len(names) != num_classes:

@@ -25,6 +25,8 @@ ENGINE_DIR = "engine"
 RUN_DIR = "run"
 LOG_FILE = "log.txt"
 _RESULT_FILE = "result.json"
+# Keys of `SWEEP_FILE` for what the rows and the base hold.
+_ROWS, _BASE = "rows", "base_fingerprint"
 
 
 class Store:
@@ -52,6 +54,7 @@ class Store:
             # A later sweep may leave out some of the earlier tasks: keep them.
             old = self._read_shared() or {"tasks": {}}
             shared["tasks"] = {**old["tasks"], **shared["tasks"]}
+            shared |= {key: old[key] for key in (_ROWS, _BASE) if key in old}
             write_json(self.directory / SWEEP_FILE, shared)
             (self.directory / TRIALS_DIR).mkdir(exist_ok=True)
             yield
@@ -86,6 +89,36 @@ class Store:
                 f"{', '.join(changed)} than in {self.directory / SWEEP_FILE}. Choose "
                 "another output_dir."
             )
+
+    def claim_data(
+        self, rows: Mapping[str, Mapping[str, str]], base: str | None
+    ) -> None:
+        """Claim the directory for these rows and this base; within `open`.
+
+        Args:
+            rows: The `data_digests` of each task.
+            base: The base's fingerprint.
+
+        Raises:
+            UserError: The directory holds trials on other rows or another base.
+        """
+        shared = self._read_shared() or {}
+        old = shared.get(_ROWS, {})
+        changed = [
+            f"the rows of {name} have changed"
+            for name, digests in rows.items()
+            if old.get(name, digests) != digests
+        ]
+        if shared.get(_BASE) not in (None, base):
+            changed.append("the weights of the base have changed")
+        if changed and any((self.directory / TRIALS_DIR).iterdir()):
+            raise UserError(
+                "The trials in one output_dir must share their rows and base. "
+                f"Received: {'; '.join(changed)} since the trials in "
+                f"{str(self.directory)!r}. Choose another output_dir."
+            )
+        shared |= {_ROWS: {**old, **rows}, _BASE: base}
+        write_json(self.directory / SWEEP_FILE, shared)
 
     def trial_dir(self, setting: Setting) -> Path:
         """The directory of a trial."""

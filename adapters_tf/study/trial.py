@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from adapters_tf.data.examples import TaskData
+from adapters_tf.data.examples import TaskData, data_digests
 from adapters_tf.errors import UserError
 from adapters_tf.models.parameter_table import count_parameters
 from adapters_tf.models.presets import load_backbone
@@ -59,7 +59,8 @@ class TrialRunner:
         """Read all rows and refuse, before any training, what cannot be trained.
 
         Raises:
-            UserError: A task's files, the base or a setting of the grid is not usable.
+            UserError: A task's files, the base or a setting of the grid is not usable,
+                or there are trials on other rows or another base.
         """
         for name in self._sources:
             self.data(name)
@@ -67,18 +68,17 @@ class TrialRunner:
         for setting in settings:
             if setting.method == NO_BERT:
                 check_baseline_task(self.data(setting.task).task)
+        backbone = load_backbone(resolve_preset(self._sweep.preset))
+        blocks = len(backbone.encoder_blocks)
         for name in ("top_n", "top_layers"):
             largest = max((getattr(s, name) or 0 for s in settings), default=0)
-            if not largest:
-                continue
-            blocks = len(
-                load_backbone(resolve_preset(self._sweep.preset)).encoder_blocks
-            )
             if largest > blocks:
                 raise UserError(
                     f"{name} must be at most {blocks}, the number of encoder blocks of "
                     f"{self._sweep.preset!r}. Received: {name}={largest}"
                 )
+        rows = {name: data_digests(self.data(name)) for name in self._sources}
+        self._store.claim_data(rows, backbone.fingerprint)
 
     def data(self, task: str) -> TaskData:
         """The rows of a task."""

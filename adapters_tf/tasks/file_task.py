@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from absl import logging
+import numpy as np
 
 from adapters_tf.data.examples import Rows, TaskData
 from adapters_tf.data.files import DataFile, FileFormat
@@ -12,6 +12,8 @@ from adapters_tf.errors import DataError
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.base import Kind
 from adapters_tf.tasks.kinds import kind_named, kinds
+
+_SHOWN = 10
 
 
 def label_kinds() -> tuple[str, ...]:
@@ -45,8 +47,8 @@ def load_file_task(
             of labels per row, see `label_sets`), `"tags"` (one for each word, see
             `read_conll`), or `"auto"`. `"auto"` means tags for files with a CoNLL
             suffix; several labels if the format describes them; numbers if all labels
-            are numbers and either all have a decimal point or there are more than 20
-            distinct ones; otherwise classes.
+            are numbers and at least one has a fraction; otherwise classes. It prints
+            what it took.
         dev_fraction: Share of the distinct rows to split off; not used with a
             `dev_file`.
         seed: Seed of the split.
@@ -58,6 +60,12 @@ def load_file_task(
     file = DataFile(train_file, format)
     kind = _kind_of(file, label_kind)
     task, train = kind.new_task(name or pathlib.Path(train_file).stem, file)
+    if label_kind == "auto" and kind.label_kind is not None:
+        print(
+            f"{file.path}: {_labels_read(task, train)}, taken as "
+            f"--label_kind={kind.label_kind}; give another if that is wrong",
+            flush=True,
+        )
     if dev_file is not None:
         dev = kind.read(DataFile(dev_file, format), task, require_labels=True)
         return TaskData(task, train, dev)
@@ -114,8 +122,13 @@ def _kind_of(file: DataFile, label_kind: str) -> Kind:
         )
     if label_kind != "auto":
         return next(kind for kind in known if kind.label_kind == label_kind)
-    kind = next(kind for kind in known if kind.recognises(file))
-    logging.info(
-        "The labels of %s are taken as %s (label_kind)", file.path, kind.label_kind
-    )
-    return kind
+    return next(kind for kind in known if kind.recognises(file))
+
+
+def _labels_read(task: Task, rows: Rows) -> str:
+    """Describe the labels of training rows, for the user to check."""
+    if task.labels:
+        shown = ", ".join(task.labels[:_SHOWN]) + ", ..." * (len(task.labels) > _SHOWN)
+        return f"{len(task.labels)} labels, {shown}"
+    scores = np.asarray(rows.references)
+    return f"numbers from {scores.min():g} to {scores.max():g}"

@@ -1,5 +1,7 @@
 """Regression: a score for one or more texts."""
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +10,8 @@ import numpy as np
 from absl import logging
 
 from adapters_tf.data.files import DataFile, Table
-from adapters_tf.data.labels import encode_scores, parse_number
+from adapters_tf.data.labels import encode_scores, parse_number, where
+from adapters_tf.errors import DataError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.task import Task
@@ -18,7 +21,8 @@ from adapters_tf.tasks.base import Prepared, RowsOfTasks, Tensors
 from adapters_tf.tasks.text_kind import TextKind, check_same_shape
 
 # Above this many distinct numbers, labels are scores rather than class names.
-_MAX_NUMERIC_CLASSES = 20
+# Numbers with a decimal comma: float() refuses them, and they are no names either.
+_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
@@ -73,18 +77,25 @@ class Regression(TextKind):
     model_class = AdapterTextRegressor
 
     def recognises(self, file: DataFile) -> bool:
-        """Whether the labels are scores.
+        """Whether the labels are scores: all numbers, and one of them with a fraction.
 
-        They are if all are numbers, and either all have a decimal point or there are
-        more than 20 distinct ones.
+        Raises:
+            DataError: if all are numbers, and one of them has a decimal comma.
         """
         file.require_labels()
         raw = file.table.raw_labels or []
-        numbers = [parse_number(value) for value in raw]
-        return None not in numbers and (
-            all("." in value for value in raw)
-            or len(set(numbers)) > _MAX_NUMERIC_CLASSES
-        )
+        commas = [i for i, value in enumerate(raw) if _COMMA.fullmatch(value)]
+        numbers = [parse_number(value.replace(",", ".")) for value in raw]
+        if not all(n is not None and math.isfinite(n) for n in numbers):
+            return False
+        if commas:
+            place = where(commas[0], file.table.lines, file.path)
+            raise DataError(
+                "Numbers need a decimal point. Received: "
+                f"{raw[commas[0]]!r} at {place}. Write 0.7 for 0,7; if they are names "
+                "of classes, give --label_kind=class"
+            )
+        return any(n != int(n) for n in numbers if n is not None)
 
     def encode(self, table: Table, labels: Sequence[str]) -> np.ndarray:
         return encode_scores(table.raw_labels or [], lines=table.lines, path=table.path)

@@ -57,13 +57,15 @@ def file_version(path: str | os.PathLike[str]) -> list[Any] | None:
     """Identify the present content of a file, by JSON values.
 
     Returns:
-        Its path, size and time of change; `None` if it does not exist.
+        Its path, size and times of change; `None` if it does not exist. Programs can
+        set one of the times, as `cp -p` does, but not the other.
     """
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return [os.path.abspath(path), status.st_size, *times]
 
 
 class UnchangedRows:

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from adapters_tf.data.examples import TaskData
+from adapters_tf.data.examples import TaskData, data_digests
 from adapters_tf.io import write_json
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
@@ -27,6 +27,7 @@ from adapters_tf.training.run_dir import (
     BEST_ADAPTER_DIR,
     METRICS_FILE,
     History,
+    check_base,
     open_run,
     require_free_space,
 )
@@ -66,7 +67,8 @@ def run_job(
         job: What to train.
         data: The task and its rows.
         output_dir: See `open_run`.
-        settings: Identifies the run: a call continues only a run of equal settings.
+        settings: Identifies the run: a call continues only a run of equal settings,
+            rows and base.
         overwrite: See `open_run`.
         strategy: From `get_strategy`; by default one device.
         pool: Provides the model, if several runs can share models.
@@ -86,7 +88,8 @@ def run_job(
     chief = is_chief(strategy)
     with contextlib.ExitStack() as stack:
         if chief:
-            stack.enter_context(open_run(output_dir, settings, overwrite))
+            known = settings | data_digests(data)
+            stack.enter_context(open_run(output_dir, known, overwrite))
         else:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(report_lost_workers(strategy))
@@ -114,6 +117,8 @@ def _run(
 ) -> dict[str, Any]:
     pooled = pool.get(job, data.task)
     model = pooled.model
+    if chief:
+        check_base(directory, model.backbone.fingerprint)
     counts = count_parameters(model)
     print(f"\n{counts.table()}\n", flush=True)
     if chief:

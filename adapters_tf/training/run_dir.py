@@ -23,6 +23,13 @@ CHECKPOINT_DIR = "checkpoints"
 TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
 _LOCK_FILE = ".lock"
+# What a run's settings hold beside its flags, once it is known, and what to say of it.
+_BASE = "base_fingerprint"
+_CONTENTS = {
+    "train_rows_sha256": "the training rows or labels have changed",
+    "dev_rows_sha256": "the dev rows or labels have changed",
+    _BASE: "the weights of the base have changed",
+}
 # A place that takes no more files, or none at all.
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 # TensorFlow writes `FILE; REASON`, and may append names of its own.
@@ -108,7 +115,10 @@ def open_run(
         check_run(path, settings, overwrite)
         if overwrite:
             _remove_run(path)
-        write_json(path / SETTINGS_FILE, settings)
+        # `check_base` compares with the old base when the new one is known.
+        old = _read_settings(path)
+        kept = {_BASE: old[_BASE]} if _BASE in old else {}
+        write_json(path / SETTINGS_FILE, kept | settings)
         try:
             yield path
         except OSError as error:
@@ -186,7 +196,7 @@ def check_run(
 
     Raises:
         UserError: The directory cannot be written, or holds a finished run, a run of
-            other settings or other files.
+            other settings or rows or other files.
     """
     path = Path(directory)
     _check_writable(path)
@@ -209,12 +219,43 @@ def check_run(
         )
     if not find_checkpoints(path / CHECKPOINT_DIR):
         return
-    old = read_json(path / SETTINGS_FILE)
+    old = _read_settings(path)
     changed = [
         f"{k} was {old.get(k)!r} and is {settings.get(k)!r}"
-        for k in sorted({*old, *settings})
+        for k in sorted({*old, *settings} - {*_CONTENTS})
         if old.get(k) != settings.get(k)
     ]
+    _refuse_changed(path, changed + _changed_contents(old, settings))
+
+
+def check_base(path: Path, fingerprint: str | None) -> None:
+    """Refuse to continue a run in this directory on another base; record the base.
+
+    Args:
+        path: The output directory, within `open_run`.
+        fingerprint: The base's; `None` if it is unknown.
+
+    Raises:
+        UserError: The directory's checkpoints are of another base.
+    """
+    old, new = _read_settings(path), {_BASE: fingerprint}
+    if find_checkpoints(path / CHECKPOINT_DIR):
+        _refuse_changed(path, _changed_contents(old, new))
+    write_json(path / SETTINGS_FILE, old | new)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    file = path / SETTINGS_FILE
+    return read_json(file) if file.is_file() else {}
+
+
+def _changed_contents(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Say which contents, known of both runs, differ."""
+    both = [k for k in _CONTENTS if old.get(k) and new.get(k)]
+    return [_CONTENTS[k] for k in both if old[k] != new[k]]
+
+
+def _refuse_changed(path: Path, changed: list[str]) -> None:
     if changed:
         raise UserError(
             f"output_dir {str(path)!r} holds an unfinished run of other settings "

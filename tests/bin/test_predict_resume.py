@@ -1,6 +1,7 @@
 """adapters-tf-predict, killed and started again: what counts as the same command."""
 
 import json
+import os
 import types
 
 import pytest
@@ -76,6 +77,18 @@ def test_only_the_same_command_goes_on(start, tmp_path, change, flags, capsys):
     else:
         assert starts == [1] * 128 + [2] * 72
         assert "going on behind row 128 of 200" in capsys.readouterr().out
+
+
+def test_other_rows_of_the_same_size_and_time(start, tmp_path):
+    with pytest.raises(Killed):
+        start(before=kill_in_third)
+    file = tmp_path / "rows.csv"
+    status, content = file.stat(), file.read_bytes()
+    file.write_bytes(content[:-2] + b"x\n")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # as cp -p does
+    assert start() == 0
+    records = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(record)["start"] for record in records] == [2] * 200
 
 
 def test_rows_that_change_meanwhile(start, tmp_path, capsys):

@@ -73,6 +73,7 @@ def test_split_off_development_rows(write):
         ("one,a;b\n", FileFormat(("text",), "label"), "line 2, with 'a;b'. Give it"),
         ("one,a|b\ntwo,c\n", SEPARATED, r"';' separates none, such as \['a\|b', 'c'\]"),
         ("one,\ntwo,\n", SEPARATED, "from 1 to 1000 labels. .* 0 in 2 rows"),
+        ("one,a;b\ntwo,nan\n", SEPARATED, r"missing;.*\['nan'\] at .*, line 3"),
         (
             "one,2\n",
             FileFormat(("text",), label_columns=("label",)),
@@ -84,6 +85,13 @@ def test_bad_files(write, text, format, message):
     path = write("rows.csv", "text,label\n" + text)
     with pytest.raises(DataError, match=message):
         load_file_task(path, path, format, "multi")
+
+
+def test_equal_numbers_are_one_label(write):
+    path = write("rows.jsonl", '{"text": "one", "label": [1, 2.5, 1.0]}\n' * 2)
+    data = load_file_task(path, path, FileFormat(("text",), "label"), "multi")
+    assert data.task.labels == ("1", "2.5")
+    assert data.train.labels.tolist() == [[1, 1]] * 2
 
 
 def test_unknown_label_of_a_development_file(write):

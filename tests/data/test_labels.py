@@ -20,6 +20,7 @@ from adapters_tf.errors import DataError
         (["spam", "ham", "spam"], ("ham", "spam")),
         (["b", "1"], ("1", "b")),
         (["01", "1"], ("01", "1")),
+        (["1", "1.0", "2.0", "a"], ("1", "2.0", "a")),
     ],
 )
 def test_infer_labels_in_natural_order(raw, expected):
@@ -48,6 +49,18 @@ def test_encode_class_labels():
     encoded = encode_class_labels(["b", "a", "b"], ("a", "b"))
     assert encoded.dtype == np.int32
     np.testing.assert_array_equal(encoded, [1, 0, 1])
+
+
+def test_encode_other_spellings_of_a_number():
+    labels = ("01", "1", "2.0")
+    assert encode_class_labels(["1.0", "01", "2", "1e0"], labels).tolist() == [
+        1,
+        0,
+        2,
+        1,
+    ]
+    with pytest.raises(DataError, match="'1_0' at row 1"):
+        encode_class_labels(["1_0"], labels)
 
 
 def test_unknown_label_names_value_place_and_known_labels():

@@ -137,6 +137,15 @@ def test_names_are_learned_in_natural_order_and_kept(make, tmp_path):
         read.evaluate(TEXTS[:2], ["item1", "item3"], verbose=0)
 
 
+def test_a_missing_name_is_not_learned(make):
+    model = make(AdapterTextClassifier, num_classes=3)
+    y = np.array([*NAMES[:5], np.nan])  # NumPy makes it the text "nan".
+    with pytest.raises(DataError, match="No label may be missing.*bad, good, nan"):
+        model.fit(TEXTS, y, verbose=0)
+    model = make(AdapterTextClassifier, num_classes=3, labels=["good", "bad", "nan"])
+    model.fit(TEXTS, y, verbose=0)
+
+
 def test_names_that_are_given(make):
     model = make(AdapterTextClassifier, num_classes=2, labels=["good", "bad"])
     model.fit(TEXTS, NAMES, verbose=0)
@@ -258,11 +267,33 @@ def test_a_split_that_is_none(classifier, fraction):
         classifier.fit(TEXTS, LABELS, validation_split=fraction, verbose=0)
 
 
-def test_class_weight_needs_one_class_each(make):
-    for cls in (AdapterMultiLabelClassifier, AdapterTextRegressor):
-        model = make(cls, **({} if cls is AdapterTextRegressor else {"num_classes": 2}))
-        with pytest.raises(DataError, match="one class each"):
-            model.fit(TEXTS, np.zeros((6, 2)), class_weight={0: 2.0}, verbose=0)
+@pytest.mark.parametrize(
+    "cls, arguments",
+    [
+        (AdapterMultiLabelClassifier, {"num_classes": 2}),
+        (AdapterTextRegressor, {}),
+        (AdapterTokenClassifier, {"num_classes": 2}),
+        (AdapterQuestionAnswerer, {}),
+    ],
+)
+def test_class_weight_needs_one_class_each(make, cls, arguments):
+    model = make(cls, **arguments)
+    message = f"one class each.*of the kind {cls.kind}. Weigh rows with sample_weight"
+    with pytest.raises(DataError, match=message):
+        model.fit(TEXTS, np.zeros((6, 2)), class_weight={0: 2.0}, verbose=0)
+    with pytest.raises(DataError, match=message):
+        model.train_on_batch(TEXTS, np.zeros((6, 2)), class_weight={0: 2.0})
+
+
+def test_class_weight_of_one_batch(classifier):
+    before = weights(classifier)
+    classifier.train_on_batch(np.array(TEXTS), np.array(LABELS), class_weight={0: 2.0})
+    weighed = weights(classifier)["logits/bias"]
+    for variable in classifier.trainable_variables:
+        variable.assign(before[variable.path])
+    classifier.compile(run_eagerly=True)
+    classifier.train_on_batch(np.array(TEXTS), np.array(LABELS), 2.0 - np.array(LABELS))
+    np.testing.assert_array_equal(weights(classifier)["logits/bias"], weighed)
 
 
 # Losses.

@@ -172,6 +172,25 @@ def test_store_refuses_other_data_and_takes_a_larger_grid(tmp_path):
     assert [p.name for p in other.iterdir()] == ["thesis.txt"]
 
 
+def test_store_refuses_other_rows_and_another_base_once_there_are_trials(tmp_path):
+    store = Store(tmp_path / "out")
+    rows, other = (
+        {"rte": {"train_rows_sha256": "a"}},
+        {"rte": {"train_rows_sha256": "b"}},
+    )
+    with store.open(sweep()):
+        store.claim_data(other, "sha256:old")
+        store.claim_data(rows, "sha256:one")  # nothing is lost
+        (tmp_path / "out" / "trials" / "some").mkdir()
+    with store.open(sweep()):
+        store.claim_data({"cola": {"train_rows_sha256": "c"}}, "sha256:one")
+        store.claim_data(rows, "sha256:one")
+        with pytest.raises(UserError, match="the rows of rte have changed since"):
+            store.claim_data(other, "sha256:one")
+        with pytest.raises(UserError, match="the weights of the base have changed"):
+            store.claim_data(rows, "sha256:two")
+
+
 def test_of_sample_divides_the_deviation_by_the_root_of_n():
     # Deviations 3, 1, -1, -3 of 100: variance 20/3, s.e.m. sqrt(20/3)/2.
     found = of_sample([0.97, 0.99, 1.01, 1.03])

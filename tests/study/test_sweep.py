@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -144,6 +145,7 @@ def test_sigterm_saves_and_exits_75(flags, tmp_path):
 
 
 def test_no_bert_and_adapters_in_one_process(tiny_preset, sentiment_csv, tmp_path):
+    file = pathlib.Path(sentiment_csv)
     sweep = Sweep.from_dict(
         {
             "tasks": [{"name": "mine", "train_file": sentiment_csv}],
@@ -168,6 +170,12 @@ def test_no_bert_and_adapters_in_one_process(tiny_preset, sentiment_csv, tmp_pat
     assert baseline.majority_baseline == adapters.majority_baseline
     record = json.loads((tmp_path / "out/results.jsonl").read_text().splitlines()[0])
     assert record["bottleneck_dim"] == 4 and record["task"] == "mine"
+
+    # The same command on other rows does not answer with the old table.
+    head, first, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([head, first.replace(",", " indeed,", 1), *rest]))
+    with pytest.raises(UserError, match="the rows of mine have changed"):
+        run_sweep(sweep, str(tmp_path / "out"))
 
 
 def test_a_run_that_diverges_counts_as_the_majority(

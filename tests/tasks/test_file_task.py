@@ -82,15 +82,60 @@ def test_stratified_split(write):
     "labels, kind",
     [
         (["1.0", "2.5", "0.5"], "regression"),
-        (["1", "2.5", "2", "1"], "classification"),
-        ([str(i % 21) for i in range(210)], "regression"),
-        ([str(i % 20) for i in range(200)], "classification"),
+        (["1", "2.5", "2", "1"], "regression"),
+        ([str(i % 77) for i in range(770)], "classification"),
+        (["0.0", "1.0", "1.0"], "classification"),
         (["1.0", "x.y", "1.0"], "classification"),
+        (["1.5", "inf", "1.5"], "classification"),
     ],
 )
 def test_automatic_kind(write, labels, kind):
     path = write("a.csv", labels)
     assert load_file_task(path, path, FORMAT).task.kind == kind
+
+
+def test_auto_says_what_it_took(write, capsys):
+    classes = write("a.csv", [str(i % 12) for i in range(60)])
+    load_file_task(classes, classes, FORMAT)
+    scores = write("b.csv", ["2.5", "1", "-3e-1"])
+    load_file_task(scores, scores, FORMAT)
+    assert capsys.readouterr().out.splitlines() == [
+        f"{classes}: 12 labels, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ..., taken as "
+        "--label_kind=class; give another if that is wrong",
+        f"{scores}: numbers from -0.3 to 2.5, taken as --label_kind=number; give "
+        "another if that is wrong",
+    ]
+    load_file_task(classes, classes, FORMAT, "class")
+    assert capsys.readouterr().out == ""
+
+
+def test_equal_numbers_are_one_class(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    labels = ["1", "1.0", "0", "2.0", "1e0", '"2"']
+    rows = (f'{{"text": "row {i}", "label": {x}}}' for i, x in enumerate(labels))
+    path.write_text("\n".join(rows))
+    data = load_file_task(path, path, FORMAT)
+    assert data.task.labels == ("0", "1", "2")
+    assert data.train.labels.tolist() == [1, 1, 0, 2, 1, 2]
+    # In another file too, and for tasks that were made with another spelling.
+    task = Task("a", "classification", ("text",), ("0.0", "1.0", "2.0"), ())
+    assert load_file_examples(path, FORMAT, task).labels.tolist() == [1, 1, 0, 2, 1, 2]
+
+
+def test_decimal_commas_are_no_classes(write):
+    path = write("a.csv", ['"0,5"', "1", '"0,7"'])
+    with pytest.raises(DataError, match="decimal point.*'0,5' at .*a.csv, line 2"):
+        load_file_task(path, path, FORMAT)
+    data = load_file_task(path, path, FORMAT, "class")
+    assert data.task.labels == ("0,5", "0,7", "1")
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "<NA>"])
+def test_a_missing_label_is_no_class(write, value):
+    path = write("a.csv", ["x", "y", value])
+    for kind in ("auto", "class", "number"):
+        with pytest.raises(DataError, match=f"missing.*a.csv, line 4, with '{value}'"):
+            load_file_task(path, path, FORMAT, kind)
 
 
 def test_kind_can_be_given(write):

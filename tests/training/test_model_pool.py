@@ -1,6 +1,7 @@
 """Runs that share a model against runs of their own."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from safetensors.numpy import load_file
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import Examples, TaskData
+from adapters_tf.errors import UserError
 from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.training.config import TrainConfig, TrainJob
@@ -69,6 +71,27 @@ def test_third_run_of_a_pool_is_a_run_of_its_own_to_the_bit(
     assert tensors[0].keys() == tensors[1].keys()
     for name, value in tensors[0].items():
         np.testing.assert_array_equal(value, tensors[1][name], err_msg=name)
+
+
+def test_a_stopped_run_does_not_go_on_with_other_rows_or_another_base(
+    tiny_preset, tmp_path
+):
+    job, run = make_job(tiny_preset, "head", epochs=1), tmp_path / "run"
+    run_job(job, DATA, str(run), {"seed": 0})
+    settings = json.loads((run / "settings.json").read_text())
+    (run / "metrics.json").unlink()  # as if it was stopped just before its end
+    swapped = dataclasses.replace(ROWS, labels=1 - ROWS.labels)
+    for data in (TaskData(TASK, swapped, ROWS), TaskData(TASK, ROWS, swapped)):
+        with pytest.raises(UserError, match="rows or labels have changed"):
+            run_job(job, data, str(run), {"seed": 0})
+    other_base = settings | {"base_fingerprint": "sha256:other"}
+    (run / "settings.json").write_text(json.dumps(other_base))
+    with pytest.raises(UserError, match="the weights of the base have changed"):
+        run_job(job, DATA, str(run), {"seed": 0})
+    (run / "settings.json").write_text(json.dumps(settings))
+    assert run_job(job, DATA, str(run), {"seed": 0})["steps"] == 3
+    assert json.loads((run / "settings.json").read_text()) == settings
+    assert settings["base_fingerprint"].startswith("sha256:")
 
 
 def test_other_models_are_other_ones_and_only_the_last_are_kept(tiny_preset):

@@ -14,7 +14,13 @@ import tensorflow as tf
 from adapters_tf import Adapter, Tuning, save_adapter
 from adapters_tf.errors import UserError
 from adapters_tf.io import write_json
-from adapters_tf.training.run_dir import History, open_run, require_free_space
+from adapters_tf.training.run_dir import (
+    History,
+    check_base,
+    check_run,
+    open_run,
+    require_free_space,
+)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +122,30 @@ def test_settings_that_differ_are_named_once_there_is_a_checkpoint(tmp_path):
     with pytest.raises(UserError, match=r"epochs was 3 and is 4\)"):
         with open_run(tmp_path / "run", {"seed": 0, "epochs": 4}, overwrite=False):
             pass
+
+
+def test_a_run_goes_on_with_the_same_rows_and_base_alone(tmp_path):
+    run, data = tmp_path / "run", {"train_rows_sha256": "a", "dev_rows_sha256": "b"}
+    with open_run(run, {"seed": 0, **data}, overwrite=False):
+        # Nothing to lose yet: other rows and another base may replace these.
+        check_base(run, "sha256:old")
+        check_base(run, "sha256:one")
+        tf.train.Checkpoint().write(str(run / "checkpoints" / "ckpt-7"))
+    with pytest.raises(
+        UserError, match=r"\(the training rows or labels have changed\)"
+    ):
+        with open_run(run, {"seed": 0, **data, "train_rows_sha256": "c"}, False):
+            pass
+    with pytest.raises(UserError, match=r"seed was 0 and is 1; the dev rows or labels"):
+        check_run(run, {"seed": 1, **data, "dev_rows_sha256": "c"}, overwrite=False)
+    check_run(run, {"seed": 0}, overwrite=False)  # before the rows are read
+    for _ in range(2):  # A refused run leaves the old base on record.
+        with open_run(run, {"seed": 0, **data}, overwrite=False):
+            with pytest.raises(UserError, match="the weights of the base have changed"):
+                check_base(run, "sha256:two")
+            check_base(run, "sha256:one")
+    with open_run(run, {"seed": 0, "train_rows_sha256": "c"}, overwrite=True):
+        check_base(run, "sha256:two")
 
 
 def test_overwrite_removes_the_old_run_and_nothing_else(tmp_path):

@@ -195,7 +195,9 @@ def _settings(data: TaskData, preset: str, search: BaselineSearch) -> dict[str, 
     settings = {"preset": preset, **dataclasses.asdict(search)}
     file = search.embeddings_file
     if file is not None and os.path.isfile(file):
-        settings["embeddings_file_bytes"] = os.path.getsize(file)
+        with open(file, "rb") as vectors:
+            digest_of_file = hashlib.file_digest(vectors, "sha256").hexdigest()
+        settings["embeddings_file_sha256"] = digest_of_file
     rows = [
         [[*map(list, part.texts)], part.references.tolist()]
         for part in (rows_as(Examples, rows) for rows in (data.train, data.dev))
