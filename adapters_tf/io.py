@@ -83,7 +83,19 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         OSError: if the file cannot be read.
         ValueError: if it does not hold JSON.
     """
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text that anybody may have written.
+
+    Raises:
+        ValueError: if it is no JSON, or nested a thousand times and more.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("too many brackets inside one another") from error
 
 
 @contextlib.contextmanager

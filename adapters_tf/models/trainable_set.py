@@ -38,6 +38,11 @@ class Tuning:
                 "top_n, a number of encoder blocks, goes with tuning='top_n' and "
                 f"only with it. Received: tuning={self.method!r}, top_n={self.top_n}"
             )
+        if self.top_n is not None and type(self.top_n) is not int:
+            raise ValueError(
+                "top_n must be a whole number of encoder blocks. Received: top_n="
+                f"{self.top_n!r}"
+            )
 
     @property
     def has_adapters(self) -> bool:

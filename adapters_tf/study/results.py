@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 import math
 import os
 import statistics
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import DataError
+from adapters_tf.io import parse_json
 from adapters_tf.study.grid import Setting
 
 
@@ -160,7 +160,7 @@ def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
             ) from error
         for number, line in enumerate(lines, 1):
             try:
-                result = Result.from_dict(json.loads(line))
+                result = Result.from_dict(parse_json(line))
             except ValueError as error:
                 raise DataError(
                     "Each line of a results file must be a result of "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from adapters_tf.errors import UserError
+from adapters_tf.io import parse_json
 from adapters_tf.study.grid import GRIDS, Block, Setting, expand
 from adapters_tf.study.results import Result, select
 from adapters_tf.tasks.source import TaskSource
@@ -174,8 +175,8 @@ def read_sweep(name: str) -> dict[str, Any]:
     import yaml
 
     try:
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        values = parse_json(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(
             f"A grid's file must be YAML or JSON. Received: {name!r}: {error}"
         ) from error

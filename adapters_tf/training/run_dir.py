@@ -5,7 +5,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ BEST_ADAPTER_DIR = "best_adapter"
 CHECKPOINT_DIR = "checkpoints"
 TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
+# The run that `--overwrite` replaces, until the new one has ended.
+ASIDE_DIR = ".replaced"
+_RUN_FILES = (
+    METRICS_FILE,
+    HISTORY_FILE,
+    ADAPTER_DIR,
+    BEST_ADAPTER_DIR,
+    CHECKPOINT_DIR,
+    TENSORBOARD_DIR,
+)
 _LOCK_FILE = ".lock"
 # A place that takes no more files, or none at all.
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
@@ -38,7 +49,7 @@ def held_files(directory: Path) -> list[str]:
     return sorted(
         path.name
         for path in directory.iterdir()
-        if path.name != _LOCK_FILE and not _is_leftover(path)
+        if path.name not in (_LOCK_FILE, ASIDE_DIR) and not _is_leftover(path)
     )
 
 
@@ -91,6 +102,10 @@ def open_run(
     A new or empty directory starts a run, and one with an unfinished run of the same
     settings continues it. Any other directory is refused and left untouched.
 
+    A run that is replaced lies in `.replaced/` until the block of the new one, or of
+    the call that continues it, ends well. If the block fails before the first
+    checkpoint, or the process is killed then, the old run gets its place back.
+
     Args:
         directory: The output directory.
         settings: The run's resolved settings, as JSON values.
@@ -104,10 +119,9 @@ def open_run(
             files, or is in use or not writable. Or writing to it failed.
     """
     path = Path(directory)
-    with lock_directory(path):
+    with lock_directory(path), contextlib.ExitStack() as stack:
         check_run(path, settings, overwrite)
-        if overwrite:
-            _remove_run(path)
+        stack.enter_context(_keep_replaced(path, overwrite))
         write_json(path / SETTINGS_FILE, settings)
         try:
             yield path
@@ -193,23 +207,32 @@ def check_run(
     if not path.is_dir():
         return
     files = held_files(path)
-    if not files:
+    run = path / ASIDE_DIR if _lies_aside(path) else path
+    if not files and run == path:
         return
-    if not _is_run(path):
+    if not _is_run(run):
         raise UserError(
             "output_dir must be new, empty, or hold an earlier run. Received: "
             f"{str(path)!r}, which holds other files: {', '.join(files[:5])}"
         )
     if overwrite:
         return
-    if (path / METRICS_FILE).is_file():
+    # A process that was killed may have left a run in both places.
+    places = {run, path}
+    if any((place / METRICS_FILE).is_file() for place in places):
         raise UserError(
             f"output_dir {str(path)!r} holds a finished run. Choose another "
             "output_dir, or give --overwrite to replace it."
         )
-    if not find_checkpoints(path / CHECKPOINT_DIR):
+    if not any(find_checkpoints(place / CHECKPOINT_DIR) for place in places):
         return
-    old = read_json(path / SETTINGS_FILE)
+    try:
+        old = dict(read_json(run / SETTINGS_FILE))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{run / SETTINGS_FILE} is damaged: {error}. Choose another output_dir, or "
+            "give --overwrite to replace the run."
+        ) from error
     changed = [
         f"{k} was {old.get(k)!r} and is {settings.get(k)!r}"
         for k in sorted({*old, *settings})
@@ -223,11 +246,65 @@ def check_run(
         )
 
 
+@contextlib.contextmanager
+def _keep_replaced(path: Path, overwrite: bool) -> Iterator[None]:
+    """Set the run aside that is to be replaced; put it back if the block fails early.
+
+    `settings.json` is the first file to move away and the last to come back: where it
+    is missing, the other files are those of the run that lies aside.
+    """
+    aside = path / ASIDE_DIR
+    if _lies_aside(path):
+        _put_back(path)
+    if overwrite and _is_run(path):
+        # A run that itself replaces another, and has not ended, is not kept.
+        if _is_run(aside) and not (path / METRICS_FILE).is_file():
+            _remove_run(path)
+        else:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+            _move_run(path, aside, (SETTINGS_FILE, *_RUN_FILES))
+    try:
+        yield
+    except BaseException:
+        if _lies_aside(path):
+            _put_back(path)
+        elif _is_run(aside):
+            print(
+                f"The run that this one replaces is in {str(aside)!r} until this one "
+                "has ended.",
+                file=sys.stderr,
+            )
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _lies_aside(path: Path) -> bool:
+    """Whether the directory's run is set aside, and nothing of the new one is saved."""
+    began = (path / METRICS_FILE).is_file() or find_checkpoints(path / CHECKPOINT_DIR)
+    return _is_run(path / ASIDE_DIR) and not (_is_run(path) and began)
+
+
+def _put_back(path: Path) -> None:
+    if _is_run(path):
+        _remove_run(path)
+    _move_run(path / ASIDE_DIR, path, (*_RUN_FILES, SETTINGS_FILE))
+    shutil.rmtree(path / ASIDE_DIR, ignore_errors=True)
+
+
+def _move_run(source: Path, target: Path, names: Sequence[str]) -> None:
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            (source / name).rename(target / name)
+
+
 def _remove_run(path: Path) -> None:
-    for name in (METRICS_FILE, SETTINGS_FILE, HISTORY_FILE):
-        (path / name).unlink(missing_ok=True)
-    for name in (ADAPTER_DIR, BEST_ADAPTER_DIR, CHECKPOINT_DIR, TENSORBOARD_DIR):
-        shutil.rmtree(path / name, ignore_errors=True)
+    for name in _RUN_FILES:
+        if (path / name).is_dir():
+            shutil.rmtree(path / name, ignore_errors=True)
+        else:
+            (path / name).unlink(missing_ok=True)
+    (path / SETTINGS_FILE).unlink(missing_ok=True)
 
 
 class History:
