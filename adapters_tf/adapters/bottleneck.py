@@ -35,9 +35,15 @@ _LAYER_FIELDS = (
 )
 
 
+# More units or layers than any base has would only exhaust the memory.
+_MOST = 2**16
+
+
 def _positive_integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a positive integer. Received: {name}={value}")
+    if value > _MOST:
+        raise ValueError(f"{name} must be at most {_MOST}. Received: {name}={value}")
     return value
 
 

@@ -9,6 +9,9 @@ import numpy as np
 
 from adapters_tf.errors import AdapterFileError
 
+# Of classes, tokens and blocks; a file with more would only exhaust the memory.
+_MOST = 2**20
+
 
 def _is_text(value: Any) -> bool:
     # JSON can write half of a surrogate pair, which no file and no tensor can hold.
@@ -24,7 +27,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return _is_number(value) and isinstance(value, int) and 1 <= value < 2**31
+    return _is_number(value) and isinstance(value, int) and 1 <= value <= _MOST
 
 
 def _is_rate(value: Any) -> bool:

@@ -93,7 +93,7 @@ def new_task(
             f"classes. Received: neither, for {preset!r}, which holds no saved task"
         )
     tuning = Tuning.of(tuning)
-    seq_length = seq_length or _SEQ_LENGTH
+    seq_length = _SEQ_LENGTH if seq_length is None else seq_length
     if "backbone" in kwargs:
         backbone = kwargs["backbone"]
         own = getattr(backbone, "adapter", None)
@@ -127,6 +127,11 @@ def new_task(
 
 
 def _check_length(backbone: Any, seq_length: int) -> None:
+    if type(seq_length) is not int or seq_length < 1:
+        raise UserError(
+            "seq_length must be a whole number from 1, of tokens. Received: "
+            f"seq_length={seq_length!r}"
+        )
     longest = getattr(backbone, "max_sequence_length", None)
     if longest is not None and seq_length > longest:
         raise UserError(
@@ -159,7 +164,8 @@ def _load_saved(
     if "preprocessor" in kwargs:
         model.preprocessor = kwargs["preprocessor"]
     elif model.preprocessor is not None:
-        seq_length = seq_length or model.preprocessor.sequence_length
+        if seq_length is None:
+            seq_length = model.preprocessor.sequence_length
         _check_length(model.backbone, seq_length)
         model.preprocessor = load_preprocessor(path, seq_length)
     model.start_tasks()
