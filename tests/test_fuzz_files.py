@@ -165,7 +165,7 @@ def adapter_file(name):
     """An adapter's `adapter_config.json`."""
 
     def prepare(directory):
-        for file in (OLD / name).iterdir():
+        for file in (OLD / name / "adapter").iterdir():
             (directory / file.name).write_bytes(file.read_bytes())
         return directory / "adapter_config.json"
 

@@ -16,6 +16,7 @@ from adapters_tf.export import self_check
 from adapters_tf.export import servable as servable_module
 from adapters_tf.export import versions as versions_module
 from adapters_tf.export.adapter import save_adapter_model
+from adapters_tf.export.bank_file import BankFile
 from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.export.directories import link_tree
 from adapters_tf.export.saving import BASE_SHARD
@@ -152,6 +153,16 @@ def test_damaged_or_missing_bank(copy, many):
     with pytest.raises(UserError, match="variables is missing or corrupt: "):
         remove_task(copy, "topics")
     assert versions_of(copy) == [1]
+
+
+@pytest.mark.parametrize("file", [BANK, "variables/variables.index"])
+def test_truncated_bank(copy, file):
+    data = (copy / "1" / file).read_bytes()
+    for size in (0, 1, len(data) // 2, len(data) - 1):
+        (copy / "1" / file).unlink()
+        (copy / "1" / file).write_bytes(data[:size])
+        with pytest.raises(UserError, match="is missing or corrupt: "):
+            BankFile(copy / "1").read_all()
 
 
 def test_damaged_or_missing_base(copy, many):
