@@ -153,10 +153,11 @@ def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
         path = path / RESULTS_FILE if path.is_dir() else path
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise DataError(
                 "Results must be the JSON lines that adapters-tf-sweep writes, or the "
-                f"directory they are in. Received: {str(given)!r}: {error.strerror}"
+                f"directory they are in. Received: {str(given)!r}: {reason}"
             ) from error
         for number, line in enumerate(lines, 1):
             try:

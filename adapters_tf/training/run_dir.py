@@ -327,7 +327,9 @@ class History:
         if self._path.is_file():
             try:
                 self.epochs = read_json(self._path)["epochs"][:epochs]
-            except (OSError, ValueError, KeyError, TypeError):
+                for epoch in self.epochs:
+                    _first_metric(epoch)
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 # Not written by `write_json`, so not ours: measure again.
                 self.epochs = []
 
@@ -353,5 +355,5 @@ class History:
 
 
 def _first_metric(epoch: dict[str, Any]) -> float:
-    value = float(next(iter(epoch["dev"].values())))
+    value = float(list(epoch["dev"].values())[0])
     return value if value == value else float("-inf")
