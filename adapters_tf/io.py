@@ -155,7 +155,11 @@ def _make_temporary(path: Path) -> tuple[Path, int]:
 def _remove_leftovers(path: Path) -> None:
     """Removes the temporary directories of killed processes that were to be `path`."""
     name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_TMP)}")
-    for entry in os.scandir(path.parent):
+    try:
+        entries = list(os.scandir(path.parent))
+    except OSError:
+        return  # A directory may be open for writing and not for reading.
+    for entry in entries:
         if name.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
             lock = _try_lock(Path(entry.path), needed=True)
             if lock is not None:

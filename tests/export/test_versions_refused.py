@@ -17,6 +17,7 @@ from adapters_tf.export import servable as servable_module
 from adapters_tf.export import versions as versions_module
 from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.bank_file import BankFile
+from adapters_tf.export.combine import load_exported
 from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.export.directories import link_tree
 from adapters_tf.export.saving import BASE_SHARD
@@ -164,6 +165,17 @@ def test_truncated_bank(copy, file):
         (copy / "1" / file).write_bytes(data[:size])
         with pytest.raises(UserError, match="is missing or corrupt: "):
             BankFile(copy / "1").read_all()
+
+
+def test_truncated_base(copy):
+    for file in ("saved_model.pb", BASE_SHARD, "variables/variables.index"):
+        path = copy / "base" / file
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(UserError, match="base' cannot be read as a SavedModel: "):
+            load_exported(copy / "base", "base")
+        path.write_bytes(data)
 
 
 def test_damaged_or_missing_base(copy, many):
