@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -127,7 +128,8 @@ def new_task(
 
 
 def _check_length(backbone: Any, seq_length: int) -> None:
-    if type(seq_length) is not int or seq_length < 1:
+    whole = isinstance(seq_length, Integral) and not isinstance(seq_length, bool)
+    if not whole or seq_length < 1:
         raise UserError(
             "seq_length must be a whole number from 1, of tokens. Received: "
             f"seq_length={seq_length!r}"
