@@ -95,6 +95,7 @@ def new_task(
         )
     tuning = Tuning.of(tuning)
     seq_length = _SEQ_LENGTH if seq_length is None else seq_length
+    _check_number(seq_length)
     if "backbone" in kwargs:
         backbone = kwargs["backbone"]
         own = getattr(backbone, "adapter", None)
@@ -127,13 +128,16 @@ def new_task(
     )
 
 
-def _check_length(backbone: Any, seq_length: int) -> None:
+def _check_number(seq_length: int) -> None:
     whole = isinstance(seq_length, Integral) and not isinstance(seq_length, bool)
     if not whole or seq_length < 1:
         raise UserError(
             "seq_length must be a whole number from 1, of tokens. Received: "
             f"seq_length={seq_length!r}"
         )
+
+
+def _check_length(backbone: Any, seq_length: int) -> None:
     longest = getattr(backbone, "max_sequence_length", None)
     if longest is not None and seq_length > longest:
         raise UserError(
@@ -168,6 +172,7 @@ def _load_saved(
     elif model.preprocessor is not None:
         if seq_length is None:
             seq_length = model.preprocessor.sequence_length
+        _check_number(seq_length)
         _check_length(model.backbone, seq_length)
         model.preprocessor = load_preprocessor(path, seq_length)
     model.start_tasks()
