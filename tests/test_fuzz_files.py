@@ -284,8 +284,8 @@ def fuzz(name, count, directory):
         path.write_bytes(content)
         try:
             read(path)
-        except UserError as error:
-            assert len(str(error)) < 5000, error
+        except UserError:
+            continue
         except Exception as error:
             return error, content
     return None
