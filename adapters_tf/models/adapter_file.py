@@ -136,12 +136,13 @@ def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
     check_fields(config, str(path / CONFIG_FILE))
     try:
         tensors = safetensors.numpy.load(weights)
+        about = config["adapter"]
         check_values(tensors, str(path / WEIGHTS_FILE))
         return Adapter(
             **config
             | {
                 "tensors": tensors,
-                "adapter": config["adapter"] and adapter_from_dict(config["adapter"]),
+                "adapter": None if about is None else adapter_from_dict(about),
                 "tuning": Tuning.of(config["tuning"]),
             }
         )

@@ -138,6 +138,14 @@ def test_tensors_of_other_values_are_refused(saved, tmp_path, values, rule):
         load_adapter(tmp_path / "b")
 
 
+def test_empty_object_stands_for_the_default_adapters(saved):
+    path, text = saved
+    (path / "adapter_config.json").write_text(
+        json.dumps(json.loads(text) | {"adapter": {}})
+    )
+    assert load_adapter(path).adapter == AdapterConfig()
+
+
 def test_deep_json_is_corrupt(saved):
     path, _ = saved
     (path / "adapter_config.json").write_text("[" * 100_000)
