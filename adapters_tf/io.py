@@ -24,6 +24,7 @@ from adapters_tf.errors import UserError
 # The name that `new_file` leaves behind when its process is killed. Group 1 is the
 # name of the file that was being written.
 LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]+\.tmp")
+_TMP = ".tmp"
 
 
 @contextlib.contextmanager
@@ -82,7 +83,19 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         OSError: if the file cannot be read.
         ValueError: if it does not hold JSON.
     """
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text that anybody may have written.
+
+    Raises:
+        ValueError: if it is no JSON, or nested a thousand times and more.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("too many brackets inside one another") from error
 
 
 @contextlib.contextmanager
@@ -92,6 +105,7 @@ def new_directory(
     """Yields a temporary directory that becomes `path` when the block ends well.
 
     When the block fails, the temporary directory is removed and `path` stays as it was.
+    What a killed process left of the same directory is removed first.
 
     Args:
         path: The final name; its parent is made. It must be absent or an empty
@@ -106,7 +120,8 @@ def new_directory(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    _remove_leftovers(path)
+    temporary, lock = _make_temporary(path)
     try:
         # `mkdtemp` lets only the owner in.
         temporary.chmod(0o755)
@@ -120,6 +135,59 @@ def new_directory(
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+def _make_temporary(path: Path) -> tuple[Path, int]:
+    """Makes a directory beside `path`; its lock says that its process lives."""
+    while True:
+        temporary = Path(
+            tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_TMP, dir=path.parent)
+        )
+        lock = _try_lock(temporary)
+        # Another process may have taken it for a leftover before it was locked.
+        if lock is not None and temporary.is_dir():
+            return temporary, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes the temporary directories of killed processes that were to be `path`."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_TMP)}")
+    try:
+        entries = list(os.scandir(path.parent))
+    except OSError:
+        return  # A directory may be open for writing and not for reading.
+    for entry in entries:
+        if name.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            lock = _try_lock(Path(entry.path), needed=True)
+            if lock is not None:
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(lock)
+
+
+def _try_lock(directory: Path, needed: bool = False) -> int | None:
+    """Locks a directory.
+
+    Args:
+        directory: The directory.
+        needed: Whether a file system without locks counts as a failure.
+
+    Returns:
+        A file descriptor to close, or `None` if the directory is gone or locked.
+    """
+    try:
+        lock = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if needed or isinstance(error, BlockingIOError):
+            os.close(lock)
+            return None
+    return lock
 
 
 def _replace_directory(new: Path, path: Path, keep_others: bool) -> None:

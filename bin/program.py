@@ -1,11 +1,16 @@
 """Shared code of the programs: flags in groups, --help, errors without traceback."""
 
+import contextlib
 import dataclasses
 import difflib
+import errno
 import os
+import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 from absl import flags
@@ -13,6 +18,17 @@ from absl import flags
 from adapters_tf.errors import UserError
 
 EXIT_USER_ERROR = 2
+# Errors of the system that come from the name of a file, its rights or the disk.
+_OF_FILES = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 _HELP = {"--help", "-h", "-help", "--helpfull"}
 _CONTINUES = "the same command continues the run"
 
@@ -161,13 +177,14 @@ def run(
     """Parse the command line, run `main`, and exit with its status.
 
     The status is 0 on success; 2, with a message on stderr, for errors that the user
-    can fix (75 if rerunning the command is enough); and 130 after Ctrl-C.
+    can fix (75 if rerunning the command is enough); 130 after Ctrl-C, and 143 after
+    SIGTERM. The last two end child processes and remove temporary files.
 
     Args:
         groups: The program's flags.
         main: Function that runs the program with the values of the flags.
         argv: The command line; `sys.argv` by default.
-        interrupted: The state after Ctrl-C, for the message.
+        interrupted: The state after Ctrl-C or SIGTERM, for the message.
     """
     argv = sys.argv if argv is None else argv
     if _HELP & set(argv[1:]):
@@ -179,7 +196,8 @@ def run(
             raise UserError(
                 f"Options begin with --name. Received: {' '.join(rest)}. See --help."
             )
-        main(groups.flags)
+        with _sigterm_unwinds():
+            main(groups.flags)
     except (UserError, ValueError, flags.Error) as error:
         if os.environ.get("ADAPTERS_TF_TRACEBACK"):
             raise
@@ -192,6 +210,40 @@ def run(
     except KeyboardInterrupt:
         print(f"\ninterrupted; {interrupted}", file=sys.stderr)
         sys.exit(130)
+    except _Terminated:
+        print(f"\nterminated; {interrupted}", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
+    except OSError as error:
+        if error.errno not in _OF_FILES or os.environ.get("ADAPTERS_TF_TRACEBACK"):
+            raise
+        print(f"error: {error.filename!r}: {error.strerror}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+class _Terminated(BaseException):
+    """A SIGTERM came."""
+
+
+@contextlib.contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Let SIGTERM raise an error, so that the blocks it ends clean up.
+
+    Nothing changes where SIGTERM has a handler already.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # While cleaning up.
+        raise _Terminated
+
+    free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if not free or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _from_configuration(error: BaseException) -> bool:

@@ -7,6 +7,9 @@ import tensorflow as tf
 
 from adapters_tf.errors import UserError
 
+# TensorFlow raises an IndexError for a file that is too short.
+_ERRORS = (tf.errors.OpError, IndexError, NotImplementedError, ValueError)
+
 
 class BankFile:
     """The entries of `build_bank` in the checkpoint of a version.
@@ -26,7 +29,7 @@ class BankFile:
         try:
             self._reader = tf.train.load_checkpoint(str(prefix))
             shapes = self._reader.get_variable_to_shape_map()
-        except (tf.errors.OpError, ValueError) as error:
+        except _ERRORS as error:
             raise UserError(f"{prefix} is missing or corrupt: {error}") from error
         self._keys = {}
         for key in shapes:
@@ -46,10 +49,11 @@ class BankFile:
         """
         try:
             return self._reader.get_tensor(self._keys[entry])
-        except tf.errors.OpError as error:
+        except _ERRORS as error:
             raise UserError(
-                f"The bank of tasks is missing or corrupt: {error.message}. Add the "
-                "tasks to an earlier version, or export the servable again."
+                "The bank of tasks is missing or corrupt: "
+                f"{getattr(error, 'message', error)}. Add the tasks to an earlier "
+                "version, or export the servable again."
             ) from error
 
     def read_all(self) -> dict[str, np.ndarray]:

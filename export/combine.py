@@ -38,7 +38,8 @@ def load_exported(directory: str | os.PathLike[str], kind: str) -> Any:
         import tensorflow_text  # noqa: F401
 
         loaded = tf.saved_model.load(path)
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except Exception as error:
+        # TensorFlow raises many types for files that are truncated or changed.
         raise UserError(f"{path!r} cannot be read as a SavedModel: {error}") from error
     if not hasattr(loaded, needs):
         raise UserError(

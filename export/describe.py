@@ -1,7 +1,6 @@
 """Describe a servable's directory without loading a SavedModel."""
 
 import dataclasses
-import json
 import os
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from adapters_tf.adapters import full_forms
 from adapters_tf.adapters.joined import count_numbers
 from adapters_tf.errors import UserError
 from adapters_tf.export.bank_file import BankFile
+from adapters_tf.io import read_json
 
 FORMAT_VERSION = 1
 # The description of a version and its tasks.
@@ -98,7 +98,7 @@ def read_servable_json(version_dir: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(version_dir) / SERVABLE_FILE
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path)
         version = about["format_version"]
         if version == FORMAT_VERSION:
             about["tasks"] = _in_order(about["tasks"])

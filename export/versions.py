@@ -1,8 +1,9 @@
 """Create a servable, add and remove tasks, and roll back versions."""
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,13 @@ from adapters_tf.export.servable import (
 )
 from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.warmup import check_can_write_warmup, write_version_warmup
-from adapters_tf.io import file_sha256
+from adapters_tf.io import file_sha256, open_locked
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+# A signature's name, with "_text", and the names of its tensors stay short.
+MAX_NAME = 100
+# In the servable while a version is being added.
+_LOCK_FILE = ".lock"
 
 
 def create_servable(
@@ -82,7 +87,9 @@ def add_task(
 ) -> int:
     """Write a new version with one more task, or with one task replaced.
 
-    The tensors of the other tasks do not change.
+    The tensors of the other tasks do not change. If another process is adding a
+    version, this waits for it, so that none is lost; so do `remove_task` and
+    `roll_back`.
 
     Args:
         servable: The servable.
@@ -97,21 +104,24 @@ def add_task(
         UserError: see `create_servable`; also if the name is in use and `replace` is
             false, or the name is not in use and `replace` is true.
     """
-    names = list(read_newest(servable)["tasks"])
-    if (name in names) != replace:
-        state, hint = (
-            ("is there already", "replace it with --replace")
-            if name in names
-            else ("is not there", "leave --replace away")
-        )
-        raise UserError(
-            f"The task {name!r} {state}; {hint}. The servable has: {', '.join(names)}"
-        )
-    check_name(name, [n for n in names if n != name])
-    check_is_task(adapter_dir)
-    base, tasks = _open(servable)
-    tasks[name] = read_task(base, adapter_dir)
-    return _append(Path(servable), base, tasks, [name])
+    with _next_version(servable) as version:
+        names = list(read_newest(servable)["tasks"])
+        if (name in names) != replace:
+            state, hint = (
+                ("is there already", "replace it with --replace")
+                if name in names
+                else ("is not there", "leave --replace away")
+            )
+            raise UserError(
+                f"The task {name!r} {state}; {hint}. The servable has: "
+                f"{', '.join(names)}"
+            )
+        check_name(name, [n for n in names if n != name])
+        check_is_task(adapter_dir)
+        base, tasks = _open(servable)
+        tasks[name] = read_task(base, adapter_dir)
+        _append(Path(servable), version, base, tasks, [name])
+    return version
 
 
 def remove_task(servable: str | os.PathLike[str], name: str) -> int:
@@ -120,19 +130,22 @@ def remove_task(servable: str | os.PathLike[str], name: str) -> int:
     Raises:
         UserError: if there is no such task, or it is the only one.
     """
-    names = list(read_newest(servable)["tasks"])
-    if name not in names:
-        raise UserError(
-            f"There is no task {name!r} to remove. The servable has: {', '.join(names)}"
-        )
-    if len(names) == 1:
-        raise UserError(
-            f"A servable holds at least one task, and {name!r} is the only one. Stop "
-            "serving the directory, or add another task first."
-        )
-    base, tasks = _open(servable)
-    del tasks[name]
-    return _append(Path(servable), base, tasks, [])
+    with _next_version(servable) as version:
+        names = list(read_newest(servable)["tasks"])
+        if name not in names:
+            raise UserError(
+                f"There is no task {name!r} to remove. The servable has: "
+                f"{', '.join(names)}"
+            )
+        if len(names) == 1:
+            raise UserError(
+                f"A servable holds at least one task, and {name!r} is the only one. "
+                "Stop serving the directory, or add another task first."
+            )
+        base, tasks = _open(servable)
+        del tasks[name]
+        _append(Path(servable), version, base, tasks, [])
+    return version
 
 
 def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
@@ -149,18 +162,36 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
         UserError: if there is no such version, or its outputs are wrong.
     """
     path = Path(servable)
-    versions = versions_of(path)
-    to = to if to is not None else versions[-2] if len(versions) > 1 else None
-    if to not in versions:
-        raise UserError(
-            "A servable can be rolled back to a version that it has. Received: "
-            f"{to if to is not None else 'one version only'}; it has: {versions}"
-        )
-    base, tasks = _open(path, to)
-    with new_directory(path / str(versions[-1] + 1)) as directory:
-        link_tree(path / str(to), directory)
-        check_export(directory, servable_cases(base, tasks, []))
-    return versions[-1] + 1
+    with _next_version(servable) as version:
+        versions = versions_of(path)
+        to = to if to is not None else versions[-2] if len(versions) > 1 else None
+        if to not in versions:
+            raise UserError(
+                "A servable can be rolled back to a version that it has. Received: "
+                f"{to if to is not None else 'one version only'}; it has: {versions}"
+            )
+        base, tasks = _open(path, to)
+        with new_directory(path / str(version)) as directory:
+            link_tree(path / str(to), directory)
+            check_export(directory, servable_cases(base, tasks, []))
+    return version
+
+
+@contextlib.contextmanager
+def _next_version(servable: str | os.PathLike[str]) -> Iterator[int]:
+    """Yield the number of the next version, while no other process adds one.
+
+    On a file system without locks, the second of two processes fails, because its
+    version's name is taken.
+    """
+    path = Path(servable)
+    versions_of(path)  # Nothing but a servable gets a lock.
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(open_locked(path / _LOCK_FILE, wait=True))
+            # While it is locked, so that no other process removes the next one's.
+            stack.callback((path / _LOCK_FILE).unlink, missing_ok=True)
+        yield versions_of(path)[-1] + 1
 
 
 def check_name(name: str, others: list[str]) -> None:
@@ -177,6 +208,11 @@ def check_name(name: str, others: list[str]) -> None:
         raise UserError(
             "A task's name is a letter followed by letters, digits and underscores, "
             f"since it names signatures. Received: {name!r}"
+        )
+    if len(name) > MAX_NAME:
+        raise UserError(
+            f"A task's name has at most {MAX_NAME} characters. Received: {name!r}, "
+            f"which has {len(name)}"
         )
     taken = {MIXED, DEFAULT, *others, *(f"{other}_text" for other in others)}
     if {name, f"{name}_text"} & taken:
@@ -219,13 +255,15 @@ def _check_base(servable: Path, about: dict[str, Any]) -> None:
 
 
 def _append(
-    servable: Path, base: LoadedBase, tasks: dict[str, ExportedTask], changed: list[str]
-) -> int:
-    version = versions_of(servable)[-1] + 1
+    servable: Path,
+    version: int,
+    base: LoadedBase,
+    tasks: dict[str, ExportedTask],
+    changed: list[str],
+) -> None:
     own = read_newest(servable)["task_signatures"]
     with new_directory(servable / str(version)) as directory:
         _write_version(base, tasks, changed, directory, own)
-    return version
 
 
 def _write_version(

@@ -159,6 +159,53 @@ def test_a_fault_leaves_the_directory_that_was_there(tmp_path, break_disk, owner
     assert os.listdir(tmp_path) == ["a"]
 
 
+KILLED = """
+import os, sys
+from adapters_tf.io import new_directory
+with new_directory(sys.argv[1]) as directory:
+    (directory / "part").write_text("part")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    # Names that are not of this directory's leftovers.
+    others = [".a.settings", ".a.01234567.tmpx", ".b.01234567.tmp", ".a.old.01234567"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".a.link4567.tmp").symlink_to(tmp_path / ".a.settings")
+    others.append(".a.link4567.tmp")
+    command = [sys.executable, "-P", "-c", KILLED, str(tmp_path / "a")]
+    assert subprocess.run(command).returncode == -9
+    (left,) = set(os.listdir(tmp_path)) - set(others)
+    assert left.startswith(".a.") and left.endswith(".tmp")
+    with io.new_directory(tmp_path / "a"):
+        assert left not in os.listdir(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(["a", *others])
+
+
+def test_directory_that_a_process_is_still_writing_stays(tmp_path):
+    with io.new_directory(tmp_path / "a") as first:
+        with io.new_directory(tmp_path / "a") as second:
+            assert first.is_dir() and second != first
+        (tmp_path / "a").rmdir()
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EBADF])
+def test_nothing_is_swept_where_there_are_no_locks(tmp_path, monkeypatch, error):
+    """Nobody knows there whether its process lives."""
+
+    def flock(*_):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(io.fcntl, "flock", flock)
+    (tmp_path / ".a.01234567.tmp").mkdir()
+    with io.new_directory(tmp_path / "a"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [".a.01234567.tmp", "a"]
+
+
 @pytest.mark.parametrize("failures", [1, 2])
 def test_the_old_directory_survives_renames_that_fail(tmp_path, monkeypatch, failures):
     """The new one cannot take the name; then the old one cannot take it back either."""

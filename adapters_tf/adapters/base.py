@@ -8,6 +8,7 @@ configuration) and one or more `TaskForm`s (how exports hold its tensors).
 import abc
 import dataclasses
 from collections.abc import Callable
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import keras
@@ -39,6 +40,22 @@ class Site:
     inputs: Any
     outputs: Any
     normalized: Callable[[], Any] | None = None
+
+
+def check_indices(name: str, value: Any) -> None:
+    """Check that a field holds indices of encoder blocks, or `None`.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if value is not None and not (
+        isinstance(value, tuple)
+        and all(isinstance(i, Integral) and not isinstance(i, bool) for i in value)
+    ):
+        raise ValueError(
+            f"{name} must be None or a tuple of whole numbers, indices of encoder "
+            f"blocks. Received: {name}={value!r}"
+        )
 
 
 class AdapterMethod(abc.ABC):

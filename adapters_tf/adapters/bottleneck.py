@@ -7,7 +7,13 @@ from typing import Any, cast
 import keras
 
 from adapters_tf.adapters.activations import activation_code, get_activation
-from adapters_tf.adapters.base import SUBLAYERS, AdapterMethod, Site, TaskForm
+from adapters_tf.adapters.base import (
+    SUBLAYERS,
+    AdapterMethod,
+    Site,
+    TaskForm,
+    check_indices,
+)
 from adapters_tf.adapters.bottleneck_forms import (
     EPSILON,
     BottleneckForm,
@@ -29,9 +35,15 @@ _LAYER_FIELDS = (
 )
 
 
+# More units or layers than any base has would only exhaust the memory.
+_MOST = 2**16
+
+
 def _positive_integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a positive integer. Received: {name}={value}")
+    if value > _MOST:
+        raise ValueError(f"{name} must be at most {_MOST}. Received: {name}={value}")
     return value
 
 
@@ -107,6 +119,8 @@ class AdapterConfig(AdapterMethod):
                 f"sublayers must name one or both of {SUBLAYERS}. "
                 f"Received: sublayers={self.sublayers}"
             )
+        for field in ("layers", "layer_norm_layers"):
+            check_indices(field, getattr(self, field))
         if self.layers is not None and not self.layers:
             raise ValueError(
                 "layers must be None (all) or a non-empty tuple of block indices "
@@ -117,6 +131,12 @@ class AdapterConfig(AdapterMethod):
                 "An adapter has one input: parallel=True or reads_layer_norm=True, not "
                 "both. Received: parallel=True, reads_layer_norm=True"
             )
+        for field in ("zero_init", "layer_norm", "parallel", "reads_layer_norm"):
+            if not isinstance(getattr(self, field), bool):
+                raise ValueError(
+                    f"{field} must be true or false. Received: {field}="
+                    f"{getattr(self, field)!r}"
+                )
         # Let the layer check the rest now, before a base is loaded.
         self._layer(name="check")
 

@@ -15,8 +15,9 @@ import safetensors.numpy
 
 from adapters_tf.adapters import adapter_from_dict
 from adapters_tf.errors import AdapterFileError
-from adapters_tf.io import new_directory
+from adapters_tf.io import new_directory, parse_json, read_json
 from adapters_tf.models.adapter import Adapter
+from adapters_tf.models.adapter_schema import check_fields, check_values
 from adapters_tf.models.model_card import model_card
 from adapters_tf.models.trainable_set import Tuning
 
@@ -43,7 +44,8 @@ def save_adapter(
             directory with other content than an adapter is never replaced.
 
     Raises:
-        AdapterFileError: if the directory exists, or cannot be written.
+        AdapterFileError: if the directory exists or cannot be written, a field has a
+            value that `load_adapter` refuses, or a tensor is not finite.
     """
     path = Path(directory)
     if path.exists() and not overwrite:
@@ -61,6 +63,8 @@ def save_adapter(
     versions = {name: importlib.metadata.version(name) for name in libraries}
     adapter = dataclasses.replace(adapter, versions=versions | adapter.versions)
     config = adapter.to_dict()
+    check_fields(config, "the adapter to save")
+    check_values(adapter.tensors, "the adapter to save")
     # safetensors writes the memory of a transposed array in the wrong order.
     weights = safetensors.numpy.save(
         {path: np.ascontiguousarray(value) for path, value in adapter.tensors.items()}
@@ -91,7 +95,7 @@ def _is_replaceable(path: Path) -> bool:
         return True
     # Check the content: AdapterHub's directories use the same file names.
     try:
-        config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_json(path / CONFIG_FILE)
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "weights_sha256" in config
@@ -105,7 +109,8 @@ def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
 
     Raises:
         AdapterFileError: if a file is missing, unreadable or corrupt, the format
-            version or a field is unknown, or a field is missing.
+            version or a field is unknown, a field is missing or has a value of the
+            wrong type or out of range, or a tensor is not finite.
     """
     path = Path(directory)
     for name in (CONFIG_FILE, WEIGHTS_FILE):
@@ -128,23 +133,28 @@ def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
             f"{path / WEIGHTS_FILE} is corrupt or from another adapter: its SHA-256 is "
             f"not the one in {CONFIG_FILE}. Copy the directory again."
         )
+    check_fields(config, str(path / CONFIG_FILE))
     try:
         tensors = safetensors.numpy.load(weights)
+        about = config["adapter"]
+        check_values(tensors, str(path / WEIGHTS_FILE))
         return Adapter(
             **config
             | {
                 "tensors": tensors,
-                "adapter": config["adapter"] and adapter_from_dict(config["adapter"]),
+                "adapter": None if about is None else adapter_from_dict(about),
                 "tuning": Tuning.of(config["tuning"]),
             }
         )
-    except (safetensors.SafetensorError, ValueError, TypeError) as error:
+    except AdapterFileError:
+        raise
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
         raise AdapterFileError(f"{str(path)!r} is not usable: {error}") from error
 
 
 def _parse_config(data: bytes, path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(data.decode("utf-8"))
+        config = parse_json(data.decode("utf-8"))
     except ValueError as error:
         raise AdapterFileError(f"{path} is corrupt: {error}") from error
     version = config.pop("format_version", None) if isinstance(config, dict) else None

@@ -17,7 +17,7 @@ from adapters_tf.models.kind_facts import FACTS, KindFacts
 from adapters_tf.models.loss_argument import fitting_metrics, read_loss
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.task_presets import load_task
-from adapters_tf.models.task_record import check_labels
+from adapters_tf.models.task_record import check_columns, check_labels
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
 
@@ -96,7 +96,7 @@ class AdapterModel(FitOnRows):
         self._head = head
         num_classes = self.head_config().get("num_classes", 0)
         self.labels = check_labels(labels or (), num_classes)
-        self.text_columns = tuple(text_columns or ())
+        self.text_columns = check_columns(text_columns or ())
         self.preset = preset
         apply_trainable_set(self, tuning)
         self.start_tasks()

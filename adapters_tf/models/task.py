@@ -37,7 +37,8 @@ class Task:
         """Create a task from the output of `to_dict`.
 
         Raises:
-            UserError: if a field is missing, as in an adapter saved without its task.
+            UserError: if a field is missing, as in an adapter saved without its task,
+                or unknown.
         """
         missing = {"name", "kind", "text_columns"} - set(config)
         if missing:
@@ -46,6 +47,12 @@ class Task:
                 f"Received: one without {', '.join(sorted(missing))}. In Python save "
                 "it with its task: model.get_adapter(task=Task(...).to_dict()), Task "
                 "from adapters_tf.models.task."
+            )
+        known = [f.name for f in dataclasses.fields(cls)]
+        if unknown := sorted(set(config) - set(known)):
+            raise UserError(
+                f"A task has the fields {', '.join(known)}. Received: "
+                f"{', '.join(unknown)}"
             )
         fields: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in config.items()

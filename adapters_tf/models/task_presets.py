@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -93,7 +94,8 @@ def new_task(
             f"classes. Received: neither, for {preset!r}, which holds no saved task"
         )
     tuning = Tuning.of(tuning)
-    seq_length = seq_length or _SEQ_LENGTH
+    seq_length = _SEQ_LENGTH if seq_length is None else seq_length
+    _check_number(seq_length)
     if "backbone" in kwargs:
         backbone = kwargs["backbone"]
         own = getattr(backbone, "adapter", None)
@@ -124,6 +126,15 @@ def new_task(
         preset=preset,
         **head,
     )
+
+
+def _check_number(seq_length: int) -> None:
+    whole = isinstance(seq_length, Integral) and not isinstance(seq_length, bool)
+    if not whole or seq_length < 1:
+        raise UserError(
+            "seq_length must be a whole number from 1, of tokens. Received: "
+            f"seq_length={seq_length!r}"
+        )
 
 
 def _check_length(backbone: Any, seq_length: int) -> None:
@@ -159,7 +170,9 @@ def _load_saved(
     if "preprocessor" in kwargs:
         model.preprocessor = kwargs["preprocessor"]
     elif model.preprocessor is not None:
-        seq_length = seq_length or model.preprocessor.sequence_length
+        if seq_length is None:
+            seq_length = model.preprocessor.sequence_length
+        _check_number(seq_length)
         _check_length(model.backbone, seq_length)
         model.preprocessor = load_preprocessor(path, seq_length)
     model.start_tasks()

@@ -84,6 +84,20 @@ def check_labels(labels: Sequence[str], num_classes: int) -> tuple[str, ...]:
     return names
 
 
+def check_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Check the names of a task's text columns and return them as a tuple.
+
+    Raises:
+        DataError: if they are not a list of strings.
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            "text_columns must be a list of strings, the names of columns. Received: "
+            f"text_columns={names!r}"
+        )
+    return tuple(names)
+
+
 def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
     """Convert labels in memory to the form that the model's loss reads.
 

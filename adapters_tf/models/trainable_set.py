@@ -1,6 +1,7 @@
 """Select the variables that a tuning method trains."""
 
 import dataclasses
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -37,6 +38,11 @@ class Tuning:
             raise ValueError(
                 "top_n, a number of encoder blocks, goes with tuning='top_n' and "
                 f"only with it. Received: tuning={self.method!r}, top_n={self.top_n}"
+            )
+        if self.top_n is not None and not isinstance(self.top_n, Integral):
+            raise ValueError(
+                "top_n must be a whole number of encoder blocks. Received: top_n="
+                f"{self.top_n!r}"
             )
 
     @property

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 from adapters_tf.adapters import AdapterMethod
 from adapters_tf.data.examples import Rows
 from adapters_tf.errors import DataError, UserError
+from adapters_tf.io import read_json
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.tasks.metrics import majority_baseline
 from adapters_tf.training.predict_texts import LoadedAdapter
@@ -115,8 +115,7 @@ def read_ablations(paths: Iterable[str | os.PathLike[str]]) -> list[Ablation]:
     found = []
     for path in paths:
         try:
-            with open(path, encoding="utf-8") as f:
-                found.append(Ablation.from_dict(json.load(f)))
+            found.append(Ablation.from_dict(read_json(path)))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 import math
 import os
 import statistics
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import DataError
+from adapters_tf.io import parse_json
 from adapters_tf.study.grid import Setting
 
 
@@ -153,14 +153,15 @@ def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
         path = path / RESULTS_FILE if path.is_dir() else path
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise DataError(
                 "Results must be the JSON lines that adapters-tf-sweep writes, or the "
-                f"directory they are in. Received: {str(given)!r}: {error.strerror}"
+                f"directory they are in. Received: {str(given)!r}: {reason}"
             ) from error
         for number, line in enumerate(lines, 1):
             try:
-                result = Result.from_dict(json.loads(line))
+                result = Result.from_dict(parse_json(line))
             except ValueError as error:
                 raise DataError(
                     "Each line of a results file must be a result of "

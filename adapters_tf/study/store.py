@@ -147,7 +147,7 @@ class Store:
     def _read(self, name: str) -> Result | None:
         path = self.directory / TRIALS_DIR / name / _RESULT_FILE
         if name not in self._results and path.is_file():
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             self._results[name] = Result.from_dict(record)
         return self._results.get(name)
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from adapters_tf.errors import UserError
+from adapters_tf.errors import UserError, check_types
+from adapters_tf.io import parse_json
 from adapters_tf.study.grid import GRIDS, Block, Setting, expand
 from adapters_tf.study.results import Result, select
 from adapters_tf.tasks.source import TaskSource
@@ -137,7 +138,8 @@ class Sweep:
             for t in _list("tasks", values.get("tasks") or ())
         )
         values["blocks"] = tuple(
-            Block.from_dict(block) for block in _list("grid", values.pop("grid", ()))
+            Block.from_dict(_object("grid", block))
+            for block in _list("grid", values.pop("grid", ()))
         )
         for name in ("seeds", "final_seeds"):
             if name in values:
@@ -147,6 +149,8 @@ class Sweep:
                         f"{name} must be whole numbers from 0. Received: "
                         f"{name}={list(values[name])}"
                     )
+        rest = {k: v for k, v in values.items() if k not in ("tasks", "blocks")}
+        check_types(cls, rest)
         return cls(**values)
 
 
@@ -166,16 +170,17 @@ def read_sweep(name: str) -> dict[str, Any]:
         )
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"The grid's file could not be read. Received: {name!r}: {error.strerror}"
+            f"The grid's file could not be read. Received: {name!r}: {reason}"
         ) from error
     # Of the extra `study`, which --help must not need.
     import yaml
 
     try:
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        values = parse_json(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(
             f"A grid's file must be YAML or JSON. Received: {name!r}: {error}"
         ) from error
@@ -185,6 +190,15 @@ def read_sweep(name: str) -> dict[str, Any]:
             f"Received: {name!r}, which holds a {type(values).__name__}"
         )
     return values
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{name} must hold keys and values, such as `method: adapters`. Received: "
+            f"{value!r}"
+        )
+    return value
 
 
 def _list(name: str, value: Any) -> list[Any]:

@@ -5,7 +5,6 @@ restart continues. Finished trials are those with a result on disk, so a state f
 that a crash left half written costs nothing.
 """
 
-import json
 import os
 import shutil
 import time
@@ -17,6 +16,7 @@ import keras_tuner
 from absl import logging
 
 from adapters_tf.errors import UserError
+from adapters_tf.io import read_json
 from adapters_tf.study.grid import Setting
 from adapters_tf.study.store import ENGINE_DIR, Store
 from adapters_tf.study.sweep import Plan
@@ -151,7 +151,7 @@ def _discard_damaged_state(directory: Path) -> None:
     """Remove Keras Tuner's state if a file of it was cut short by a crash."""
     for path in directory.glob("**/*.json"):
         try:
-            json.loads(path.read_text(encoding="utf-8"))
+            read_json(path)
         except ValueError:
             logging.warning("%s is damaged; the finished trials are known", path)
             shutil.rmtree(directory)

@@ -1,5 +1,6 @@
 """Build the model of a task, new or from an adapter directory."""
 
+import inspect
 import os
 from typing import Any
 
@@ -70,6 +71,12 @@ def load_model(
         raise AdapterFileError(
             f"The adapter in {str(directory)!r} does not say where its base is to be "
             "loaded from; pass preset."
+        )
+    parameters = inspect.signature(kind_named(adapter.kind).model_class).parameters
+    if unknown := sorted(set(adapter.head) - set(parameters)):
+        raise AdapterFileError(
+            f"A head of {adapter.kind} has other fields. Received: "
+            f"{', '.join(unknown)} in {str(directory)!r}"
         )
     model = build_model(
         adapter.kind,

@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters_tf.data.examples import TaskData
 from adapters_tf.data.files import FileFormat
-from adapters_tf.errors import UserError
+from adapters_tf.errors import UserError, check_types
 from adapters_tf.tasks.file_task import load_file_task
 from adapters_tf.tasks.registry import load_demo_task, load_task
 
@@ -49,7 +49,7 @@ class TaskSource:
         """Create a source from the fields of this class and of `FileFormat`.
 
         Raises:
-            UserError: if a field is unknown.
+            UserError: if a field is unknown or has a value of another type.
         """
         own = {f.name for f in dataclasses.fields(cls)} - {"format"}
         of_format = {f.name for f in dataclasses.fields(FileFormat)}
@@ -65,6 +65,8 @@ class TaskSource:
             if not parts.get("label_columns"):
                 parts.setdefault("label_column", "label")
         rest = {k: v for k, v in values.items() if k in own}
+        check_types(cls, rest)
+        check_types(FileFormat, parts)
         return cls(**rest, format=FileFormat(**parts) if parts else None)
 
     @property

@@ -5,7 +5,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,18 @@ BEST_ADAPTER_DIR = "best_adapter"
 CHECKPOINT_DIR = "checkpoints"
 TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
+# The run that `--overwrite` replaces, until the new one has ended.
+ASIDE_DIR = ".replaced"
+_RUN_FILES = (
+    METRICS_FILE,
+    HISTORY_FILE,
+    ADAPTER_DIR,
+    BEST_ADAPTER_DIR,
+    CHECKPOINT_DIR,
+    TENSORBOARD_DIR,
+)
 _LOCK_FILE = ".lock"
-# What a run's settings hold beside its flags, once it is known, and what to say of it.
+# What a run's settings hold beside its flags, and what to say of it.
 _BASE = "base_fingerprint"
 _CONTENTS = {
     "train_rows_sha256": "the training rows or labels have changed",
@@ -45,7 +56,7 @@ def held_files(directory: Path) -> list[str]:
     return sorted(
         path.name
         for path in directory.iterdir()
-        if path.name != _LOCK_FILE and not _is_leftover(path)
+        if path.name not in (_LOCK_FILE, ASIDE_DIR) and not _is_leftover(path)
     )
 
 
@@ -98,6 +109,10 @@ def open_run(
     A new or empty directory starts a run, and one with an unfinished run of the same
     settings continues it. Any other directory is refused and left untouched.
 
+    A run that is replaced lies in `.replaced/` until the block of the new one, or of
+    the call that continues it, ends well. If the block fails before the first
+    checkpoint, or the process is killed then, the old run gets its place back.
+
     Args:
         directory: The output directory.
         settings: The run's resolved settings, as JSON values.
@@ -111,10 +126,9 @@ def open_run(
             files, or is in use or not writable. Or writing to it failed.
     """
     path = Path(directory)
-    with lock_directory(path):
+    with lock_directory(path), contextlib.ExitStack() as stack:
         check_run(path, settings, overwrite)
-        if overwrite:
-            _remove_run(path)
+        stack.enter_context(_keep_replaced(path, overwrite))
         # `check_base` compares with the old base when the new one is known.
         old = _read_settings(path)
         kept = {_BASE: old[_BASE]} if _BASE in old else {}
@@ -203,23 +217,26 @@ def check_run(
     if not path.is_dir():
         return
     files = held_files(path)
-    if not files:
+    run = path / ASIDE_DIR if _lies_aside(path) else path
+    if not files and run == path:
         return
-    if not _is_run(path):
+    if not _is_run(run):
         raise UserError(
             "output_dir must be new, empty, or hold an earlier run. Received: "
             f"{str(path)!r}, which holds other files: {', '.join(files[:5])}"
         )
     if overwrite:
         return
-    if (path / METRICS_FILE).is_file():
+    # A process that was killed may have left a run in both places.
+    places = {run, path}
+    if any((place / METRICS_FILE).is_file() for place in places):
         raise UserError(
             f"output_dir {str(path)!r} holds a finished run. Choose another "
             "output_dir, or give --overwrite to replace it."
         )
-    if not find_checkpoints(path / CHECKPOINT_DIR):
+    if not any(find_checkpoints(place / CHECKPOINT_DIR) for place in places):
         return
-    old = _read_settings(path)
+    old = _read_settings(run)
     changed = [
         f"{k} was {old.get(k)!r} and is {settings.get(k)!r}"
         for k in sorted({*old, *settings} - {*_CONTENTS})
@@ -244,9 +261,15 @@ def check_base(path: Path, fingerprint: str | None) -> None:
     write_json(path / SETTINGS_FILE, old | new)
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
-    file = path / SETTINGS_FILE
-    return read_json(file) if file.is_file() else {}
+def _read_settings(run: Path) -> dict[str, Any]:
+    """Return the settings of a run's directory; `{}` if it has none."""
+    file = run / SETTINGS_FILE
+    try:
+        return dict(read_json(file)) if file.is_file() else {}
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{file} is damaged: {error}. Choose another output_dir, or --overwrite it."
+        ) from error
 
 
 def _changed_contents(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -264,11 +287,65 @@ def _refuse_changed(path: Path, changed: list[str]) -> None:
         )
 
 
+@contextlib.contextmanager
+def _keep_replaced(path: Path, overwrite: bool) -> Iterator[None]:
+    """Set the run aside that is to be replaced; put it back if the block fails early.
+
+    `settings.json` is the first file to move away and the last to come back: where it
+    is missing, the other files are those of the run that lies aside.
+    """
+    aside = path / ASIDE_DIR
+    if _lies_aside(path):
+        _put_back(path)
+    if overwrite and _is_run(path):
+        # A run that itself replaces another, and has not ended, is not kept.
+        if _is_run(aside) and not (path / METRICS_FILE).is_file():
+            _remove_run(path)
+        else:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+            _move_run(path, aside, (SETTINGS_FILE, *_RUN_FILES))
+    try:
+        yield
+    except BaseException:
+        if _lies_aside(path):
+            _put_back(path)
+        elif _is_run(aside):
+            print(
+                f"The run that this one replaces is in {str(aside)!r} until this one "
+                "has ended.",
+                file=sys.stderr,
+            )
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _lies_aside(path: Path) -> bool:
+    """Whether the directory's run is set aside, and nothing of the new one is saved."""
+    began = (path / METRICS_FILE).is_file() or find_checkpoints(path / CHECKPOINT_DIR)
+    return _is_run(path / ASIDE_DIR) and not (_is_run(path) and began)
+
+
+def _put_back(path: Path) -> None:
+    if _is_run(path):
+        _remove_run(path)
+    _move_run(path / ASIDE_DIR, path, (*_RUN_FILES, SETTINGS_FILE))
+    shutil.rmtree(path / ASIDE_DIR, ignore_errors=True)
+
+
+def _move_run(source: Path, target: Path, names: Sequence[str]) -> None:
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            (source / name).rename(target / name)
+
+
 def _remove_run(path: Path) -> None:
-    for name in (METRICS_FILE, SETTINGS_FILE, HISTORY_FILE):
-        (path / name).unlink(missing_ok=True)
-    for name in (ADAPTER_DIR, BEST_ADAPTER_DIR, CHECKPOINT_DIR, TENSORBOARD_DIR):
-        shutil.rmtree(path / name, ignore_errors=True)
+    for name in _RUN_FILES:
+        if (path / name).is_dir():
+            shutil.rmtree(path / name, ignore_errors=True)
+        else:
+            (path / name).unlink(missing_ok=True)
+    (path / SETTINGS_FILE).unlink(missing_ok=True)
 
 
 class History:
@@ -291,7 +368,9 @@ class History:
         if self._path.is_file():
             try:
                 self.epochs = read_json(self._path)["epochs"][:epochs]
-            except (OSError, ValueError, KeyError, TypeError):
+                for epoch in self.epochs:
+                    _first_metric(epoch)
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 # Not written by `write_json`, so not ours: measure again.
                 self.epochs = []
 
@@ -317,5 +396,5 @@ class History:
 
 
 def _first_metric(epoch: dict[str, Any]) -> float:
-    value = float(next(iter(epoch["dev"].values())))
+    value = float(list(epoch["dev"].values())[0])
     return value if value == value else float("-inf")

@@ -100,6 +100,21 @@ def test_finished_run_is_refused_and_replaced_on_demand(
     assert adapter.read_bytes() != before
 
 
+def test_overwritten_run_stays_where_the_new_one_cannot_start(
+    call, finished, run_flags, capsys
+):
+    before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
+    for flag, message in (
+        ("--seq_length=513", "seq_length must be at most 32"),
+        ("--preset=nowhere/at_all", "'nowhere/at_all' could not be loaded"),
+        ("--adapter_layers=99", "indices of encoder blocks"),
+    ):
+        assert call(train, *run_flags(finished, "--overwrite", flag)) == 2
+        assert message in capsys.readouterr().err
+        after = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
+        assert after == before
+
+
 def test_same_seed_gives_the_same_bytes(call, train_args, tmp_path):
     args, _ = train_args
     weights = []

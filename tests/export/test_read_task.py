@@ -90,8 +90,8 @@ def test_tensors_of_another_form_are_refused(
     loaded_base, saved_task, tmp_path, change, rule
 ):
     adapter = change(load_adapter(saved_task("topics").adapter_dir))
-    save_adapter(adapter, tmp_path / "adapter")
     with pytest.raises(AdapterFileError, match=rule):
+        save_adapter(adapter, tmp_path / "adapter")
         read_task(loaded_base, tmp_path / "adapter")
 
 

@@ -1,8 +1,10 @@
 """Versions of a servable: failures leave nothing behind, what is refused."""
 
+import errno
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,10 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export import self_check
 from adapters_tf.export import servable as servable_module
+from adapters_tf.export import versions as versions_module
 from adapters_tf.export.adapter import save_adapter_model
+from adapters_tf.export.bank_file import BankFile
+from adapters_tf.export.combine import load_exported
 from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.export.directories import link_tree
 from adapters_tf.export.saving import BASE_SHARD
@@ -85,6 +90,42 @@ def test_full_disk_leaves_nothing(copy, many, monkeypatch):
     assert listing(copy) == before
 
 
+# === Two changes at once ===
+
+
+def test_second_change_waits_for_the_first(copy, many, check_here, monkeypatch):
+    """It begins while the first one writes, and changes what the first one wrote."""
+    write, second = versions_module._write_version, []
+
+    def write_slowly(*args):
+        if not second:
+            second.append(threading.Thread(target=remove_task, args=(copy, "topics")))
+            second[0].start()
+        write(*args)
+
+    monkeypatch.setattr(versions_module, "_write_version", write_slowly)
+    assert add_task(copy, "many", many.directory) == 2
+    second[0].join()
+    tasks = [*TASKS[1:], "many"]
+    assert list(read_servable_json(copy / "3")["tasks"]) == tasks
+    assert not (copy / ".lock").exists()
+
+
+def test_second_change_is_refused_where_there_are_no_locks(copy, many, monkeypatch):
+    def open_locked(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    def write_late(base, tasks, changed, directory, own):
+        (directory / "mine").touch()
+        link_tree(copy / "1", copy / "2")  # Of another process.
+
+    monkeypatch.setattr(versions_module, "open_locked", open_locked)
+    monkeypatch.setattr(versions_module, "_write_version", write_late)
+    with pytest.raises(UserError, match="2' could not be written: Directory not empty"):
+        add_task(copy, "many", many.directory)
+    assert listing(copy / "2") == listing(copy / "1")
+
+
 def damage(path, at=200):
     """Change one byte of a file; its other names keep the old content."""
     data = bytearray(path.read_bytes())
@@ -113,6 +154,28 @@ def test_damaged_or_missing_bank(copy, many):
     with pytest.raises(UserError, match="variables is missing or corrupt: "):
         remove_task(copy, "topics")
     assert versions_of(copy) == [1]
+
+
+@pytest.mark.parametrize("file", [BANK, "variables/variables.index"])
+def test_truncated_bank(copy, file):
+    data = (copy / "1" / file).read_bytes()
+    # Behind the bank stands what reading it does not need.
+    for size in (0, 1) if file == BANK else (0, 1, len(data) // 2, len(data) - 1):
+        (copy / "1" / file).unlink()
+        (copy / "1" / file).write_bytes(data[:size])
+        with pytest.raises(UserError, match="is missing or corrupt: "):
+            BankFile(copy / "1").read_all()
+
+
+def test_truncated_base(copy):
+    for file in ("saved_model.pb", BASE_SHARD, "variables/variables.index"):
+        path = copy / "base" / file
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(UserError, match="base' cannot be read as a SavedModel: "):
+            load_exported(copy / "base", "base")
+        path.write_bytes(data)
 
 
 def test_damaged_or_missing_base(copy, many):
@@ -208,6 +271,15 @@ def test_names_that_are_no_names(copy, many, base_dir, name, tmp_path):
     with pytest.raises(UserError, match=rule):
         create_servable(base_dir, {name: many.directory}, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_name_that_is_too_long(copy, many, base_dir, tmp_path):
+    rule = "A task's name has at most 100 characters. Received: 'x+', which has 101"
+    with pytest.raises(UserError, match=rule):
+        add_task(copy, "x" * 101, many.directory)
+    with pytest.raises(UserError, match=rule):
+        create_servable(base_dir, {"x" * 101: many.directory}, tmp_path / "new")
+    check_name("x" * 100, [])
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,29 @@ def test_unknown_kind(saved_preset):
 def test_more_tokens_than_positions(saved_preset):
     with pytest.raises(UserError, match="at most 12, .* Received: seq_length=13"):
         build_model("classification", saved_preset, seq_length=13, head=TWO)
+
+
+@pytest.mark.parametrize("length", [0, -1, 12.0, True])
+def test_seq_length_that_is_no_number_of_tokens(saved_preset, length):
+    rule = f"seq_length must be a whole number from 1, .*seq_length={length}"
+    with pytest.raises(UserError, match=rule):
+        build_model("classification", saved_preset, seq_length=length, head=TWO)
+
+
+@pytest.mark.parametrize("columns", ["text", [1], ["a", None]])
+def test_text_columns_that_are_no_names(saved_preset, columns):
+    with pytest.raises(UserError, match="text_columns must be a list of strings"):
+        build_model(
+            "classification",
+            saved_preset,
+            seq_length=12,
+            head={**TWO, "text_columns": columns},
+        )
+
+
+def test_head_of_another_kind(saved_preset, tmp_path):
+    model = build_model("classification", saved_preset, seq_length=12, head=TWO)
+    adapter = dataclasses.replace(model.get_adapter(), kind="regression", task={})
+    save_adapter(adapter, tmp_path / "adapter")
+    with pytest.raises(AdapterFileError, match="fields. Received: num_classes in '"):
+        load_model(tmp_path / "adapter", saved_preset)

@@ -93,6 +93,8 @@ def test_text_tasks(name):
 def test_tasks_survive_json(name):
     task = TASKS[name].task
     assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
+    with pytest.raises(UserError, match="A task has the fields .*Received: colour"):
+        Task.from_dict(task.to_dict() | {"colour": "red"})
 
 
 def test_local_files(tmp_path):

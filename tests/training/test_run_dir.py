@@ -162,6 +162,112 @@ def test_overwrite_removes_the_old_run_and_nothing_else(tmp_path):
     assert (run / "notes.txt").read_text() == "mine"
 
 
+# === A run that is replaced ===
+
+
+def read_bytes(path):
+    """The files below a directory, as bytes."""
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file()
+    }
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A directory of a finished run, and a file of its owner."""
+    run = tmp_path / "run"
+    with open_run(run, {"seed": 0}, overwrite=False):
+        for name in ("adapter", "best_adapter", "tensorboard"):
+            (run / name).mkdir()
+            (run / name / "file").write_text("old")
+        save_checkpoint(run, 9)
+        write_json(run / "history.json", {"epochs": []})
+        write_json(run / "metrics.json", {})
+        (run / "notes.txt").write_text("mine")
+    return run
+
+
+def save_checkpoint(run, step):
+    tf.train.Checkpoint().write(str(run / "checkpoints" / f"ckpt-{step}"))
+
+
+def start_new(run, settings, overwrite, error, step=None):
+    """A run that writes something and then ends by this error."""
+    with pytest.raises(type(error)), open_run(run, settings, overwrite):
+        (run / "tensorboard").mkdir(exist_ok=True)
+        (run / "tensorboard" / "new").write_text("new")
+        if step:
+            save_checkpoint(run, step)
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("seq_length"), KeyboardInterrupt(), OSError(28, "full")]
+)
+def test_old_run_stays_where_the_new_one_does_not_start(finished, error):
+    before = read_bytes(finished)
+    with pytest.raises((type(error), UserError)):
+        with open_run(finished, {"seed": 1}, overwrite=True):
+            (finished / "tensorboard").mkdir()
+            (finished / "tensorboard" / "new").write_text("new")
+            raise error
+    assert read_bytes(finished) == before
+    assert not (finished / ".replaced").exists()
+
+
+@pytest.mark.parametrize("moves", range(9))
+def test_old_run_survives_a_kill_at_any_moment(finished, monkeypatch, moves):
+    """After each move of its files away, and again after each move back."""
+    before, rename, left = read_bytes(finished), Path.rename, [moves]
+
+    def killed(self, target):
+        if not left[0]:
+            raise SystemExit  # Nothing more is moved, as of a process that is gone.
+        left[0] -= 1
+        return rename(self, target)
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            left[0] = moves
+            patch.setattr(Path, "rename", killed)
+            with pytest.raises(SystemExit):
+                with open_run(finished, {"seed": 1}, overwrite=True):
+                    left[0] = 0
+                    raise SystemExit
+        # Without --overwrite it is a finished run, whichever place it has.
+        with pytest.raises(UserError, match="holds a finished run"):
+            check_run(finished, {"seed": 0}, overwrite=False)
+    with pytest.raises(KeyError), open_run(finished, {"seed": 1}, overwrite=True):
+        raise KeyError
+    assert read_bytes(finished) == before
+
+
+def test_old_run_is_kept_until_the_stopped_new_one_has_ended(finished, capsys):
+    old = read_bytes(finished)
+    del old["notes.txt"], old[".lock"]
+    for overwrite, settings in ((True, {"seed": 1}), (False, {"seed": 1})):
+        start_new(finished, settings, overwrite, KeyError(), step=5)
+        assert read_bytes(finished / ".replaced") == old
+        error = capsys.readouterr().err
+        assert "this one replaces is in '" in error and ".replaced' until" in error
+    # Another new one, which does not start: the first one is back.
+    start_new(finished, {"seed": 2}, True, KeyError())
+    assert read_bytes(finished).keys() == old.keys() | {"notes.txt", ".lock"}
+    start_new(finished, {"seed": 1}, True, KeyError(), step=5)
+    with open_run(finished, {"seed": 1}, overwrite=False):
+        write_json(finished / "metrics.json", {"new": 1})
+    assert sorted(os.listdir(finished)) == [
+        ".lock",
+        "checkpoints",
+        "metrics.json",
+        "notes.txt",
+        "settings.json",
+        "tensorboard",
+    ]
+
+
 def test_place_under_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="must be a directory that can be written"):

@@ -302,9 +302,7 @@ def claim(path: Path, settings: Mapping[str, Any]) -> None:
         UserError: The directory holds a search with other settings.
     """
     try:
-        known: Mapping[str, Any] = {
-            **json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
-        }
+        known: Mapping[str, Any] = {**read_json(path / SETTINGS_FILE)}
     except (OSError, ValueError, TypeError):
         # The rest may be of any search: start afresh.
         (path / RESULT_FILE).unlink(missing_ok=True)
