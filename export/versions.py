@@ -12,6 +12,7 @@ from adapters_tf.export.bank_file import BankFile
 from adapters_tf.export.combine import check_is_saved_model
 from adapters_tf.export.describe import (
     BASE_DIR,
+    MAX_VERSION,
     SERVABLE_FILE,
     read_newest,
     read_servable_json,
@@ -157,10 +158,11 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
             f"{to if to is not None else 'one version only'}; it has: {versions}"
         )
     base, tasks = _open(path, to)
-    with new_directory(path / str(versions[-1] + 1)) as directory:
+    version = _next(versions)
+    with new_directory(path / str(version)) as directory:
         link_tree(path / str(to), directory)
         check_export(directory, servable_cases(base, tasks, []))
-    return versions[-1] + 1
+    return version
 
 
 def check_name(name: str, others: list[str]) -> None:
@@ -218,10 +220,24 @@ def _check_base(servable: Path, about: dict[str, Any]) -> None:
         )
 
 
+def _next(versions: list[int]) -> int:
+    """Return the number of a new version.
+
+    Raises:
+        UserError: if no int64 is above the newest.
+    """
+    if versions[-1] >= MAX_VERSION:
+        raise UserError(
+            f"A version is at most {MAX_VERSION}, and the newest has that number. "
+            "Rename its folder to a smaller one."
+        )
+    return versions[-1] + 1
+
+
 def _append(
     servable: Path, base: LoadedBase, tasks: dict[str, ExportedTask], changed: list[str]
 ) -> int:
-    version = versions_of(servable)[-1] + 1
+    version = _next(versions_of(servable))
     own = read_newest(servable)["task_signatures"]
     with new_directory(servable / str(version)) as directory:
         _write_version(base, tasks, changed, directory, own)
