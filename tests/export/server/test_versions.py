@@ -13,6 +13,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from adapters_tf.errors import UserError
+from adapters_tf.export import versions
 from adapters_tf.export.session import ServingSession
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -169,6 +171,12 @@ def test_other_folders_are_no_versions(serve, servable, add_version):
     (servable / "9").write_text("a file")
     add_version(servable, "0004", scale=2)
     assert serve().server.version == 4
+
+
+def test_no_version_follows_the_last_int64():
+    assert versions._next([1, 2**63 - 2]) == 2**63 - 1
+    with pytest.raises(UserError, match="at most 9223372036854775807"):
+        versions._next([1, 2**63 - 1])
 
 
 def test_a_closed_session_leaves_no_graph(toys):
