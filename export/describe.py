@@ -20,6 +20,8 @@ SERVABLE_FILE = Path("assets.extra", "servable.json")
 BASE_DIR = "base"
 # This package's names of versions. TensorFlow Serving also reads 007 as version 7.
 _VERSION = re.compile(r"[1-9][0-9]*")
+# TensorFlow Serving, its protos and its status hold a version in an int64.
+MAX_VERSION = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +85,9 @@ def versions_of(servable: Path) -> list[int]:
     versions = [
         int(entry.name)
         for entry in servable.iterdir()
-        if _VERSION.fullmatch(entry.name) and (entry / "saved_model.pb").is_file()
+        if _VERSION.fullmatch(entry.name)
+        and int(entry.name) <= MAX_VERSION
+        and (entry / "saved_model.pb").is_file()
     ]
     if not versions:
         raise UserError(f"The servable {str(servable)!r} has no version.")
@@ -133,7 +137,7 @@ def read_newest(servable: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def find_versions(directory: Path) -> dict[int, Path]:
-    """Find the versions of a servable: its folders with integer names.
+    """Find the versions of a servable: its folders with an int64 for a name.
 
     Args:
         directory: The servable.
@@ -148,7 +152,10 @@ def find_versions(directory: Path) -> dict[int, Path]:
     return {
         int(entry.name): Path(entry.path)
         for entry in entries
-        if entry.name.isascii() and entry.name.isdigit() and entry.is_dir()
+        if entry.name.isascii()
+        and entry.name.isdigit()
+        and int(entry.name) <= MAX_VERSION
+        and entry.is_dir()
     }
 
 

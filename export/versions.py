@@ -13,6 +13,7 @@ from adapters_tf.export.bank_file import BankFile
 from adapters_tf.export.combine import check_is_saved_model
 from adapters_tf.export.describe import (
     BASE_DIR,
+    MAX_VERSION,
     SERVABLE_FILE,
     read_newest,
     read_servable_json,
@@ -185,13 +186,13 @@ def _next_version(servable: str | os.PathLike[str]) -> Iterator[int]:
     version's name is taken.
     """
     path = Path(servable)
-    versions_of(path)  # Nothing but a servable gets a lock.
+    _next(versions_of(path))  # Nothing but a servable gets a lock.
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             stack.enter_context(open_locked(path / _LOCK_FILE, wait=True))
             # While it is locked, so that no other process removes the next one's.
             stack.callback((path / _LOCK_FILE).unlink, missing_ok=True)
-        yield versions_of(path)[-1] + 1
+        yield _next(versions_of(path))
 
 
 def check_name(name: str, others: list[str]) -> None:
@@ -252,6 +253,20 @@ def _check_base(servable: Path, about: dict[str, Any]) -> None:
             "servable: the file is missing, changed or corrupt. Export the servable "
             "again."
         )
+
+
+def _next(versions: list[int]) -> int:
+    """Return the number of a new version.
+
+    Raises:
+        UserError: if no int64 is above the newest.
+    """
+    if versions[-1] >= MAX_VERSION:
+        raise UserError(
+            f"A version is at most {MAX_VERSION}, and the newest has that number. "
+            "Rename its folder to a smaller one."
+        )
+    return versions[-1] + 1
 
 
 def _append(

@@ -42,6 +42,7 @@ class _Task:
     call: Call
     inputs: Arrays
     rows: int
+    size: int
     deadline: float
     due: float
     queued: float
@@ -62,6 +63,7 @@ class Batcher:
         threads: Batches that run at the same time.
         observe: Called for each batch with its rows, its requests, and the seconds
             that its first request waited.
+        max_bytes: Maximum bytes of the inputs of a batch. A larger request runs alone.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class Batcher:
         max_queue: int,
         threads: int,
         observe: Callable[[int, int, float], None] = lambda *_: None,
+        max_bytes: int = 1 << 24,
     ) -> None:
         self._max_rows = max_rows
         self._timeout = timeout
         self._max_queue = max_queue
         self._observe = observe
+        self._max_bytes = max_bytes
         self._queues: dict[Hashable, deque[_Task]] = {}
         self._waiting = 0
         self._closing = False
@@ -108,14 +112,16 @@ class Batcher:
         rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
         count = max(rows, default=0)
         key: Hashable = object()
-        if mergeable and len(rows) == 1 and 0 < count < self._max_rows:
+        size = sum(map(_bytes, inputs.values()))
+        fits = 0 < count < self._max_rows and size < self._max_bytes
+        if mergeable and len(rows) == 1 and fits:
             shapes = tuple(inputs[name].shape[1:] for name in sorted(inputs))
             key = (call.key, shapes)
             wait = self._timeout
         else:
             wait = 0.0
         now = time.monotonic()
-        task = _Task(call, inputs, count, deadline, now + wait, now, Future())
+        task = _Task(call, inputs, count, size, deadline, now + wait, now, Future())
         with self._changed:
             if self._closing:
                 raise ServingError(Code.UNAVAILABLE, "The server is shutting down.")
@@ -154,7 +160,10 @@ class Batcher:
     def _ready(self, tasks: deque[_Task], now: float) -> bool:
         if self._closing or tasks[0].due <= now:
             return True
-        return sum(task.rows for task in tasks) >= self._max_rows
+        return (
+            sum(task.rows for task in tasks) >= self._max_rows
+            or sum(task.size for task in tasks) >= self._max_bytes
+        )
 
     def _take(self) -> list[_Task] | None:
         """Wait for the next batch; `None` when the batcher is closed and empty."""
@@ -172,9 +181,14 @@ class Batcher:
     def _pop(self, key: Hashable) -> list[_Task]:
         queue = self._queues[key]
         batch = [queue.popleft()]
-        rows = batch[0].rows
-        while queue and rows + queue[0].rows <= self._max_rows:
+        rows, size = batch[0].rows, batch[0].size
+        while (
+            queue
+            and rows + queue[0].rows <= self._max_rows
+            and size + queue[0].size <= self._max_bytes
+        ):
             rows += queue[0].rows
+            size += queue[0].size
             batch.append(queue.popleft())
         if not queue:
             del self._queues[key]
@@ -183,18 +197,29 @@ class Batcher:
 
     def _work(self) -> None:
         while (batch := self._take()) is not None:
-            live = [task for task in batch if _begin(task)]
-            if not live:
-                continue
-            rows = sum(task.rows for task in live)
-            self._observe(rows, len(live), time.monotonic() - live[0].queued)
-            try:
-                _run(live)
-            except Exception as error:  # The thread must survive.
-                log.exception("a batch failed")
-                for task in live:
-                    if not task.future.done():
-                        task.future.set_exception(as_serving_error(error))
+            self._answer(batch)
+            # It would keep its version in memory until the next one comes.
+            del batch
+
+    def _answer(self, batch: list[_Task]) -> None:
+        live = [task for task in batch if _begin(task)]
+        if not live:
+            return
+        rows = sum(task.rows for task in live)
+        self._observe(rows, len(live), time.monotonic() - live[0].queued)
+        try:
+            _run(live)
+        except Exception as error:  # The thread must survive.
+            log.exception("a batch failed")
+            for task in live:
+                if not task.future.done():
+                    task.future.set_exception(as_serving_error(error))
+
+
+def _bytes(array: np.ndarray) -> int:
+    """Return the bytes of an array and of its strings."""
+    texts = sum(map(len, array.flat)) if array.dtype == object else 0
+    return array.nbytes + texts
 
 
 def _begin(task: _Task) -> bool:

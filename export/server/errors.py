@@ -46,12 +46,17 @@ HTTP_STATUS = {
 }
 
 
+# Bytes of an error's text. gRPC sends it in a header, up to three times as long, and
+# its clients accept 8 KB of headers.
+_MAX_MESSAGE = 2000
+
+
 class ServingError(Exception):
     """An error to return to a client.
 
     Args:
         code: The canonical code, for gRPC clients.
-        message: A text for the client.
+        message: A text for the client; a long one is cut, as it may quote a request.
         http_status: The status for HTTP clients; by default TensorFlow Serving's status
             for the code.
     """
@@ -59,7 +64,11 @@ class ServingError(Exception):
     def __init__(self, code: Code, message: str, http_status: int | None = None):
         super().__init__(message)
         self.code = code
-        self.message = message
+        # JSON can hold half of a surrogate pair, which UTF-8 cannot.
+        text = message.encode("utf-8", "backslashreplace")
+        self.message = text[:_MAX_MESSAGE].decode("utf-8", "ignore")
+        if len(text) > _MAX_MESSAGE:
+            self.message += "..."
         self.http_status = http_status or HTTP_STATUS.get(code, 500)
 
 

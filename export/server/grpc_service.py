@@ -1,12 +1,15 @@
 """TensorFlow Serving's gRPC services."""
 
-from collections.abc import Callable
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -15,7 +18,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from adapters_tf.export.server.batcher import Arrays
 from adapters_tf.export.server.errors import (
+    ServingError,
     as_serving_error,
     invalid,
     too_large,
@@ -27,6 +32,13 @@ from adapters_tf.export.session import DEFAULT_SIGNATURE
 
 SIGNATURE_DEF = "signature_def"
 TensorProto: Any = tf.make_tensor_proto(0).__class__
+
+# Calls beside the pending ones. Threads start only when calls come.
+_MORE_CALLS = 1024
+# Clients connect again by themselves.
+_IDLE_MS = 300_000
+# Bytes of a string in an array, beside its own.
+_POINTER = 8
 
 # dtype -> the field of a TensorProto that TensorFlow Serving fills.
 _FIELDS = {
@@ -97,10 +109,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             for proto in request.inputs.values():
                 if proto.tensor_shape.dim:
                     service.check_rows(proto.tensor_shape.dim[0].size)
-            inputs = {
-                key: to_array(key, proto, service.options.max_request_bytes)
-                for key, proto in request.inputs.items()
-            }
+            inputs = to_arrays(request.inputs, service.options.max_request_bytes)
             outputs = service.predict(
                 version, name, inputs, list(request.output_filter), deadline
             )
@@ -210,15 +219,60 @@ def model_status(service: Service, name: str, version: int | None) -> Any:
     return response
 
 
+class _MessageFirst(grpc.ServerInterceptor):
+    """Ends calls whose message does not come, or cannot be parsed.
+
+    gRPC would hold a thread for such a call as long as its client stays, and answer
+    INTERNAL for a message that is none.
+
+    Args:
+        seconds: How long a client may take to send its message.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def intercept_service(self, continuation: Callable, details: Any) -> Any:
+        """Return the handler of a call."""
+        handler = continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+            timer = threading.Timer(self._seconds, context.cancel)
+            timer.daemon = True
+            timer.start()
+            try:
+                message = next(messages, None)
+            finally:
+                timer.cancel()
+            try:
+                request = handler.request_deserializer(message)
+            except (DecodeError, TypeError) as error:
+                context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"The request cannot be parsed: {error}",
+                )
+            return handler.unary_unary(request, context)
+
+        # The same to clients. Here it gives the context before the message.
+        return grpc.stream_unary_rpc_method_handler(
+            answer, response_serializer=handler.response_serializer
+        )
+
+
 def build_grpc_server(service: Service, metrics: Metrics) -> grpc.Server:
     """Build a gRPC server with both services that does not listen yet."""
     options = service.options
     server = grpc.server(
-        # One thread for each possible pending request, and a few to reject more.
+        # One thread for each possible pending request, and more for calls whose message
+        # still comes and to reject others.
         futures.ThreadPoolExecutor(
-            max_workers=options.max_pending + 8, thread_name_prefix="grpc"
+            max_workers=options.max_pending + _MORE_CALLS, thread_name_prefix="grpc"
         ),
+        interceptors=[_MessageFirst(options.request_timeout)],
         options=[
+            ("grpc.max_connection_idle_ms", _IDLE_MS),
             ("grpc.max_receive_message_length", options.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             # Prevents a second server from sharing the port unnoticed.
@@ -237,37 +291,62 @@ def build_grpc_server(service: Service, metrics: Metrics) -> grpc.Server:
 # === Tensors ===
 
 
-def to_array(name: str, proto: TensorProto, max_bytes: int) -> np.ndarray:
-    """Convert a request's TensorProto to an array.
+def to_arrays(protos: Mapping[str, TensorProto], max_bytes: int) -> Arrays:
+    """Convert a request's TensorProtos to arrays.
 
     Args:
-        name: The input's name, for the error.
-        proto: The tensor; a single value may stand for a whole array of it.
-        max_bytes: Maximum bytes of the array; a small proto can mean a large array.
+        protos: The tensors by input; a single value may stand for a whole array of it.
+        max_bytes: Maximum bytes of all arrays; a small proto can mean a large array.
 
     Returns:
-        An array of the proto's shape; strings are `bytes` in an object array.
+        Arrays of the protos' shapes; strings are `bytes` in an object array.
 
     Raises:
-        ServingError: if it is malformed, or larger than `max_bytes`.
+        ServingError: if one is malformed, or they are larger than `max_bytes`.
     """
-    sizes = [dim.size for dim in proto.tensor_shape.dim]
+    left = max_bytes
+    for name, proto in protos.items():
+        left -= _array_bytes(name, proto)
+        if left < 0:
+            raise too_large(
+                f"The inputs of a request may take at most {max_bytes} bytes. "
+                f"Received: {name} of shape {_sizes(proto)}."
+            )
+    return {name: _to_array(name, proto) for name, proto in protos.items()}
+
+
+def _sizes(proto: TensorProto) -> list[int]:
+    return [dim.size for dim in proto.tensor_shape.dim]
+
+
+def _array_bytes(name: str, proto: TensorProto) -> int:
+    """Return the bytes of a TensorProto's array, with those of its strings."""
+    sizes = _sizes(proto)
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
-        raise invalid(f"tensor parsing error: {name}. Its shape must be known.")
+        raise _parsing_error(name, "Its shape must be known.")
     try:
         dtype = tf.as_dtype(proto.dtype)
-        # Multiply in Python, because NumPy would overflow. A string takes a pointer.
-        count = 1
-        for size in sizes:
-            count *= size
-        if count * max(dtype.size or 8, 1) > max_bytes:
-            raise too_large(
-                f"An input may take at most {max_bytes} bytes. Received: {name} of "
-                f"shape {sizes}."
-            )
+    except TypeError as error:
+        raise _parsing_error(name, error) from error
+    # Multiply in Python, because NumPy would overflow.
+    count = math.prod(sizes)
+    if dtype != tf.string:
+        return count * max(dtype.size or 0, 1)
+    # The last string stands for those that are missing.
+    texts = [len(text) for text in proto.string_val]
+    repeated = max(count - len(texts), 0) * (texts[-1] if texts else 0)
+    return count * _POINTER + sum(texts) + repeated
+
+
+def _to_array(name: str, proto: TensorProto) -> np.ndarray:
+    try:
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError, IndexError) as error:
-        raise invalid(f"tensor parsing error: {name}. {error}") from error
+    except Exception as error:  # It raises many kinds, all by what a client sent.
+        raise _parsing_error(name, error) from error
+
+
+def _parsing_error(name: str, reason: object) -> ServingError:
+    return invalid(f"tensor parsing error: {name}. {reason}")
 
 
 def to_proto(array: np.ndarray) -> TensorProto:

@@ -1,9 +1,6 @@
 """The local server: both protocols over the versions of a servable."""
 
-import errno
 import logging
-import socket
-import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +11,6 @@ from adapters_tf.export.server.options import ServerOptions, check_installed
 # Check first: the imports below would fail without naming a remedy.
 check_installed()
 
-import grpc  # noqa: E402
-import uvicorn  # noqa: E402
-from starlette.applications import Starlette  # noqa: E402
-
 from adapters_tf.export.describe import find_versions  # noqa: E402
 from adapters_tf.export.server.batcher import Batcher  # noqa: E402
 from adapters_tf.export.server.errors import (  # noqa: E402
@@ -27,7 +20,11 @@ from adapters_tf.export.server.errors import (  # noqa: E402
 )
 from adapters_tf.export.server.grpc_service import (  # noqa: E402
     build_grpc_server,
-    to_array,
+    to_arrays,
+)
+from adapters_tf.export.server.listen import (  # noqa: E402
+    HttpListener,
+    listen_grpc,
 )
 from adapters_tf.export.server.metrics import Metrics  # noqa: E402
 from adapters_tf.export.server.rest_api import RestApi  # noqa: E402
@@ -48,7 +45,7 @@ from adapters_tf.export.warmup import (  # noqa: E402
     warmup_requests,
 )
 
-# Bytes of one input of a warm-up request.
+# Bytes of a warm-up request's inputs.
 _MAX_WARMUP_BYTES = 1 << 30
 log = logging.getLogger(__name__)
 
@@ -90,15 +87,19 @@ class LocalServer:
             options.max_pending,
             options.batch_threads,
             metrics.batch,
+            options.max_request_bytes,
         )
         service = Service(options, self._versions, self._batcher)
         self._http = HttpListener(
-            RestApi(service, metrics).app(), options.host, options.port
+            RestApi(service, metrics).app(),
+            options.host,
+            options.port,
+            options.request_timeout,
         )
         self.port = self._http.port
         try:
             self._grpc = build_grpc_server(service, metrics)
-            self.grpc_port = _listen_grpc(self._grpc, options.host, options.grpc_port)
+            self.grpc_port = listen_grpc(self._grpc, options.host, options.grpc_port)
         except UserError:
             self._http.refuse(0)
             raise
@@ -202,13 +203,11 @@ def _warm_up(session: ServingSession, path: Path) -> int:
         try:
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             signature = find_signature(session, name)
-            inputs = {
-                key: to_array(key, proto, _MAX_WARMUP_BYTES)
-                for key, proto in request.inputs.items()
-            }
+            inputs = to_arrays(request.inputs, _MAX_WARMUP_BYTES)
             inputs = complete_inputs(name, signature, inputs)
-            outputs = select_outputs(signature, list(request.output_filter))
-            session.compute(signature, inputs, outputs)
+            select_outputs(signature, list(request.output_filter))
+            # As `Service.predict`: this is the graph to prepare.
+            session.compute(signature, inputs, tuple(signature.outputs))
         except Exception as error:
             failure = as_serving_error(error)
             raise ServingError(
@@ -233,111 +232,4 @@ def _check_directory(servable: Path) -> None:
     raise UserError(
         "servable must have versions, folders with an integer for a name. "
         f"{str(servable)!r} has none. {advice}"
-    )
-
-
-# === Listening ===
-
-
-def _listen_grpc(server: grpc.Server, host: str, port: int) -> int:
-    """Make a gRPC server listen on a port, and return it; port 0 is any free one.
-
-    Raises:
-        UserError: if it cannot listen there.
-    """
-    address = f"[{host}]" if ":" in host else host
-    try:
-        return server.add_insecure_port(f"{address}:{port}")
-    except RuntimeError as error:
-        raise _cannot_listen("grpc_port", host, port, "") from error
-
-
-class HttpListener:
-    """An HTTP server on a port, in its own thread.
-
-    Args:
-        app: The application.
-        host: Address to listen on.
-        port: Port, or 0 for a free one.
-
-    Attributes:
-        port: The port in use.
-
-    Raises:
-        UserError: if it cannot listen there.
-    """
-
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
-        self._socket = _bind(host, port)
-        self._host = host
-        self.port = self._socket.getsockname()[1]
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            loop="asyncio",
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            log_level="warning",
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run,
-            args=([self._socket],),
-            name="http",
-            daemon=True,
-        )
-
-    def start(self) -> None:
-        """Start the server, and return when it answers."""
-        try:
-            self._socket.listen(2048)
-        except OSError as error:
-            raise _cannot_listen("port", self._host, self.port, error) from error
-        self._thread.start()
-        while not self._server.started:
-            if not self._thread.is_alive():
-                raise RuntimeError("The HTTP server ended while it started.")
-            time.sleep(0.005)
-
-    def refuse(self, grace: float) -> None:
-        """Reject new connections; pending requests have `grace` seconds to finish."""
-        # uvicorn only passes it to asyncio, which accepts fractions.
-        self._server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]
-        self._server.should_exit = True
-        if not self._thread.is_alive():
-            self._socket.close()
-
-    def join(self, seconds: float) -> bool:
-        """Wait for pending requests; return whether all are done."""
-        if self._thread.ident is not None:
-            self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _cannot_listen("port", host, port, error) from error
-    try:
-        # Lets a restarted server reuse the port without waiting for old connections.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise _cannot_listen("port", host, port, error) from error
-    return bound
-
-
-def _cannot_listen(flag: str, host: str, port: int, error: object) -> UserError:
-    if isinstance(error, OSError) and error.errno != errno.EADDRINUSE:
-        return UserError(f"{host}, {flag} {port} cannot be listened on: {error}")
-    return UserError(
-        f"{flag} must be free. Received: {port}, which another program on {host} uses. "
-        f"Give another --{flag}, or 0 for any free one."
     )

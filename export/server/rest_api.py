@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from adapters_tf.export.describe import MAX_VERSION
 from adapters_tf.export.server.errors import (
     Code,
     ServingError,
@@ -42,7 +43,6 @@ _MODEL = r"/v1/models/(?P<name>[^/:]+)"
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"{_MODEL}{_VERSION}:(?P<method>classify|regress|predict)", re.I)
 _GET = re.compile(rf"{_MODEL}{_VERSION}(?P<metadata>/metadata)?", re.I)
-_MAX_VERSION = 2**63 - 1
 # A client still sends when the server rejects its too large body. If the server closed
 # the connection at once, the client would not see the answer. So the server reads and
 # discards up to this many more bytes.
@@ -61,6 +61,8 @@ class RestApi:
         self._service = service
         self._metrics = metrics
         self._limiter: CapacityLimiter | None = None
+        # Bytes of bodies that are not complete yet.
+        self._held = 0
 
     def app(self) -> Starlette:
         """The application."""
@@ -106,9 +108,7 @@ class RestApi:
             raise invalid(f"Malformed request: {request.method} {path}")
         parts = match.groupdict()
         name = unquote(parts["name"])
-        version = None if parts["version"] is None else int(parts["version"])
-        if version is not None and version > _MAX_VERSION:
-            raise invalid(f"Failed to convert version: {version} to numeric.")
+        version = None if parts["version"] is None else _version(parts["version"])
         label = parts["label"] and unquote(parts["label"])
         if request.method == "GET":
             if parts["metadata"]:
@@ -127,19 +127,36 @@ class RestApi:
                 f"The local server does not implement {method}; use predict.",
             )
         deadline = self._service.deadline()
-        with self._metrics.request("REST"), self._service.admit():
+        with self._metrics.request("REST"):
+            # First the body: a client that sends it slowly takes no other's place.
             body = await self._read(request, deadline)
-            return await self._in_thread(
-                lambda: self._predict(name, version, label, body, deadline)
-            )
+            with self._service.admit():
+                return await self._in_thread(
+                    lambda: self._predict(name, version, label, body, deadline)
+                )
 
     async def _read(self, request: Request, deadline: float) -> bytes:
         """Read the body; slow clients run into the deadline."""
+        options = self._service.options
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if self._held + size > options.max_pending * options.max_request_bytes:
+                raise ServingError(
+                    Code.UNAVAILABLE,
+                    "Too many requests send their bodies. Try again later.",
+                )
+            held += size
+            self._held += size
+
         try:
             with anyio.fail_after(max(0.0, deadline - time.monotonic())):
-                return await read_body(request, self._service.options.max_request_bytes)
+                return await read_body(request, options.max_request_bytes, hold)
         except TimeoutError:
             raise timed_out() from None
+        finally:
+            self._held -= held
 
     async def _in_thread(self, method: Callable[[], bytes]) -> bytes:
         if self._limiter is None:
@@ -181,20 +198,37 @@ class _AnyMethod:
         await response(scope, receive, send)
 
 
+def _version(digits: str) -> int:
+    """Return the version in a path.
+
+    Raises:
+        ServingError: if it is no int64.
+    """
+    # Python refuses to convert thousands of digits.
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > len(str(MAX_VERSION)) or int(digits) > MAX_VERSION:
+        shown = digits if len(digits) <= 100 else f"{digits[:100]}..."
+        raise invalid(f"Failed to convert version: {shown} to numeric.")
+    return int(digits)
+
+
 def _headers(failure: ServingError) -> dict[str, str]:
     headers = {"content-type": "application/json"}
-    if failure.http_status == 413:
+    if failure.http_status in (413, 503, 504):
         # The server does not read the rest of the body.
         headers["connection"] = "close"
     return headers
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(
+    request: Request, max_bytes: int, hold: Callable[[int], None]
+) -> bytes:
     """Read a request's body, and unpack gzip as TensorFlow Serving does.
 
     Args:
         request: The request.
         max_bytes: Maximum bytes, both packed and unpacked.
+        hold: Called with the bytes of each part before it is kept; may raise.
 
     Raises:
         ServingError: if it is larger or invalid gzip, or the client disconnected.
@@ -208,6 +242,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             size += len(chunk)
             over = over or size > max_bytes
             if not over:
+                hold(len(chunk))
                 body += chunk
             elif size > max_bytes + _DISCARD_BYTES:
                 break

@@ -148,12 +148,21 @@ class Service:
         session = version.session
         signature = session.entries[name]
         complete = complete_inputs(name, signature, inputs)
-        outputs = select_outputs(signature, output_filter)
-        self.check_rows(max((len(a) for a in complete.values() if a.ndim), default=0))
+        wanted = select_outputs(signature, output_filter)
+        rows = {len(array) for array in complete.values() if array.ndim}
+        self.check_rows(max(rows, default=0))
+        if len(rows) > 1 and _has_rows(signature):
+            # TF.Text's ops crash the process when texts and pairs differ in number.
+            raise invalid(
+                f"All inputs of signature {name} must have the same number of rows. "
+                f"Received: { {key: len(array) for key, array in complete.items()} }"
+            )
+        # Always compute all outputs: TensorFlow prepares the graph anew for each set of
+        # outputs, which takes seconds, and keeps it.
         call = Call(
-            key=(id(version), name, outputs),
+            key=(id(version), name),
             run=lambda arrays, limit: session.compute(
-                signature, arrays, outputs, limit
+                signature, arrays, tuple(signature.outputs), limit
             ),
             not_mergeable=lambda: version.unmergeable.add(name),
         )
@@ -167,10 +176,11 @@ class Service:
             raise
         future.add_done_callback(lambda _: version.release())
         try:
-            return future.result(timeout=max(0.0, deadline - time.monotonic()))
+            outputs = future.result(timeout=max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             future.cancel()
             raise timed_out() from None
+        return {name: outputs[name] for name in wanted}
 
 
 # === Checks of a request against its signature ===
@@ -196,10 +206,10 @@ def check_method(signature: Signature) -> None:
         ServingError: if its method name is not a prediction's.
     """
     if signature.definition.method_name not in _METHOD_NAMES:
-        raise ServingError(
-            Code.INTERNAL,
+        # INTERNAL in TensorFlow Serving, although the client can mend it.
+        raise invalid(
             "Expected prediction signature method_name to be one of "
-            f"{{{', '.join(_METHOD_NAMES)}}}. Was: {signature.definition.method_name}",
+            f"{{{', '.join(_METHOD_NAMES)}}}. Was: {signature.definition.method_name}"
         )
 
 

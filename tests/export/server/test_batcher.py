@@ -15,8 +15,8 @@ def batcher():
     """Makes batchers that are closed after the test."""
     made = []
 
-    def make(max_rows=8, timeout=0.2, max_queue=100, threads=1):
-        made.append(Batcher(max_rows, timeout, max_queue, threads))
+    def make(max_rows=8, timeout=0.2, max_queue=100, threads=1, max_bytes=1 << 20):
+        made.append(Batcher(max_rows, timeout, max_queue, threads, max_bytes=max_bytes))
         return made[-1]
 
     yield make
@@ -81,6 +81,16 @@ def test_batches_end_at_max_rows(batcher):
     futures = [send(queue, model, [n] * 2) for n in range(4)]
     assert [answer(f) for f in futures] == [[2 * n] * 2 for n in range(4)]
     assert [len(batch) for batch in model.batches] == [4, 4]
+
+
+def test_batches_end_at_max_bytes(batcher):
+    queue = batcher(max_bytes=250)
+    model = Model(run=lambda inputs: {"y": inputs["x"]})
+    # Each takes 8 bytes more. The last is larger than a batch.
+    texts = [b"a" * 100, b"b" * 100, b"c" * 100, b"d" * 92, b"e" * 300]
+    futures = [send(queue, model, np.array([text], object)) for text in texts]
+    assert [answer(f) for f in futures] == [[text] for text in texts]
+    assert sorted(len(batch) for batch in model.batches) == [1, 2, 2]
 
 
 def test_a_request_larger_than_a_batch_runs_alone_at_once(batcher):

@@ -61,7 +61,13 @@ def fails(call, code, message):
         ("", {"text": [1]}, Code.INVALID_ARGUMENT, "Received: int32 [1]"),
         ("", {"text": [["a"]]}, Code.INVALID_ARGUMENT, "must be string [any]"),
         ("ids", {"ids": [[1, 100]]}, Code.INVALID_ARGUMENT, "ids must be below 100"),
-        ("__saved_model_init_op", {}, Code.INTERNAL, "Expected prediction signature"),
+        ("__saved_model_init_op", {}, Code.INVALID_ARGUMENT, "Expected prediction"),
+        (
+            "pair",
+            {"text": ["a", "b"], "text_pair": ["c"]},
+            Code.INVALID_ARGUMENT,
+            "same number of rows. Received: {'text': 2, 'text_pair': 1}",
+        ),
     ],
 )
 def test_bad_requests_are_refused(running, signature, inputs, code, message):
@@ -86,11 +92,40 @@ def test_bad_protos_are_refused(running):
 def test_few_bytes_cannot_ask_for_a_huge_array(running):
     proto = tf.make_tensor_proto([[1]], tf.int32)
     proto.tensor_shape.dim[1].size = 1 << 40
+    message = "The inputs of a request may take at most 16777216 bytes. Received: "
     fails(
         lambda: running.grpc("ids", {"ids": proto}),
         Code.RESOURCE_EXHAUSTED,
-        "An input may take at most",
+        f"{message}ids of shape [1, 1099511627776]",
     )
+    # One string of 1 MB that stands for 17, or for 9 in each of two inputs.
+    text = tf.make_tensor_proto(["x" * (1 << 20)])
+    text.tensor_shape.dim[0].size = 17
+    fails(
+        lambda: running.grpc("text", {"text": text}),
+        Code.RESOURCE_EXHAUSTED,
+        f"{message}text of shape [17]",
+    )
+    text.tensor_shape.dim[0].size = 9
+    fails(
+        lambda: running.grpc("pair", {"text": text, "text_pair": text}),
+        Code.RESOURCE_EXHAUSTED,
+        message,
+    )
+    answer = running.grpc("text", {"text": text}, outputs=["score"])
+    assert list(answer.outputs["score"].float_val) == [2.0**20] * 9
+
+
+def test_a_text_of_an_error_fits_into_a_header(running):
+    name = "é" * 20_000
+    received = "Serving signature key"
+    fails(lambda: running.grpc(name, {}), Code.FAILED_PRECONDITION, received)
+
+
+def test_bytes_that_are_no_message(running):
+    method = "/tensorflow.serving.PredictionService/Predict"
+    call = running.channel.unary_unary(method)
+    fails(lambda: call(b"no"), Code.INVALID_ARGUMENT, "The request cannot be parsed")
 
 
 def test_output_filter_is_checked(running):

@@ -1,14 +1,19 @@
 """Limits on size, rows, number and time of requests."""
 
+import contextlib
 import gzip
 import http.client
+import json
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 import tensorflow as tf
+
+from adapters_tf.export.session import ServingSession
 
 Code = grpc.StatusCode
 
@@ -103,6 +108,105 @@ def test_a_slow_body_does_not_hold_its_place_for_ever(serve):
     with socket.create_connection(("127.0.0.1", client.server.port), 5) as connection:
         connection.sendall(head)
         assert connection.recv(100).startswith(b"HTTP/1.1 504")
+
+
+def test_slow_bodies_hold_up_no_other(serve):
+    client = serve(max_pending=2)
+    address = ("127.0.0.1", client.server.port)
+    head = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            connection = stack.enter_context(socket.create_connection(address, 5))
+            connection.sendall(head + b"\r\n{")
+        for _ in range(3):
+            assert client.rest({"instances": ["a"]})[0] == 200
+
+
+def test_bodies_that_do_not_fit_into_memory_are_refused(serve):
+    client = serve(max_pending=1, max_request_mb=0.1)
+    address = ("127.0.0.1", client.server.port)
+    head = (
+        b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+    )
+    with socket.create_connection(address, 5) as first:
+        # The server asks for the body: it reads.
+        first.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert first.recv(100).startswith(b"HTTP/1.1 100")
+        first.sendall(b"x" * 99_999)
+        until_refused = time.monotonic() + 10
+        while client.rest({"instances": ["x" * 50_000]})[0] != 503:
+            assert time.monotonic() < until_refused
+        first.sendall(b"x")
+        assert first.recv(100).startswith(b"HTTP/1.1 400")
+    assert client.rest({"instances": ["x" * 50_000]})[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nX: "])
+def test_connections_without_a_request_are_closed(serve, sent):
+    client = serve(request_timeout=0.3)
+    with socket.create_connection(("127.0.0.1", client.server.port), 5) as connection:
+        connection.sendall(sent)
+        assert connection.recv(100) == b""
+
+
+def test_a_head_that_comes_byte_by_byte_is_not_waited_for(serve):
+    client = serve(request_timeout=0.5)
+    with socket.create_connection(("127.0.0.1", client.server.port), 5) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        end = time.monotonic() + 10
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < end:
+                connection.sendall(b"G")
+                time.sleep(0.02)
+
+
+def test_answers_that_are_not_read_are_given_up(serve, until):
+    client = serve(request_timeout=0.5)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", client.server.port))
+        body = json.dumps({"instances": ["x" * 4_000_000]})
+        head = f"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: {len(body)}"
+        connection.sendall(f"{head}\r\nHost: x\r\n\r\n{body}".encode())
+        server = client.server._http._server
+        until(lambda: server.server_state.total_requests == 1)
+        until(lambda: not server.server_state.connections)
+
+
+def test_calls_without_a_message_hold_up_no_other(serve):
+    client = serve(max_pending=2, request_timeout=2)
+    method = "/tensorflow.serving.PredictionService/Predict"
+    never = threading.Event()
+
+    def no_message():
+        never.wait(20)
+        yield from ()
+
+    calls = [
+        client.channel.stream_unary(method).future(no_message()) for _ in range(30)
+    ]
+    assert client.grpc("text", {"text": ["a"]}, timeout=1).outputs["score"]
+    for call in calls:
+        assert call.exception(10).code() is Code.CANCELLED
+    never.set()
+
+
+def test_an_output_filter_computes_nothing_anew(serve, monkeypatch):
+    client = serve()
+    computed = []
+    compute = ServingSession.compute
+
+    def spy(self, signature, inputs, outputs, timeout=None):
+        computed.append(tuple(outputs))
+        return compute(self, signature, inputs, outputs, timeout)
+
+    monkeypatch.setattr(ServingSession, "compute", spy)
+    every = ("pair", "score", "upper")
+    for outputs in (("upper",), ("score", "pair"), every, ()):
+        response = client.grpc("text", {"text": ["ab"]}, outputs=outputs)
+        assert set(response.outputs) == set(outputs or every)
+    assert computed == [every] * 4
 
 
 def test_requests_beyond_max_pending_are_refused(serve, until):

@@ -125,6 +125,8 @@ def test_metadata(running):
         ("POST", "/v1/models/toy:classify", 501, "does not implement classify"),
         ("POST", "/v1/models/toy:regress", 501, "does not implement regress"),
         ("GET", f"/v1/models/toy/versions/{2**63}", 400, "to numeric"),
+        ("GET", f"/v1/models/toy/versions/{'9' * 5000}", 400, "to numeric"),
+        ("GET", f"/v1/models/toy/versions/{2**63 - 1}", 404, "Could not find version"),
         ("GET", "/elsewhere", 404, "/elsewhere"),
     ],
 )
@@ -161,6 +163,7 @@ def test_urls_ignore_case_and_unquote_names(running):
         (b'{"instances": ["\\ud800"]}', "surrogates"),
         ({"signature_name": 3}, "'signature_name' key must be a string value"),
         ({"signature_name": "no"}, 'Serving signature name: "no" not found'),
+        (b'{"signature_name": "\\ud800"}', 'signature name: "\\ud800" not found'),
         ({"signature_name": "pair", "instances": ["a"]}, "expecting list of objects"),
         ({"signature_name": "pair", "inputs": ["a"]}, "expecting an object"),
         ({"signature_name": "pair", "inputs": {"text": []}}, "named input: text_pair"),

@@ -1,14 +1,21 @@
 """New, broken and removed versions under a running server."""
 
+import gc
 import os
 import shutil
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from adapters_tf.errors import UserError
+from adapters_tf.export import versions
+from adapters_tf.export.session import ServingSession
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 
@@ -158,11 +165,47 @@ def test_start_falls_back_to_a_version_that_loads(serve, servable):
 
 
 def test_other_folders_are_no_versions(serve, servable, add_version):
-    for name in ("base", "2.tmp", "-3", "٣"):
+    # The last two are no int64.
+    for name in ("base", "2.tmp", "-3", "٣", str(2**63), "9" * 20):
         (servable / name).mkdir()
     (servable / "9").write_text("a file")
     add_version(servable, "0004", scale=2)
     assert serve().server.version == 4
+
+
+def test_no_version_follows_the_last_int64():
+    assert versions._next([1, 2**63 - 2]) == 2**63 - 1
+    with pytest.raises(UserError, match="at most 9223372036854775807"):
+        versions._next([1, 2**63 - 1])
+
+
+def test_a_closed_session_leaves_no_graph(toys):
+    gc.disable()  # What remains waits for the collector, and each reload adds to it.
+    try:
+        session = ServingSession(toys[1])
+        graph = weakref.ref(session._session.graph)
+        session.run("ids", {"ids": np.array([[1]], np.int32)})
+        session.close()
+        session.close()  # As often as one likes.
+        del session
+        assert graph() is None
+    finally:
+        gc.enable()
+
+
+def test_reloads_leave_nothing_behind(serve, servable, add_version, until):
+    client = serve(poll_seconds=0.01)
+    sessions = []
+    gc.disable()
+    try:
+        for version in range(2, 7):
+            sessions.append(weakref.ref(client.server._versions._current.session))
+            add_version(servable, version, scale=2)
+            until(lambda v=version: client.server.version == v)
+            assert scale(client) == 2.0
+        until(lambda: [session() for session in sessions] == [None] * 5)
+    finally:
+        gc.enable()
 
 
 def test_warm_up_requests_are_run(serve, servable, add_version, until):
