@@ -78,8 +78,8 @@ def check_num_classes(num_classes: Any, least: int) -> int:
         if not isinstance(num_classes, numbers.Number | str):
             came = f"a {type(num_classes).__name__}"
         raise UserError(
-            f"num_classes must be {least} or more, a whole number, and comes after the "
-            f"backbone. Received: num_classes={came}"
+            f"num_classes, a whole number, must be {least} or more. Received: "
+            f"num_classes={came}"
         )
     return int(num_classes)
 

@@ -122,7 +122,11 @@ def test_a_trained_head_is_not_lost_silently(demo, tmp_path, inputs, caplog):
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        ({"num_classes": 1}, adapters_tf.UserError, "num_classes must be 2 or more"),
+        (
+            {"num_classes": 1},
+            adapters_tf.UserError,
+            "must be 2 or more. Received: num_classes=1",
+        ),
         ({"num_classes": 2, "foo": 1}, TypeError, "other arguments. Received: foo"),
         ({"adapter": 4}, adapters_tf.UserError, "adapter must be a configuration"),
         (

@@ -286,7 +286,7 @@ CLASSES = (
 @pytest.mark.parametrize("cls", CLASSES)
 @pytest.mark.parametrize("number", ["2", 2.0, True, None, 0, -1, [0, 1]])
 def test_numbers_of_classes_that_are_none(cls, number):
-    with pytest.raises(UserError, match="num_classes must be . or more, a whole"):
+    with pytest.raises(UserError, match="num_classes, a whole number, must be . or"):
         check_num_classes(number, getattr(cls, "min_classes", 2))
 
 
