@@ -145,16 +145,12 @@ class AdapterMethod(abc.ABC):
             hidden_dim: Hidden size `d`.
         """
         shapes: dict[str, tuple[int, ...]] = {}
-        hidden, one_head = (None, None, hidden_dim), (None, None, 1, hidden_dim)
+        hidden, head = (None, None, hidden_dim), (None, None, 1, hidden_dim)
         for site in self.sites():
+            inputs = head if site == "attention_output" else hidden
+            outputs = head if site in ("query", "key", "value") else hidden
             name = f"{site}_{self.suffix}"
-            layer = self.make_layer(
-                site,
-                one_head if site == "attention_output" else hidden,
-                one_head if site in ("query", "key", "value") else hidden,
-                name=name,
-                dtype="float32",
-            )
+            layer = self.make_layer(site, inputs, outputs, name=name, dtype="float32")
             shapes |= {v.path: tuple(v.shape) for v in layer.weights}
         return shapes
 

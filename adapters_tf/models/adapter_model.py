@@ -17,7 +17,8 @@ from adapters_tf.models.kind_facts import FACTS, KindFacts
 from adapters_tf.models.loss_argument import fitting_metrics, read_loss
 from adapters_tf.models.optimizer import create_optimizer
 from adapters_tf.models.task_presets import load_task
-from adapters_tf.models.task_record import check_columns, check_labels
+from adapters_tf.models.task_record import check_labels, check_text_columns
+from adapters_tf.models.trainable_check import check_layers
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
 
 
@@ -80,6 +81,11 @@ class AdapterModel(FitOnRows):
         **kwargs: Any,
     ) -> None:
         check_backbone(backbone)
+        if not (preprocessor is None or callable(preprocessor)):
+            raise UserError(
+                "preprocessor must be one of keras-hub, such as load_preprocessor "
+                f"loads, or None. Received: preprocessor={preprocessor!r}"
+            )
         self.backbone = backbone
         self.preprocessor = preprocessor
         kwargs.pop("compile", None)
@@ -95,8 +101,8 @@ class AdapterModel(FitOnRows):
         self.encoded = encoded
         self._head = head
         num_classes = self.head_config().get("num_classes", 0)
-        self.labels = check_labels(labels or (), num_classes)
-        self.text_columns = check_columns(text_columns or ())
+        self.labels = check_labels(() if labels is None else labels, num_classes)
+        self.text_columns = check_text_columns(text_columns)
         self.preset = preset
         apply_trainable_set(self, tuning)
         self.start_tasks()
@@ -188,8 +194,9 @@ class AdapterModel(FitOnRows):
                 TensorFlow, because lengths differ from batch to batch.
 
         Raises:
-            ValueError: if the loss expects probabilities, or you pass `loss_weights`,
-                which have no meaning for a model with one output.
+            ValueError: if the loss expects probabilities, you pass `loss_weights`,
+                which have no meaning for a model with one output, or
+                `steps_per_execution` is no number of steps.
         """
         # Held in an object that Keras does not track: these are not model parts.
         self.compile_arguments = types.SimpleNamespace(
@@ -210,6 +217,12 @@ class AdapterModel(FitOnRows):
             raise ValueError(
                 "loss_weights weigh several outputs, and this model has one. Received: "
                 f"loss_weights={kwargs['loss_weights']}. Weigh rows with sample_weight"
+            )
+        steps = kwargs.get("steps_per_execution", 1)
+        if not isinstance(steps, int) or steps < 1:
+            raise ValueError(
+                "steps_per_execution must be a whole number of 1 or more. Received: "
+                f"steps_per_execution={steps!r}"
             )
         kwargs.setdefault("jit_compile", self.jit_default)
         self.example_loss = loss
@@ -252,6 +265,7 @@ class AdapterModel(FitOnRows):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
+        check_layers(self)  # A file of changed layers could not be loaded.
         known = {
             "labels": list(self.labels),
             "text_columns": list(self.text_columns),

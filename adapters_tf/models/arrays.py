@@ -1,6 +1,7 @@
 """Read and split in-memory rows for `fit`."""
 
 import collections.abc
+import numbers
 from typing import Any
 
 import keras
@@ -15,10 +16,13 @@ def in_memory(x: Any) -> bool:
 
 
 def _is_column(x: Any) -> bool:
+    if isinstance(x, list):
+        return True
     # Ragged tensors have no len; they are not split or shuffled here.
-    return isinstance(x, list | np.ndarray) or (
+    column = isinstance(x, np.ndarray) or (
         keras.ops.is_tensor(x) and hasattr(x, "__len__")
     )
+    return column and len(x.shape) > 0
 
 
 def _is_foreign(x: Any) -> bool:
@@ -128,11 +132,12 @@ def split_rows(rows: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
         ValueError: if a part would be empty.
     """
     total = num_rows(rows)
-    first = int(total * (1 - fraction)) if 0 < fraction < 1 else 0
+    number = isinstance(fraction, numbers.Real)
+    first = int(total * (1 - fraction)) if number and 0 < fraction < 1 else 0
     if not 0 < first < total:
         raise ValueError(
             "validation_split must be between 0 and 1 and leave rows in both parts of "
-            f"the {total}. Received: validation_split={fraction}"
+            f"the {total}. Received: validation_split={fraction!r}"
         )
     parts = (slice(first), slice(first, None))
     head, tail = (map_columns(rows, lambda c, p=p: c[p]) for p in parts)
@@ -146,17 +151,39 @@ def example_weights(weight: Any, rows: Any) -> Any:
     return keras.ops.reshape(keras.ops.cast(weight, "float32"), (rows,))
 
 
-def check_dataset(x: Any) -> None:
+def check_batch_size(batch_size: Any) -> None:
+    """Reject what is no number of rows.
+
+    Args:
+        batch_size: The argument of `fit`, `evaluate` or `predict`; `None` for Keras's.
+
+    Raises:
+        ValueError: if it is not a whole number of 1 or more.
+    """
+    whole = isinstance(batch_size, numbers.Integral)
+    if batch_size is not None and (not whole or batch_size < 1):
+        raise ValueError(
+            "batch_size must be a whole number of 1 or more. Received: "
+            f"batch_size={batch_size!r}"
+        )
+
+
+def check_dataset(x: Any, labelled: bool = True) -> None:
     """Reject input that is neither rows in memory nor a dataset of batches.
 
     Args:
         x: The data passed to `fit`, `evaluate` or `predict`.
+        labelled: Whether its rows need labels.
 
     Raises:
-        DataError: if the type is another, or it is a `tf.data.Dataset` of single rows.
+        DataError: if the type is another, or it is a `tf.data.Dataset` of single rows,
+            of texts in a dictionary, or without numbers as labels where they are
+            needed.
     """
     spec = getattr(x, "element_spec", None)
     if spec is not None:
+        if labelled:
+            _check_dataset_labels(spec)
         inputs = spec[0] if isinstance(spec, tuple) and len(spec) > 1 else spec
         for leaf in keras.tree.flatten(inputs):
             shape = getattr(leaf, "shape", None)
@@ -166,12 +193,38 @@ def check_dataset(x: Any) -> None:
                     "A dataset must hold batches of rows. Received: one whose elements "
                     "are single rows; call its method batch, as in dataset.batch(32)"
                 )
+        if isinstance(inputs, dict) and "token_ids" not in inputs:
+            raise DataError(
+                "A dataset holds texts as a string tensor, pairs as a tuple of two, or "
+                "the model's inputs as a dictionary with token_ids. Received: a "
+                f"dictionary of {', '.join(map(str, inputs))}"
+            )
         return
     # keras-hub handles ragged tensors and Grain datasets itself.
     if keras.ops.is_tensor(x) or type(x).__module__.partition(".")[0] == "grain":
         return
+    advice = "tf.data.Dataset.from_generator makes a dataset of a generator"
+    if isinstance(x, str | bytes):
+        advice = "One text is a list of one"
+    elif isinstance(x, collections.abc.Collection):
+        advice = "list(x) has its rows in memory"
     raise DataError(
         "x must be rows in memory, or a tf.data.Dataset of batches. Received: "
-        f"{'none' if x is None else f'a {type(x).__name__}'}. "
-        "tf.data.Dataset.from_generator makes a dataset of a generator"
+        f"{'none' if x is None else f'a {type(x).__name__}'}. {advice}"
     )
+
+
+def _check_dataset_labels(spec: Any) -> None:
+    labels = spec[1] if isinstance(spec, tuple) and len(spec) > 1 else None
+    if labels is None:
+        raise DataError(
+            "A dataset to train or evaluate on holds pairs (x, y) of rows and labels. "
+            "Received: one without labels"
+        )
+    if any(
+        getattr(leaf, "dtype", None) == "string" for leaf in keras.tree.flatten(labels)
+    ):
+        raise DataError(
+            "The labels in a dataset are numbers, such as class indices. Received: "
+            "strings. Give names with rows in memory, or map them to indices"
+        )

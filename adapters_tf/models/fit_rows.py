@@ -3,9 +3,11 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from adapters_tf.errors import DataError
 from adapters_tf.models.arrays import (
+    check_batch_size,
     check_dataset,
     in_memory,
     num_rows,
@@ -15,6 +17,7 @@ from adapters_tf.models.arrays import (
 from adapters_tf.models.labels import check_length
 from adapters_tf.models.named_adapters import NamedAdapters
 from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.models.row_numbers import read_class_weights, read_weights
 from adapters_tf.models.task_record import default_columns, read_labels
 from adapters_tf.models.trainable_check import check_trainable_set
 
@@ -59,6 +62,15 @@ class FitOnRows(NamedAdapters):
         """
         return x, y, sample_weight
 
+    def _columns(self, x: Any) -> tuple[Any, tuple[str, ...] | None]:
+        """Read columns; those with the names that the task knows, in its order."""
+        x, names = read_columns(x)
+        known = self.text_columns or self.facts.text_columns
+        if names and names != known and len(names) > 1 and set(names) == set(known):
+            x = tuple(x[names.index(name)] for name in known)
+            names = known
+        return x, names
+
     def _read_rows(
         self, x: Any, y: Any, sample_weight: Any, learn: bool
     ) -> tuple[Any, Any, Any]:
@@ -70,9 +82,11 @@ class FitOnRows(NamedAdapters):
             sample_weight: Weights, or `None`.
             learn: Whether to learn the names of columns and classes if unknown.
         """
-        x, names = read_columns(x)
+        x, names = self._columns(x)
+        length = 0
         if isinstance(x, dict):
             rows: int | None = num_rows(x)
+            length = np.shape(x["token_ids"])[-1]
         else:
             rows = self.check_rows(x)
         columns = self.text_columns
@@ -86,10 +100,10 @@ class FitOnRows(NamedAdapters):
                     f"{', '.join(columns)}. Received: rows of {texts}. Make a new "
                     "task for rows of another form, with add_adapter"
                 )
-        y = read_labels(self, y, rows, learn)
+        y = read_labels(self, y, rows, learn, length)
         self.text_columns = columns
         if sample_weight is not None:
-            sample_weight, _ = read_columns(sample_weight)
+            sample_weight = read_weights(read_columns(sample_weight)[0])
             if rows is not None:
                 check_length("sample_weight", sample_weight, rows)
         return x, y, sample_weight
@@ -120,10 +134,12 @@ class FitOnRows(NamedAdapters):
 
         Labels in memory are class indices or names. Names must be among `labels`; a
         model without `labels` learns them, in natural order, and keeps them.
+        `class_weight` has a weight for every class, by index or name.
 
         Raises:
-            DataError: if a row is missing, empty or of the wrong type, or a label is
-                missing, of the wrong form or out of range; names the row.
+            DataError: if a row is missing, empty or of the wrong type, a label is
+                missing, of the wrong form or out of range, or a weight is no finite
+                number of 0 or more; names the row.
             UserError: if layers were frozen, unfrozen or quantized by hand, so that
                 training would not match the tuning method.
             ValueError: if Keras would give wrong results on several devices; see
@@ -132,7 +148,9 @@ class FitOnRows(NamedAdapters):
         self.get_ready()
         check_trainable_set(self)
         self.forget_run()
-        self._check_class_weight(kwargs.get("class_weight"))
+        check_batch_size(batch_size)
+        class_weight = kwargs.pop("class_weight", None)
+        self._check_class_weight(class_weight)
         if in_memory(x):
             x, y, sample_weight = self._read_rows(x, y, sample_weight, learn=True)
             if validation_split and validation_data is None:
@@ -159,6 +177,9 @@ class FitOnRows(NamedAdapters):
             validation_data = self.expand_rows(*rows)
         elif validation_data is not None:
             check_dataset(validation_data)
+        if class_weight is not None:
+            classes = self.head_config()["num_classes"]
+            class_weight = read_class_weights(class_weight, self.labels, classes)
         return super().fit(
             x=x,
             y=y,
@@ -166,6 +187,7 @@ class FitOnRows(NamedAdapters):
             sample_weight=sample_weight,
             validation_data=validation_data,
             shuffle=False,
+            class_weight=class_weight,
             **kwargs,
         )
 
@@ -186,7 +208,7 @@ class FitOnRows(NamedAdapters):
 
     def _check_class_weight(self, class_weight: Any) -> None:
         # Keras would take the place of the largest label in a row for its class.
-        if class_weight and self.kind != "classification":
+        if class_weight is not None and self.kind != "classification":
             raise DataError(
                 "class_weight is for rows with one class each. Received: class_weight "
                 f"for a model of the kind {self.kind}. Weigh rows with sample_weight"
@@ -202,6 +224,7 @@ class FitOnRows(NamedAdapters):
     ) -> Any:
         """Evaluate as `keras.Model.evaluate`; rows and labels as in `fit`."""
         self.get_ready()
+        check_batch_size(batch_size)
         if in_memory(x):
             rows = self._read_rows(x, y, sample_weight, learn=False)
             x, y, sample_weight = self.expand_rows(*rows)
@@ -214,10 +237,11 @@ class FitOnRows(NamedAdapters):
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
         """Return logits as `keras.Model.predict` does; rows as in `fit`."""
         self.get_ready()
+        check_batch_size(batch_size)
         if in_memory(x):
-            x, _ = read_columns(x)
+            x, _ = self._columns(x)
             if not isinstance(x, dict):
                 self.check_rows(x)
         else:
-            check_dataset(x)
+            check_dataset(x, labelled=False)
         return super().predict(x, batch_size, **kwargs)

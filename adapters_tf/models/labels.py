@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from adapters_tf.errors import DataError
+from adapters_tf.models.row_numbers import finite_numbers, to_array
 
 _SHOWN = 10
 _MISSING = {"nan", "<na>"}
@@ -39,11 +40,11 @@ def check_texts(x: Any) -> None:
     """Reject columns of texts with missing or invalid rows.
 
     Args:
-        x: A column or a tuple of columns; tensors are not checked.
+        x: A column or a tuple of columns.
 
     Raises:
         DataError: if there are no rows, the columns differ in length, or a row is
-            missing, empty or of another type; names the row.
+            missing, empty, of another type or not valid Unicode; names the row.
     """
     columns = x if isinstance(x, tuple) else (x,)
     if any(isinstance(column, str | bytes) for column in columns):
@@ -59,21 +60,38 @@ def check_texts(x: Any) -> None:
         )
     for number, column in enumerate(columns):
         if keras.ops.is_tensor(column):
-            continue
+            column = _values(column)
         values = column.tolist() if isinstance(column, np.ndarray) else column
         for row, text in enumerate(values):
-            if isinstance(text, str | bytes) and text.strip():
-                continue
-            where = f" of column {number}" if len(columns) > 1 else ""
-            came = (
-                "an empty text"
-                if isinstance(text, str | bytes)
-                else f"{text!r}, a {type(text).__name__}"
-            )
-            raise DataError(
-                f"Every text must be a string that is not empty. Received: row {row}"
-                f"{where} with {came}"
-            )
+            wrong = _wrong_text(text)
+            if wrong:
+                where = f" of column {number}" if len(columns) > 1 else ""
+                raise DataError(
+                    "Every text must be a string that is not empty. Received: row "
+                    f"{row}{where} with {wrong}"
+                )
+
+
+def _wrong_text(text: Any) -> str | None:
+    """Say what is wrong with a text; `None` if nothing is."""
+    if isinstance(text, str):
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # TensorFlow's strings are UTF-8.
+            return "one half of a surrogate pair, which is no valid Unicode"
+    if isinstance(text, str | bytes):
+        return None if text.strip() else "an empty text"
+    came = f"{text!r}, a {type(text).__name__}"
+    if isinstance(text, list | tuple):
+        came += "; pairs of texts are a tuple of two columns"
+    return came
+
+
+def _values(tensor: Any) -> np.ndarray:
+    """Return a tensor's numbers or strings."""
+    if "string" in str(tensor.dtype):
+        return tensor.numpy()
+    return keras.ops.convert_to_numpy(tensor)
 
 
 def check_length(name: str, values: Any, rows: int) -> None:
@@ -101,7 +119,7 @@ def names_in(y: Any) -> tuple[str, ...] | None:
         y: Labels: numbers or strings, or lists of them.
     """
     if keras.ops.is_tensor(y):
-        y = keras.ops.convert_to_numpy(y) if "string" not in str(y.dtype) else y.numpy()
+        y = _values(y)
     flat = list(_flat(y))
     if not any(isinstance(value, str | bytes) for value in flat):
         return None
@@ -137,7 +155,7 @@ def read_classes(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarray:
     Raises:
         DataError: if a row has no class or an unknown one.
     """
-    values = _array(y)
+    values = to_array(y)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
@@ -153,7 +171,7 @@ def read_classes(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarray:
             [_index(value, index, f"row {i}") for i, value in enumerate(values)],
             np.int32,
         )
-    numbers = _numbers(values)
+    numbers = finite_numbers(values)
     wrong = (numbers != np.floor(numbers)) | (numbers < 0) | (numbers >= num_classes)
     if wrong.any():
         row = int(wrong.argmax())
@@ -182,7 +200,7 @@ def read_label_sets(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarr
         index = {name: i for i, name in enumerate(labels)}
         sets = np.zeros((len(y), num_classes), np.float32)
         for row, names in enumerate(y):
-            if isinstance(names, str | bytes):
+            if not isinstance(names, list | tuple | set | frozenset | np.ndarray):
                 raise DataError(
                     "Several labels of a row are a list of names. Received: row "
                     f"{row} with {names!r}"
@@ -190,13 +208,13 @@ def read_label_sets(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarr
             for name in names:
                 sets[row, _index(name, index, f"row {row}")] = 1
         return sets
-    values = _array(y)
+    values = to_array(y)
     if values.shape != (len(y), num_classes):
         raise DataError(
             f"Labels must be a row of {num_classes} zeros and ones for each text. "
             f"Received: labels of shape {values.shape}"
         )
-    numbers = _numbers(values)
+    numbers = finite_numbers(values)
     wrong = ((numbers < 0) | (numbers > 1)).any(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
@@ -205,29 +223,6 @@ def read_label_sets(y: Any, labels: Sequence[str], num_classes: int) -> np.ndarr
             f"{row} with {values[row].tolist()}"
         )
     return numbers.astype(np.float32)
-
-
-def read_scores(y: Any) -> np.ndarray:
-    """Return the score of each row.
-
-    Args:
-        y: `[n]` or `[n, 1]` numbers.
-
-    Returns:
-        `[n]` float32.
-
-    Raises:
-        DataError: if a row has no finite number.
-    """
-    values = _array(y)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1 or values.dtype.kind in "US":
-        raise DataError(
-            "Labels must be one number for each row. Received: labels of shape "
-            f"{values.shape} and type {values.dtype}"
-        )
-    return _numbers(values).astype(np.float32)
 
 
 def read_tags(y: Any, labels: Sequence[str]) -> Any:
@@ -246,40 +241,18 @@ def read_tags(y: Any, labels: Sequence[str]) -> Any:
     if names_in(y) is None:
         return y
     index = {name: i for i, name in enumerate(labels)}
-    return [
-        [_index(tag, index, f"word {i} of the sentence at {row}") for i, tag in it]
-        for row, it in ((row, enumerate(tags)) for row, tags in enumerate(y))
-    ]
-
-
-def _array(y: Any) -> np.ndarray:
-    """Convert labels to an array; reject rows of different lengths."""
-    try:
-        return np.asarray(y)
-    except ValueError:
-        row = next(i for i, v in enumerate(y) if np.shape(v) != np.shape(y[0]))
-        raise DataError(
-            "Labels must have the same form in each row. Received: row 0 with "
-            f"{y[0]!r}, row {row} with {y[row]!r}"
-        ) from None
-
-
-def _numbers(values: np.ndarray) -> np.ndarray:
-    """Convert values to float64; all must be finite."""
-    for row, value in enumerate(values.tolist() if values.dtype.kind == "O" else ()):
-        if not isinstance(value, int | float | np.number):
+    read = []
+    for row, tags in enumerate(y):
+        if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
             raise DataError(
-                f"Labels must be numbers. Received: row {row} with {value!r}"
+                "Tags are a list for each sentence. Received: the sentence at "
+                f"{row} with {tags!r}"
             )
-    numbers = values.astype(np.float64)
-    finite = np.isfinite(numbers).reshape(len(numbers), -1).all(axis=1)
-    if not finite.all():
-        row = int(finite.argmin())
-        raise DataError(
-            f"Labels must be finite numbers. Received: row {row} with "
-            f"{values[row].tolist()}"
+        where = f"the sentence at {row}"
+        read.append(
+            [_index(tag, index, f"word {i} of {where}") for i, tag in enumerate(tags)]
         )
-    return numbers
+    return read
 
 
 def _index(value: Any, index: dict[str, int], where: str) -> int:
@@ -287,6 +260,10 @@ def _index(value: Any, index: dict[str, int], where: str) -> int:
         raise DataError(
             "Labels are numbers or strings, not both. Received: "
             f"{where} with {value!r}, a {type(value).__name__}"
+        )
+    if not value.strip():
+        raise DataError(
+            f"No name of a class is empty. Received: {where} with {_text(value)!r}"
         )
     found = index.get(_text(value))
     if found is not None:

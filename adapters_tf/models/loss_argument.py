@@ -95,7 +95,7 @@ def fitting_metrics(
         metrics: The head's default metrics.
         loss: From `read_loss`.
     """
-    if not reads_one_hot(loss):
+    if not reads_rows(loss):
         return metrics
     return [
         keras.metrics.CategoricalAccuracy(name=metric.name)
@@ -105,10 +105,23 @@ def fitting_metrics(
     ]
 
 
-def reads_one_hot(loss: keras.losses.Loss) -> bool:
-    """Whether this Keras loss reads one-hot labels."""
-    return isinstance(
-        loss,
-        keras.losses.CategoricalCrossentropy
-        | keras.losses.CategoricalFocalCrossentropy,
-    )
+def reads_rows(loss: keras.losses.Loss) -> bool:
+    """Whether a loss of Keras compares rows of numbers with the logits.
+
+    Such a loss reads one-hot labels rather than class indices.
+    """
+    if isinstance(loss, FunctionLoss):
+        name = loss.function.__name__ if _is_keras(loss.function) else None
+    else:
+        # The class itself, or that of Keras which it extends.
+        own = [c for c in type(loss).__mro__ if _is_keras(c) and _is_exported(c)]
+        name = own[0].__name__ if own else None
+    return name is not None and "sparse" not in name.lower()
+
+
+def _is_keras(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).partition(".")[0] == "keras"
+
+
+def _is_exported(cls: type) -> bool:
+    return cls is not keras.losses.Loss and hasattr(keras.losses, cls.__name__)

@@ -80,7 +80,7 @@ class NamedAdapters(AdapterForms):
             raise UserError(
                 f"kind must be one of {', '.join(self.kinds)}. Received: kind={kind!r}"
             )
-        if labels and "num_classes" not in head:
+        if labels is not None and "num_classes" not in head:
             head["num_classes"] = len(labels)
         tuning = self.tuning if tuning is None else Tuning.of(tuning)
         if adapter is None:

@@ -119,6 +119,23 @@ def batch_number(optimizer: keras.optimizers.Optimizer) -> Any:
     return optimizer.variables[0].value
 
 
+def check_dtypes(variables: list[keras.Variable]) -> None:
+    """Reject variables whose gradients cannot be clipped together.
+
+    Args:
+        variables: The trained variables. Those of the head are always float32.
+
+    Raises:
+        ValueError: if they have several dtypes.
+    """
+    dtypes = sorted({str(v.dtype) for v in variables})
+    if len(dtypes) > 1:
+        raise ValueError(
+            "Training needs float32 variables, those of a base with dtype='float32' or "
+            f"'mixed_bfloat16'. Received: variables of {' and '.join(dtypes)}"
+        )
+
+
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
     """Reject an optimizer that the train steps do not support.
 

@@ -7,16 +7,19 @@ from numbers import Integral
 from typing import Any
 
 import keras
+from absl import logging
 from keras_hub.src.utils import preset_utils
 
 from adapters_tf.adapters import AdapterConfig, AdapterMethod
 from adapters_tf.errors import UserError
 from adapters_tf.models.presets import load_backbone, load_preprocessor, readable_errors
+from adapters_tf.models.task_record import check_num_classes
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.models.word_tokens import check_word_pieces
 from adapters_tf.preset_names import resolve_preset
 
 _SEQ_LENGTH = 128
+_SHORTEST = 3  # [CLS], a token, [SEP]
 
 
 def load_task(
@@ -42,16 +45,23 @@ def load_task(
         labels: Names of the classes, or `None`.
         **kwargs: The head's arguments, `backbone`, `preprocessor`, `dtype`.
     """
-    own = set(kwargs) - {"backbone", "preprocessor", "dtype"}
     path = resolve_preset(preset)
-    if not (own or labels or "backbone" in kwargs) and _holds_task(cls, path):
-        if adapter is not None or Tuning.of(tuning) != Tuning():
+    if "backbone" not in kwargs and holds_task(cls, path):
+        others = ("preprocessor", "dtype")
+        given = {name: value for name, value in kwargs.items() if name not in others}
+        if labels is not None:
+            given["labels"] = list(labels)
+        own_form = adapter is not None or Tuning.of(tuning) != Tuning()
+        if own_form and not given:
             raise UserError(
                 "A saved task brings its adapters and tuning. Received: "
                 f"adapter={adapter}, tuning={tuning!r} for {preset!r}. Leave them out, "
                 "or give the arguments of a new head"
             )
-        return _load_saved(cls, preset, path, load_weights, seq_length, kwargs)
+        saved = preset_utils.load_json(path, preset_utils.TASK_CONFIG_FILE)["config"]
+        if not own_form and all(saved.get(k) == v for k, v in given.items()):
+            return _load_saved(cls, preset, path, load_weights, seq_length, kwargs)
+        warn_of_new_head(preset)
     return new_task(
         cls,
         preset,
@@ -83,9 +93,10 @@ def new_task(
             number of classes is not given.
     """
     head = {k: v for k, v in kwargs.items() if k not in ("backbone", "preprocessor")}
+    labels = labels if labels is None or len(labels) else None
     dtype = {"dtype": head.pop("dtype")} if "dtype" in head else {}
     parameters = inspect.signature(cls).parameters
-    if "num_classes" in parameters and "num_classes" not in head and labels:
+    if "num_classes" in parameters and "num_classes" not in head and labels is not None:
         head["num_classes"] = len(labels)
     path = resolve_preset(preset)
     if "num_classes" in parameters and "num_classes" not in head:
@@ -95,7 +106,8 @@ def new_task(
         )
     tuning = Tuning.of(tuning)
     seq_length = _SEQ_LENGTH if seq_length is None else seq_length
-    _check_number(seq_length)
+    # Before seconds of loading.
+    _check_arguments(cls, head, parameters, adapter, tuning, seq_length)
     if "backbone" in kwargs:
         backbone = kwargs["backbone"]
         own = getattr(backbone, "adapter", None)
@@ -128,13 +140,42 @@ def new_task(
     )
 
 
-def _check_number(seq_length: int) -> None:
+def _check_number(seq_length: Any) -> None:
     whole = isinstance(seq_length, Integral) and not isinstance(seq_length, bool)
-    if not whole or seq_length < 1:
+    if not whole or seq_length < _SHORTEST:
         raise UserError(
-            "seq_length must be a whole number from 1, of tokens. Received: "
+            f"seq_length must be a whole number of {_SHORTEST} or more. Received: "
             f"seq_length={seq_length!r}"
         )
+
+
+def _check_arguments(
+    cls: Any,
+    head: dict[str, Any],
+    parameters: Any,
+    adapter: Any,
+    tuning: Tuning,
+    seq_length: Any,
+) -> None:
+    """Reject arguments that no base would fit."""
+    unknown = sorted(set(head) - set(parameters) - {"name", "trainable", "compile"})
+    if unknown:
+        raise TypeError(
+            f"{cls.__name__} has other arguments. Received: {', '.join(unknown)}"
+        )
+    if "num_classes" in parameters:
+        check_num_classes(head["num_classes"], getattr(cls, "min_classes", 2))
+    if adapter is not None and not isinstance(adapter, AdapterMethod):
+        raise UserError(
+            "adapter must be a configuration such as adapters_tf.AdapterConfig(64). "
+            f"Received: adapter={adapter!r}"
+        )
+    if adapter is not None and not tuning.has_adapters:
+        raise UserError(
+            f"tuning={tuning.method!r} is a baseline without adapters. Received: "
+            f"adapter={adapter}. Leave it out, or give another tuning"
+        )
+    _check_number(seq_length)
 
 
 def _check_length(backbone: Any, seq_length: int) -> None:
@@ -146,8 +187,26 @@ def _check_length(backbone: Any, seq_length: int) -> None:
         )
 
 
-def _holds_task(cls: Any, path: str) -> bool:
-    """Whether a directory holds a saved model of this class."""
+def warn_of_new_head(preset: str) -> None:
+    """Say that a saved task's trained head is not loaded.
+
+    Args:
+        preset: The task's directory.
+    """
+    logging.warning(
+        "%r holds a trained task. This model starts with a new head on its base and "
+        "adapters; from_preset without arguments of a head loads the trained one",
+        preset,
+    )
+
+
+def holds_task(cls: Any, path: str) -> bool:
+    """Whether a directory holds a saved model of this class.
+
+    Args:
+        cls: The class of a task model.
+        path: The directory.
+    """
     if not os.path.isfile(os.path.join(path, preset_utils.TASK_CONFIG_FILE)):
         return False
     config = preset_utils.load_json(path, preset_utils.TASK_CONFIG_FILE)

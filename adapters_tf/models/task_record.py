@@ -1,12 +1,13 @@
 """A model's task record, which its adapter directory stores."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from adapters_tf.errors import DataError
-from adapters_tf.models.arrays import read_columns
+from adapters_tf.errors import DataError, UserError
+from adapters_tf.models.arrays import in_memory, read_columns
 from adapters_tf.models.kind_facts import facts_of
 from adapters_tf.models.labels import (
     check_length,
@@ -14,9 +15,10 @@ from adapters_tf.models.labels import (
     names_in,
     read_classes,
     read_label_sets,
-    read_scores,
     read_tags,
 )
+from adapters_tf.models.loss_argument import reads_rows
+from adapters_tf.models.row_numbers import read_scores, read_spans
 
 OUTSIDE = "O"
 
@@ -61,6 +63,48 @@ def task_record(
     }
 
 
+def check_num_classes(num_classes: Any, least: int) -> int:
+    """Return the number of classes as an integer.
+
+    Args:
+        num_classes: The argument of a task model.
+        least: The smallest valid number.
+
+    Raises:
+        UserError: if it is not a whole number of at least this.
+    """
+    whole = isinstance(num_classes, numbers.Integral)
+    if not whole or isinstance(num_classes, bool) or num_classes < least:
+        came = repr(num_classes)
+        if not isinstance(num_classes, numbers.Number | str):
+            came = f"a {type(num_classes).__name__}"
+        raise UserError(
+            f"num_classes, a whole number, must be {least} or more. Received: "
+            f"num_classes={came}"
+        )
+    return int(num_classes)
+
+
+def check_text_columns(columns: Any) -> tuple[str, ...]:
+    """Return the names of columns as a tuple.
+
+    Args:
+        columns: The names, or `None`.
+
+    Raises:
+        DataError: if they are no list of strings.
+    """
+    names = tuple(columns) if isinstance(columns, list | tuple) else (columns,)
+    if columns is None:
+        return ()
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            "text_columns must be a list of strings. Received: "
+            f"text_columns={columns!r}"
+        )
+    return names
+
+
 def check_labels(labels: Sequence[str], num_classes: int) -> tuple[str, ...]:
     """Check the names of the classes and return them as a tuple.
 
@@ -71,10 +115,12 @@ def check_labels(labels: Sequence[str], num_classes: int) -> tuple[str, ...]:
     Raises:
         DataError: if names are not strings, repeat, or are not `num_classes` many.
     """
-    names = tuple(labels)
-    if isinstance(labels, str) or not all(isinstance(name, str) for name in names):
+    plain: Any = labels.tolist() if hasattr(labels, "tolist") else labels
+    names = tuple(plain) if isinstance(plain, list | tuple) else (None,)
+    if not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(
-            f"labels must be a list of strings. Received: labels={labels!r}"
+            "labels must be a list of strings that are not empty. Received: "
+            f"labels={labels!r}"
         )
     if names and (len(set(names)) != len(names) or len(names) != num_classes):
         raise DataError(
@@ -84,21 +130,9 @@ def check_labels(labels: Sequence[str], num_classes: int) -> tuple[str, ...]:
     return names
 
 
-def check_columns(names: Sequence[str]) -> tuple[str, ...]:
-    """Check the names of a task's text columns and return them as a tuple.
-
-    Raises:
-        DataError: if they are not a list of strings.
-    """
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise DataError(
-            "text_columns must be a list of strings, the names of columns. Received: "
-            f"text_columns={names!r}"
-        )
-    return tuple(names)
-
-
-def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
+def read_labels(
+    model: Any, y: Any, rows: int | None, learn: bool, length: int = 0
+) -> Any:
     """Convert labels in memory to the form that the model's loss reads.
 
     Args:
@@ -106,21 +140,22 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
         y: The labels; see `AdapterModel.fit`.
         rows: Number of rows, or `None` if it is checked elsewhere.
         learn: Whether the model may learn names.
+        length: Number of tokens of a row of the model's inputs; 0 for texts.
 
     Raises:
         DataError: if labels are missing or not of the kind's form, or names are
             unknown.
     """
     form = model.facts.labels
-    if form == "span" or (form == "tags" and y is None):
+    if (form == "span" and rows is None) or (form == "tags" and y is None):
         return y  # `expand_rows` reads and checks them.
     if y is None:
         raise DataError(
             "fit and evaluate need labels beside the texts. Received: none. For "
             "predictions call predict"
         )
-    if form == "tags" and isinstance(y, tuple):
-        y = list(y)  # Sentences, not columns.
+    if isinstance(y, tuple) and (form == "tags" or not any(map(in_memory, y))):
+        y = list(y)  # Rows, not columns.
     y, columns = read_columns(y)
     if isinstance(y, tuple):
         y = np.stack([np.asarray(column) for column in y], axis=1)
@@ -128,6 +163,8 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
         check_length("label", y, rows)
     if form == "score":
         return read_scores(y)
+    if form == "span":
+        return read_spans(y, len(y), length)
     num_classes = model.head_config()["num_classes"]
     labels = model.labels
     if learn and not labels:
@@ -141,6 +178,8 @@ def read_labels(model: Any, y: Any, rows: int | None, learn: bool) -> Any:
         y = read_label_sets(y, (), num_classes)
     else:
         y = read_classes(y, labels, num_classes)
+        if model.loss_reads_rows and reads_rows(model.example_loss):
+            y = np.eye(num_classes, dtype=np.float32)[y]
     model.labels = labels
     return y
 

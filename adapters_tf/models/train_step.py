@@ -8,7 +8,7 @@ import tensorflow as tf
 from adapters_tf.layers.dropout import dropout_scope
 from adapters_tf.layers.gelu import recompute_gelu
 from adapters_tf.models.arrays import example_weights
-from adapters_tf.models.optimizer import check_optimizer
+from adapters_tf.models.optimizer import check_dtypes, check_optimizer
 
 
 def _place_in_global_batch(rows: Any, weight_sum: Any) -> tuple[Any, Any]:
@@ -68,9 +68,10 @@ def train_step(
         weights, both float32.
 
     Raises:
-        ValueError: see `check_optimizer`.
+        ValueError: see `check_optimizer` and `check_dtypes`.
     """
     check_optimizer(model.optimizer)
+    check_dtypes(model.trainable_variables)
     variables = [v.value for v in model.trainable_variables]
     rows = tf.shape(tf.nest.flatten(x)[0])[0]
     weight = example_weights(weight, rows)

@@ -18,6 +18,19 @@ def check_trainable_set(model: Any) -> None:
         UserError: if variables were frozen or unfrozen, or layers have LoRA or are
             quantized; names them.
     """
+    check_layers(model)
+    _check_variables(model)
+
+
+def check_layers(model: Any) -> None:
+    """Reject a model whose layers were changed by hand.
+
+    Args:
+        model: An `AdapterModel`.
+
+    Raises:
+        UserError: if a layer has LoRA or is quantized; names it.
+    """
     for layer in model._flatten_layers():
         if getattr(layer, "lora_enabled", False):
             change = "enable_lora"
@@ -30,6 +43,9 @@ def check_trainable_set(model: Any) -> None:
             f"it was loaded. Received: one whose layer {layer.path} was changed by "
             f"{change}. Make the model anew to train or save it"
         )
+
+
+def _check_variables(model: Any) -> None:
     wanted = {v.path: v for v in trainable_set(model, model.tuning)}
     real = {v.path: v for v in model.trainable_variables}
     frozen, added = sorted(set(wanted) - set(real)), sorted(set(real) - set(wanted))

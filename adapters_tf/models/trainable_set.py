@@ -53,9 +53,16 @@ class Tuning:
     @classmethod
     def of(cls, value: "Tuning | str | dict[str, Any]") -> "Tuning":
         """Return a `Tuning` from a `Tuning`, a method's name or its fields."""
-        if isinstance(value, str):
-            return cls(value)
-        return cls(**value) if isinstance(value, dict) else value
+        if isinstance(value, cls):
+            return value
+        fields = {"method": value} if isinstance(value, str) else value
+        known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(fields, dict) or not set(fields) <= known:
+            raise ValueError(
+                "tuning must be a Tuning, the name of a method, or a dictionary of "
+                f"{', '.join(sorted(known))}. Received: tuning={value!r}"
+            )
+        return cls(**fields)
 
 
 def layer_norm_variables(layer: keras.layers.Layer) -> list[keras.Variable]:

@@ -8,8 +8,9 @@ from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import AdapterFileError
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.task_presets import new_task
+from adapters_tf.models.task_presets import holds_task, new_task, warn_of_new_head
 from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.kinds import kind_named
 
 
@@ -40,8 +41,11 @@ def build_model(
             positions than `seq_length`, or it lacks the pooler or tokenizer that the
             head needs.
     """
+    cls = kind_named(kind).model_class
+    if holds_task(cls, resolve_preset(preset)):
+        warn_of_new_head(preset)
     return new_task(
-        kind_named(kind).model_class,
+        cls,
         preset,
         adapter=adapter,
         tuning=tuning,
@@ -72,19 +76,19 @@ def load_model(
             f"The adapter in {str(directory)!r} does not say where its base is to be "
             "loaded from; pass preset."
         )
-    parameters = inspect.signature(kind_named(adapter.kind).model_class).parameters
-    if unknown := sorted(set(adapter.head) - set(parameters)):
+    cls = kind_named(adapter.kind).model_class
+    if unknown := sorted(set(adapter.head) - set(inspect.signature(cls).parameters)):
         raise AdapterFileError(
             f"A head of {adapter.kind} has other fields. Received: "
             f"{', '.join(unknown)} in {str(directory)!r}"
         )
-    model = build_model(
-        adapter.kind,
+    model: AdapterModel = new_task(
+        cls,
         preset,
-        adapter.adapter,
-        adapter.tuning,
-        adapter.seq_length,
-        adapter.head,
+        adapter=adapter.adapter,
+        tuning=adapter.tuning,
+        seq_length=adapter.seq_length,
+        **adapter.head,
         **kwargs,
     )
     model.set_adapter(adapter)

@@ -11,8 +11,10 @@ from adapters_tf.data.examples import Examples, Rows, rows_as
 from adapters_tf.data.files import DataFile, Table
 from adapters_tf.data.labels import encode_class_labels, infer_labels
 from adapters_tf.models.adapter_backbone import AdapterBackbone
+from adapters_tf.models.backbone_owner import check_backbone
 from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.task import Task
+from adapters_tf.models.task_record import check_num_classes
 from adapters_tf.models.text_model import TextModel
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.base import Prepared, RowsOfTasks, Tensors
@@ -62,11 +64,8 @@ class AdapterTextClassifier(TextModel):
         hidden_layer: bool = False,
         **kwargs: Any,
     ) -> None:
-        if num_classes < self.min_classes:
-            raise ValueError(
-                f"num_classes must be {self.min_classes} or more. Received: "
-                f"num_classes={num_classes}"
-            )
+        check_backbone(backbone)
+        num_classes = check_num_classes(num_classes, self.min_classes)
         super().__init__(
             backbone,
             num_classes,

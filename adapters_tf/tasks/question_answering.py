@@ -15,7 +15,8 @@ from adapters_tf.data.squad import is_question_file, read_questions
 from adapters_tf.errors import DataError
 from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.arrays import in_memory, read_columns
+from adapters_tf.models.arrays import in_memory
+from adapters_tf.models.backbone_owner import check_backbone
 from adapters_tf.models.backend_task import without_autograph
 from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.question_texts import (
@@ -106,6 +107,7 @@ class AdapterQuestionAnswerer(AdapterModel):
         tuning: Tuning | str | dict[str, Any] = "adapters",
         **kwargs: Any,
     ) -> None:
+        check_backbone(backbone)
         # === Layers ===
         logits = keras.layers.Dense(
             2,
@@ -172,7 +174,7 @@ class AdapterQuestionAnswerer(AdapterModel):
         """
         if not in_memory(x) or _is_windows(x):
             return super().predict(x, batch_size, **kwargs)
-        x, _ = read_columns(x)
+        x, _ = self._columns(x)
         windows, contexts = self._windows(x)
         logits = super().predict(_tensors(windows), batch_size, **kwargs)
         return windows.answers(logits, contexts)

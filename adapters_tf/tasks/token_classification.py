@@ -19,9 +19,12 @@ from adapters_tf.layers.dropout import Dropout
 from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.arrays import in_memory, read_columns
+from adapters_tf.models.backbone_owner import check_backbone
 from adapters_tf.models.backend_task import without_autograph
 from adapters_tf.models.kind_facts import KindFacts
+from adapters_tf.models.row_numbers import read_tag_indices
 from adapters_tf.models.task import Task
+from adapters_tf.models.task_record import check_num_classes
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.models.word_tokens import IGNORED, WordFeatures, word_features
 from adapters_tf.tasks import word_tags
@@ -100,10 +103,8 @@ class AdapterTokenClassifier(AdapterModel):
         tuning: Tuning | str | dict[str, Any] = "adapters",
         **kwargs: Any,
     ) -> None:
-        if num_classes < 2:
-            raise ValueError(
-                f"num_classes must be 2 or more. Received: num_classes={num_classes}"
-            )
+        check_backbone(backbone)
+        num_classes = check_num_classes(num_classes, 2)
         # === Layers ===
         head_dropout = Dropout(
             dropout, dtype=backbone.dtype_policy, name="head_dropout"
@@ -202,7 +203,7 @@ class AdapterTokenClassifier(AdapterModel):
                     "Every sentence must be a list of words, one or more. Received: "
                     f"{words!r}, the one at {row}"
                 )
-        tags = None if y is None else [np.asarray(row, np.int32) for row in y]
+        tags = None if y is None else read_tag_indices(y)
         if tags is not None:
             self._check(x, tags)
         return word_features(x, self.preprocessor, tags)

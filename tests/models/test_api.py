@@ -1,5 +1,6 @@
 """The calls of the README and the notebooks, through `adapters_tf` alone."""
 
+import logging
 import shutil
 
 import keras
@@ -98,6 +99,52 @@ def test_a_saved_task_with_another_head(demo, tmp_path, inputs):
         str(tmp_path / "task"), seq_length=12
     )
     assert score(inputs()).shape == (8,)
+
+
+def test_a_trained_head_is_not_lost_silently(demo, tmp_path, inputs, caplog):
+    cls, path = adapters_tf.AdapterTextClassifier, str(tmp_path / "task")
+    model = cls.from_preset("demo", labels=["no", "yes"], **SMALL)
+    model.save_to_preset(path)
+    logging.getLogger("absl").propagate = True
+    # The arguments of the saved head ask for that head.
+    for head in ({"num_classes": 2}, {"labels": ["no", "yes"]}):
+        read = cls.from_preset(path, seq_length=12, **head)
+        np.testing.assert_array_equal(read(inputs()), model(inputs()))
+    assert not caplog.records
+    cls.from_preset(path, num_classes=3, seq_length=12)
+    assert "starts with a new head" in caplog.records[-1].getMessage()
+    caplog.clear()
+    head = {"num_classes": 2}
+    adapters_tf.build_model("classification", path, seq_length=12, head=head)
+    assert "starts with a new head" in caplog.records[-1].getMessage()
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        (
+            {"num_classes": 1},
+            adapters_tf.UserError,
+            "must be 2 or more. Received: num_classes=1",
+        ),
+        ({"num_classes": 2, "foo": 1}, TypeError, "other arguments. Received: foo"),
+        ({"adapter": 4}, adapters_tf.UserError, "adapter must be a configuration"),
+        (
+            {"tuning": "head", "adapter": adapters_tf.AdapterConfig(4)},
+            adapters_tf.UserError,
+            "'head' is a baseline without adapters",
+        ),
+        ({"seq_length": "12"}, adapters_tf.UserError, "whole number of 3 or more"),
+        ({"seq_length": 0}, adapters_tf.UserError, "Received: seq_length=0"),
+        ({"seq_length": -1}, adapters_tf.UserError, "Received: seq_length=-1"),
+    ],
+)
+def test_wrong_arguments_come_before_loading(arguments, error, message):
+    # The preset does not exist: an attempt to load it would say so.
+    with pytest.raises(error, match=message):
+        adapters_tf.AdapterTextClassifier.from_preset(
+            "no_such_preset", **{"num_classes": 2} | arguments
+        )
 
 
 def test_a_backbone_and_a_preprocessor_of_ones_own(demo, adapted, preprocessor):

@@ -162,9 +162,9 @@ def test_more_tokens_than_positions(saved_preset):
         build_model("classification", saved_preset, seq_length=13, head=TWO)
 
 
-@pytest.mark.parametrize("length", [0, -1, 12.0, True])
+@pytest.mark.parametrize("length", [0, -1, 2, 12.0, True])
 def test_seq_length_that_is_no_number_of_tokens(saved_preset, length):
-    rule = f"seq_length must be a whole number from 1, .*seq_length={length}"
+    rule = f"seq_length must be a whole number of 3 or more. .*seq_length={length}"
     with pytest.raises(UserError, match=rule):
         build_model("classification", saved_preset, seq_length=length, head=TWO)
 
