@@ -158,7 +158,8 @@ def _check_arguments(
     seq_length: Any,
 ) -> None:
     """Reject arguments that no base would fit."""
-    unknown = sorted(set(head) - set(parameters) - {"name", "trainable", "compile"})
+    every = {"name", "trainable", "compile", "text_columns"}
+    unknown = sorted(set(head) - set(parameters) - every)
     if unknown:
         raise TypeError(
             f"{cls.__name__} has other arguments. Received: {', '.join(unknown)}"
