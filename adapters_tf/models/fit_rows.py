@@ -44,11 +44,12 @@ class FitOnRows(NamedAdapters):
                 f"{', '.join(sorted(x))}"
             )
 
-    def check_rows(self, x: Any) -> int | None:
+    def check_rows(self, x: Any, may_be_empty: bool = False) -> int | None:
         """Reject rows in memory that the model cannot read.
 
         Args:
             x: Columns as lists, arrays and tensors, but not the model's input tensors.
+            may_be_empty: Take empty texts.
 
         Returns:
             The number of rows, or `None` if `expand_rows` checks it.
@@ -235,13 +236,16 @@ class FitOnRows(NamedAdapters):
         )
 
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
-        """Return logits as `keras.Model.predict` does; rows as in `fit`."""
+        """Return logits as `keras.Model.predict` does; rows as in `fit`.
+
+        Texts may be empty, as in a request to a servable.
+        """
         self.get_ready()
         check_batch_size(batch_size)
         if in_memory(x):
             x, _ = self._columns(x)
             if not isinstance(x, dict):
-                self.check_rows(x)
+                self.check_rows(x, may_be_empty=True)
         else:
             check_dataset(x, labelled=False)
         return super().predict(x, batch_size, **kwargs)

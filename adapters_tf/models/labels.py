@@ -36,11 +36,15 @@ def _natural_key(name: str) -> list[Any]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
-def check_texts(x: Any) -> None:
+_EMPTY = "an empty text"
+
+
+def check_texts(x: Any, may_be_empty: bool = False) -> None:
     """Reject columns of texts with missing or invalid rows.
 
     Args:
         x: A column or a tuple of columns.
+        may_be_empty: Take empty texts, as servables do.
 
     Raises:
         DataError: if there are no rows, the columns differ in length, or a row is
@@ -64,7 +68,7 @@ def check_texts(x: Any) -> None:
         values = column.tolist() if isinstance(column, np.ndarray) else column
         for row, text in enumerate(values):
             wrong = _wrong_text(text)
-            if wrong:
+            if wrong and not (may_be_empty and wrong == _EMPTY):
                 where = f" of column {number}" if len(columns) > 1 else ""
                 raise DataError(
                     "Every text must be a string that is not empty. Received: row "
@@ -80,7 +84,7 @@ def _wrong_text(text: Any) -> str | None:
         except UnicodeEncodeError:  # TensorFlow's strings are UTF-8.
             return "one half of a surrogate pair, which is no valid Unicode"
     if isinstance(text, str | bytes):
-        return None if text.strip() else "an empty text"
+        return None if text.strip() else _EMPTY
     came = f"{text!r}, a {type(text).__name__}"
     if isinstance(text, list | tuple):
         came += "; pairs of texts are a tuple of two columns"

@@ -109,8 +109,8 @@ class TextModel(AdapterModel):
             **kwargs,
         )
 
-    def check_rows(self, x: Any) -> int | None:
-        check_texts(x)
+    def check_rows(self, x: Any, may_be_empty: bool = False) -> int | None:
+        check_texts(x, may_be_empty)
         return num_rows(x)
 
     def head_config(self) -> dict[str, Any]:

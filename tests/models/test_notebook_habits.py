@@ -224,6 +224,15 @@ def test_rows_that_are_wrong(make, cls, x, y, message):
         np.testing.assert_array_equal(value, before[path])
 
 
+def test_empty_texts_are_answered_but_not_learned(make):
+    model, texts = make(AdapterTextClassifier, num_classes=2), ["good", "", " "]
+    logits = model.predict(texts, verbose=0)
+    expected = model(model.preprocessor(tf.constant(texts)))
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    with pytest.raises(DataError, match="row 1 with an empty text"):
+        model.evaluate(texts, [0, 1, 0], verbose=0)
+
+
 def test_scores_in_a_column_of_one(make):
     model = make(AdapterTextRegressor)
     flat = model.evaluate(TEXTS, np.arange(6.0), verbose=0)
