@@ -10,9 +10,11 @@ import contextvars
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,19 +110,56 @@ def check_in_new_process(directory: Path, cases: list[Case]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "cases"
         _write(path, cases)
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", __name__, str(directory), str(path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-    if done.returncode:
-        reason = done.stdout.strip() or done.stderr.strip()[-2000:]
+        command = [sys.executable, "-P", "-m", __name__, str(directory), str(path)]
+        status, output, errors = _run(command)
+    if status:
+        reason = output.strip() or errors.strip()[-2000:]
         raise UserError(
             "The export was not kept: loaded in a new process, it did not give what "
             f"the model in memory gives. {reason}"
         )
+
+
+def _run(command: list[str]) -> tuple[int, str, str]:
+    """Run a command; return its status, output and errors.
+
+    However the call ends, no process is left. `subprocess.run` leaves one if the
+    handler of SIGTERM raises while the process starts.
+    """
+    process = None
+    try:
+        with _sigterm_waits():
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            )
+        output, errors = process.communicate()
+    except BaseException:
+        if process is not None:
+            process.kill()
+            process.wait()
+        raise
+    return process.returncode, output, errors
+
+
+@contextlib.contextmanager
+def _sigterm_waits() -> Iterator[None]:
+    """Call the handler of SIGTERM after the block, if one came within it."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if not callable(handler) or threading.current_thread() != threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGTERM, lambda *arguments: came.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    if came:
+        handler(*came[0])
 
 
 _check: contextvars.ContextVar[Callable[[Path, list[Case]], None]] = (

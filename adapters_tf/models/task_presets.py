@@ -140,6 +140,22 @@ def new_task(
     )
 
 
+def constructor_arguments(cls: Any) -> set[str]:
+    """Return the names of a class's arguments, with those that it hands to its bases.
+
+    Args:
+        cls: The class of a task model.
+    """
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters
+            names |= set(parameters)
+            if all(p.kind != p.VAR_KEYWORD for p in parameters.values()):
+                break
+    return names
+
+
 def _check_number(seq_length: Any) -> None:
     whole = isinstance(seq_length, Integral) and not isinstance(seq_length, bool)
     if not whole or seq_length < _SHORTEST:
@@ -159,7 +175,7 @@ def _check_arguments(
 ) -> None:
     """Reject arguments that no base would fit."""
     every = {"name", "trainable", "compile", "text_columns"}
-    unknown = sorted(set(head) - set(parameters) - every)
+    unknown = sorted(set(head) - constructor_arguments(cls) - every)
     if unknown:
         raise TypeError(
             f"{cls.__name__} has other arguments. Received: {', '.join(unknown)}"

