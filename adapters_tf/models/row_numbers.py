@@ -23,15 +23,7 @@ def read_scores(y: Any) -> np.ndarray:
     Raises:
         DataError: if a row has no finite number, also in float32.
     """
-    values = to_array(y)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1 or values.dtype.kind in "US":
-        raise DataError(
-            "Labels must be one number for each row. Received: labels of shape "
-            f"{values.shape} and type {values.dtype}"
-        )
-    return finite_float32(finite_numbers(values))
+    return _one_for_each_row(y, "Labels")
 
 
 def read_weights(weights: Any) -> np.ndarray:
@@ -46,21 +38,26 @@ def read_weights(weights: Any) -> np.ndarray:
     Raises:
         DataError: if a row has no finite number of 0 or more.
     """
-    values = to_array(weights)
+    numbers = _one_for_each_row(weights, "sample_weight")
+    if (numbers < 0).any():
+        row = int((numbers < 0).argmax())
+        raise DataError(
+            f"sample_weight must be 0 or more. Received: row {row} with {numbers[row]}"
+        )
+    return numbers
+
+
+def _one_for_each_row(column: Any, name: str) -> np.ndarray:
+    """Return the finite numbers of a column `[n]` or `[n, 1]` as `[n]` float32."""
+    values = to_array(column)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or values.dtype.kind in "US":
         raise DataError(
-            "sample_weight must be one number for each row. Received: weights of shape "
+            f"{name} must be one number for each row. Received: an array of shape "
             f"{values.shape} and type {values.dtype}"
         )
-    numbers = finite_float32(finite_numbers(values, "sample_weight"), "sample_weight")
-    if (numbers < 0).any():
-        row = int((numbers < 0).argmax())
-        raise DataError(
-            f"sample_weight must be 0 or more. Received: row {row} with {values[row]}"
-        )
-    return numbers
+    return finite_float32(finite_numbers(values, name), name)
 
 
 def read_class_weights(

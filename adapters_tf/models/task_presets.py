@@ -149,9 +149,15 @@ def constructor_arguments(cls: Any) -> set[str]:
     names: set[str] = set()
     for base in cls.__mro__:
         if "__init__" in vars(base):
-            parameters = inspect.signature(base.__init__).parameters
-            names |= set(parameters)
-            if all(p.kind != p.VAR_KEYWORD for p in parameters.values()):
+            kinds = {
+                name: parameter.kind
+                for name, parameter in inspect.signature(
+                    base.__init__
+                ).parameters.items()
+            }
+            several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+            names |= {name for name in kinds if kinds[name] not in several} - {"self"}
+            if inspect.Parameter.VAR_KEYWORD not in kinds.values():
                 break
     return names
 
@@ -174,8 +180,7 @@ def _check_arguments(
     seq_length: Any,
 ) -> None:
     """Reject arguments that no base would fit."""
-    every = {"name", "trainable", "compile", "text_columns"}
-    unknown = sorted(set(head) - constructor_arguments(cls) - every)
+    unknown = sorted(set(head) - constructor_arguments(cls) - {"name", "trainable"})
     if unknown:
         raise TypeError(
             f"{cls.__name__} has other arguments. Received: {', '.join(unknown)}"
