@@ -26,22 +26,20 @@ if TYPE_CHECKING:
     from adapters_tf.export.versions import create_servable as create_servable
     from adapters_tf.models.adapter import Adapter as Adapter
     from adapters_tf.models.adapter_backbone import AdapterBackbone as AdapterBackbone
-    from adapters_tf.models.adapter_backbone import (
-        BertAdapterBackbone as BertAdapterBackbone,
-    )
     from adapters_tf.models.adapter_file import load_adapter as load_adapter
     from adapters_tf.models.adapter_file import save_adapter as save_adapter
     from adapters_tf.models.adapter_model import AdapterModel as AdapterModel
+    from adapters_tf.models.backbones import BertAdapterBackbone as BertAdapterBackbone
     from adapters_tf.models.block import (
         AdapterTransformerEncoder as AdapterTransformerEncoder,
     )
     from adapters_tf.models.optimizer import LinearWarmupDecay as LinearWarmupDecay
     from adapters_tf.models.optimizer import create_optimizer as create_optimizer
-    from adapters_tf.models.parameter_table import count_parameters as count_parameters
     from adapters_tf.models.presets import load_backbone as load_backbone
     from adapters_tf.models.presets import load_preprocessor as load_preprocessor
     from adapters_tf.models.task import Task as Task
     from adapters_tf.models.trainable_set import Tuning as Tuning
+    from adapters_tf.models.trainable_set import count_parameters as count_parameters
     from adapters_tf.models.trainable_set import trainable_set as trainable_set
     from adapters_tf.tasks.build import build_model as build_model
     from adapters_tf.tasks.build import load_model as load_model
@@ -76,21 +74,18 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "BottleneckAdapter",
     ),
     "adapters_tf.models.adapter": ("Adapter",),
-    "adapters_tf.models.adapter_backbone": (
-        "AdapterBackbone",
-        "BertAdapterBackbone",
-    ),
+    "adapters_tf.models.adapter_backbone": ("AdapterBackbone",),
     "adapters_tf.models.adapter_file": (
         "load_adapter",
         "save_adapter",
     ),
     "adapters_tf.models.adapter_model": ("AdapterModel",),
+    "adapters_tf.models.backbones": ("BertAdapterBackbone",),
     "adapters_tf.models.block": ("AdapterTransformerEncoder",),
     "adapters_tf.models.optimizer": (
         "LinearWarmupDecay",
         "create_optimizer",
     ),
-    "adapters_tf.models.parameter_table": ("count_parameters",),
     "adapters_tf.models.presets": (
         "load_backbone",
         "load_preprocessor",
@@ -98,6 +93,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "adapters_tf.models.task": ("Task",),
     "adapters_tf.models.trainable_set": (
         "Tuning",
+        "count_parameters",
         "trainable_set",
     ),
     "adapters_tf.data.files": ("FileFormat",),
@@ -120,7 +116,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _KERAS_MODULES = (
     "adapters_tf.adapters.bottleneck",
     "adapters_tf.models.block",
-    "adapters_tf.models.adapter_backbone",
+    "adapters_tf.models.backbones",
     "adapters_tf.models.optimizer",
     "adapters_tf.models.presets",
     "adapters_tf.tasks.kinds",

@@ -10,11 +10,10 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin.program import Groups, SubJob
 from adapters_tf.data.batches import WINDOW, train_batches
 from adapters_tf.data.examples import Examples, TaskData, rows_as
-from adapters_tf.data.features import tokenize
 from adapters_tf.errors import UserError, check_counts
 from adapters_tf.models.features import Features
-from adapters_tf.tasks.registry import task_names
-from adapters_tf.tasks.source import TaskSource, limit_train_rows
+from adapters_tf.tasks.source import TaskSource, limit_train_rows, task_names
+from adapters_tf.tasks.text_kind import tokenize
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model
 from benchmarks.data_ways import (

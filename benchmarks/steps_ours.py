@@ -17,7 +17,7 @@ from adapters_tf.convert.adapterhub import tensor_names
 from adapters_tf.convert.adapterhub_config import HubAdapter
 from adapters_tf.convert.bert import bert_tensors
 from adapters_tf.errors import UserError
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.tasks.classification import AdapterTextClassifier

@@ -13,7 +13,7 @@ from adapters_tf.data.files import FileFormat
 from adapters_tf.data.row_stream import RowStream, WholeRows
 from adapters_tf.errors import UserError
 from adapters_tf.tasks.file_task import stream_file_examples
-from adapters_tf.tasks.registry import load_task
+from adapters_tf.tasks.source import load_task
 from adapters_tf.training.predict_texts import LoadedAdapter
 from adapters_tf.training.prefix_cache.cache import PrefixCache
 

@@ -32,7 +32,7 @@ def _define_output(g: Groups, what: str, overwrite: bool = False) -> None:
 
 def _say_adapter(flags: Any) -> None:
     from adapters_tf.models.adapter_file import load_adapter
-    from adapters_tf.models.card_commands import predict_command
+    from adapters_tf.models.model_card import predict_command
 
     adapter = load_adapter(flags.output_dir)
     print(f"\nUse it:\n  {predict_command(adapter, flags.output_dir)}")

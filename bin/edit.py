@@ -20,7 +20,7 @@ def _define_output(g: Groups) -> None:
 
 def _save(flags: Any, adapter: Any) -> None:
     from adapters_tf.models.adapter_file import save_adapter
-    from adapters_tf.models.card_commands import evaluate_command
+    from adapters_tf.models.model_card import evaluate_command
 
     save_adapter(adapter, flags.output_dir, flags.overwrite)
     parameters = sum(value.size for value in adapter.tensors.values())

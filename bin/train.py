@@ -16,8 +16,7 @@ from adapters_tf.bin.program import Groups, run
 from adapters_tf.data.examples import TaskData
 from adapters_tf.errors import UserError
 from adapters_tf.models.trainable_set import METHODS, Tuning
-from adapters_tf.tasks.registry import task_names
-from adapters_tf.tasks.source import TaskSource
+from adapters_tf.tasks.source import TaskSource, task_names
 from adapters_tf.training.config import (
     DEFAULT_LEARNING_RATES,
     TrainConfig,

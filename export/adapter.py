@@ -20,10 +20,9 @@ from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
 from adapters_tf.export.saving import FORMAT_VERSION, constant_function, graph_function
 from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.export.task_tensors import NORM
-from adapters_tf.models.adapter import Adapter, check_tensors
+from adapters_tf.models.adapter import Adapter, check_exportable, check_tensors
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.build import load_model

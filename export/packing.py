@@ -18,7 +18,7 @@ from adapters_tf.export.text_tokens import (
     tokenize,
 )
 from adapters_tf.models.question_windows import DOC_STRIDE, MAX_QUESTION_TOKENS
-from adapters_tf.models.special_tokens import SpecialTokens, special_tokens
+from adapters_tf.models.tokenizers import SpecialTokens, special_tokens
 
 
 class Windows(NamedTuple):

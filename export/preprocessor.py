@@ -17,7 +17,7 @@ from adapters_tf.export.saving import graph_function, traced_for_saving
 from adapters_tf.export.self_check import Case, check_export
 from adapters_tf.export.text_tokens import tokenize, without_growing_table
 from adapters_tf.models.presets import preprocess_texts
-from adapters_tf.models.special_tokens import special_tokens
+from adapters_tf.models.tokenizers import special_tokens
 
 # The preprocessor's directory inside a base SavedModel.
 PREPROCESSOR_DIR = "preprocessor"

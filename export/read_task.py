@@ -8,8 +8,8 @@ from adapters_tf.export.adapter import task_of_adapter
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.combine import check_fits, check_same_base, load_exported
 from adapters_tf.export.servable import LoadedBase
+from adapters_tf.models.adapter import check_exportable
 from adapters_tf.models.adapter_file import CONFIG_FILE, load_adapter
-from adapters_tf.models.exportable import check_exportable
 
 
 def check_is_task(path: str | os.PathLike[str]) -> None:

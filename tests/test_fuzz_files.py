@@ -20,8 +20,8 @@ from adapters_tf.convert.torch_files import write_torch_tensors
 from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import UserError
 from adapters_tf.export.describe import read_servable_json
+from adapters_tf.models.adapter import check_exportable
 from adapters_tf.models.adapter_file import load_adapter
-from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.model_card import model_card
 from adapters_tf.models.task import Task
 from adapters_tf.study.ablation import read_ablations

@@ -18,7 +18,7 @@ from adapters_tf.convert.google_bert import Tf1Checkpoint
 from adapters_tf.convert.new_adapter import make_task, new_model, save_new_adapter
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.exact_gelu_bert import hidden_activation
+from adapters_tf.models.backbones import hidden_activation
 
 _PLACES = {"attention": "attention/output", "feed_forward": "output"}
 _ADAPTER = re.compile(

@@ -35,7 +35,7 @@ from adapters_tf.export.directories import new_directory
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter
-from adapters_tf.models.exact_gelu_bert import hidden_activation
+from adapters_tf.models.backbones import hidden_activation
 from adapters_tf.models.trainable_set import layer_norm_variables
 
 WEIGHTS_FILES = ("adapter.safetensors", "pytorch_adapter.bin")

@@ -7,7 +7,7 @@ import numpy as np
 
 from adapters_tf.convert.adapterhub_config import about
 from adapters_tf.convert.files import field, rate
-from adapters_tf.data.tags import OUTSIDE, is_tag
+from adapters_tf.data.conll import OUTSIDE, is_tag
 from adapters_tf.errors import UserError
 from adapters_tf.tasks.kinds import kind_named
 

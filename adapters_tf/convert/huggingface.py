@@ -18,7 +18,7 @@ from adapters_tf.convert.preset_directory import (
     write_preset,
 )
 from adapters_tf.errors import UserError
-from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
+from adapters_tf.models.backbones import ExactGeluBertBackbone
 
 _PREFIX = "bert."
 # LayerNorm's gamma and beta were called so before they were weight and bias.

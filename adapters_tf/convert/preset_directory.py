@@ -10,8 +10,8 @@ import keras_hub
 from adapters_tf.convert.bert import assign
 from adapters_tf.errors import UserError
 from adapters_tf.export.directories import new_directory
+from adapters_tf.models.backbones import TANH_GELU
 from adapters_tf.models.fingerprint import base_fingerprint
-from adapters_tf.models.hugging_face_config import TANH_GELU
 from adapters_tf.models.presets import load_backbone, load_preprocessor
 
 # The tokens that keras-hub's BertTokenizer requires.

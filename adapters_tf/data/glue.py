@@ -8,8 +8,13 @@ import pathlib
 from absl import logging
 
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.files import FileFormat, Table, check_skipped, read_columns
-from adapters_tf.data.find_files import find_public_files
+from adapters_tf.data.files import (
+    FileFormat,
+    Table,
+    check_skipped,
+    find_public_files,
+    read_columns,
+)
 from adapters_tf.data.labels import encode_class_labels, encode_scores
 from adapters_tf.errors import DataError
 

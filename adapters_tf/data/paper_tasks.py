@@ -17,8 +17,13 @@ import numpy as np
 from absl import logging
 
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.files import FileFormat, Table, check_skipped, read_columns
-from adapters_tf.data.find_files import find_public_files
+from adapters_tf.data.files import (
+    FileFormat,
+    Table,
+    check_skipped,
+    find_public_files,
+    read_columns,
+)
 from adapters_tf.data.labels import encode_class_labels, infer_labels
 from adapters_tf.data.splits import split_examples
 from adapters_tf.data.tables import read_text, utf8_or

@@ -10,12 +10,31 @@ import numpy as np
 from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter import Adapter, check_tensors
-from adapters_tf.models.backbone_owner import take_backbone
-from adapters_tf.models.backend_task import BackendTask
+from adapters_tf.models.adapter_backbone import take_backbone
 from adapters_tf.models.fingerprint import adapted_fingerprint, backbone_name
 from adapters_tf.models.task_record import task_record
-from adapters_tf.models.trainable_check import check_trainable_set
-from adapters_tf.models.trainable_set import Tuning, layer_norm_variables
+from adapters_tf.models.trainable_set import (
+    Tuning,
+    check_trainable_set,
+    layer_norm_variables,
+)
+
+# The base class of the task models for the active Keras backend.
+_BACKEND = keras.config.backend()
+if _BACKEND == "tensorflow":
+    from adapters_tf.models.tensorflow_task import TensorFlowTask as BackendTask
+    from adapters_tf.models.tensorflow_task import (
+        without_autograph as without_autograph,
+    )
+elif _BACKEND == "jax":
+    from adapters_tf.models.jax_task import JaxTask as BackendTask
+    from adapters_tf.models.jax_task import without_autograph as without_autograph
+else:
+    raise UserError(
+        "adapters_tf.models runs on Keras's TensorFlow and JAX backends: set "
+        "KERAS_BACKEND to tensorflow or jax before Keras is imported. Received: "
+        f"the backend {_BACKEND!r}"
+    )
 
 DEFAULT_NAME = "default"
 # Methods that train more of the base than its LayerNorms.

@@ -10,16 +10,14 @@ from keras import ops
 
 from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import UserError
-from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.backbone_owner import check_backbone
+from adapters_tf.models.adapter_backbone import AdapterBackbone, check_backbone
 from adapters_tf.models.fit_rows import FitOnRows
-from adapters_tf.models.kind_facts import FACTS, KindFacts
 from adapters_tf.models.loss_argument import fitting_metrics, read_loss
 from adapters_tf.models.optimizer import create_optimizer
+from adapters_tf.models.task import FACTS, KindFacts
 from adapters_tf.models.task_presets import load_task
 from adapters_tf.models.task_record import check_labels, check_text_columns
-from adapters_tf.models.trainable_check import check_layers
-from adapters_tf.models.trainable_set import Tuning, apply_trainable_set
+from adapters_tf.models.trainable_set import Tuning, apply_trainable_set, check_layers
 
 
 class AdapterModel(FitOnRows):

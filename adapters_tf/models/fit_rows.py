@@ -19,7 +19,7 @@ from adapters_tf.models.named_adapters import NamedAdapters
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.row_numbers import read_class_weights, read_weights
 from adapters_tf.models.task_record import default_columns, read_labels
-from adapters_tf.models.trainable_check import check_trainable_set
+from adapters_tf.models.trainable_set import check_trainable_set
 
 
 class FitOnRows(NamedAdapters):

@@ -13,10 +13,12 @@ from keras_hub.src.utils import preset_utils
 from adapters_tf.adapters import AdapterMethod
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.backbones import BACKBONES
-from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
-from adapters_tf.models.hugging_face_config import check_hugging_face_config
-from adapters_tf.models.sentence_piece import keep_sentence_piece
+from adapters_tf.models.backbones import (
+    BACKBONES,
+    ExactGeluBertBackbone,
+    check_hugging_face_config,
+)
+from adapters_tf.models.tokenizers import keep_sentence_piece
 from adapters_tf.preset_names import resolve_preset
 
 

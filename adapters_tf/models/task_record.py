@@ -8,7 +8,6 @@ import numpy as np
 
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.models.arrays import in_memory, read_columns
-from adapters_tf.models.kind_facts import facts_of
 from adapters_tf.models.labels import (
     check_length,
     is_missing,
@@ -19,6 +18,7 @@ from adapters_tf.models.labels import (
 )
 from adapters_tf.models.loss_argument import reads_rows
 from adapters_tf.models.row_numbers import read_scores, read_spans
+from adapters_tf.models.task import facts_of
 
 OUTSIDE = "O"
 

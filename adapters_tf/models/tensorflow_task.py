@@ -7,9 +7,8 @@ import keras_hub
 import tensorflow as tf
 
 from adapters_tf.models.arrays import example_weights, num_rows, plain_columns
-from adapters_tf.models.keras_distribution import check_distribution, first_share
 from adapters_tf.models.optimizer import batch_number
-from adapters_tf.models.sentence_piece import restore_sentence_piece
+from adapters_tf.models.tokenizers import restore_sentence_piece
 from adapters_tf.models.train_step import train_step
 
 without_autograph = tf.autograph.experimental.do_not_convert
@@ -99,3 +98,60 @@ def shuffled_dataset(
     columns = plain_columns(rows)
     data = tf.data.Dataset.from_tensor_slices(columns)
     return data.shuffle(num_rows(columns), seed=seed).batch(batch_size or 32)
+
+
+_INSTEAD = "adapters-tf-train (AdapterTrainer in Python) trains there."
+
+
+def check_distribution(model: keras.Model) -> None:
+    """Reject setups that Keras 3 does not support correctly under `tf.distribute`.
+
+    One device and `MirroredStrategy` are correct, with batches of any size.
+
+    Args:
+        model: A compiled model.
+
+    Raises:
+        ValueError: if the model was built in the scope of another strategy, or is
+            compiled for several replicas with XLA or several steps per execution.
+    """
+    strategy = model.distribute_strategy
+    if isinstance(
+        strategy,
+        tf.distribute.MultiWorkerMirroredStrategy
+        | tf.distribute.experimental.ParameterServerStrategy
+        | tf.distribute.TPUStrategy,
+    ):
+        raise ValueError(
+            "Keras's fit, evaluate and predict are for models on one device or of a "
+            f"MirroredStrategy. Received: a model of a {type(strategy).__name__}. "
+            f"{_INSTEAD}"
+        )
+    if strategy.num_replicas_in_sync == 1:
+        return
+    if model.jit_compile:
+        raise ValueError(
+            "Keras cannot compile a step of several replicas with XLA. Received: "
+            f"jit_compile=True with {strategy.num_replicas_in_sync} replicas. "
+            f"Compile with jit_compile=False; or {_INSTEAD}"
+        )
+    if model.steps_per_execution != 1:
+        raise ValueError(
+            "Keras cannot run several steps of several replicas at once. Received: "
+            f"steps_per_execution={model.steps_per_execution} with "
+            f"{strategy.num_replicas_in_sync} replicas. Compile with "
+            f"steps_per_execution=1; or {_INSTEAD}"
+        )
+
+
+def first_share(strategy: tf.distribute.Strategy, iterator: Any) -> Any:
+    """Return the first replica's share of the first batch.
+
+    Args:
+        strategy: The strategy.
+        iterator: Keras's epoch iterator.
+    """
+    for _, _, batches in iterator:
+        return tf.nest.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0], next(batches)
+        )

@@ -7,10 +7,13 @@ from keras import ops
 
 from adapters_tf.errors import UserError
 from adapters_tf.layers.dropout import Dropout
-from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
+from adapters_tf.models.adapter_backbone import (
+    AdapterBackbone,
+    check_backbone,
+    named_outputs,
+)
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.arrays import num_rows
-from adapters_tf.models.backbone_owner import check_backbone
 from adapters_tf.models.fingerprint import backbone_name
 from adapters_tf.models.labels import check_texts
 from adapters_tf.models.trainable_set import Tuning

@@ -1,10 +1,13 @@
-"""Select the variables that a tuning method trains."""
+"""Which variables a tuning method trains, and how many parameters they have."""
 
 import dataclasses
+import math
 from numbers import Integral
 from typing import Any
 
 import keras
+
+from adapters_tf.errors import UserError
 
 PAPER_METHODS = ("adapters", "full", "top_n", "layer_norm", "head")
 METHODS = (*PAPER_METHODS, "adapters_only")
@@ -187,3 +190,123 @@ def apply_trainable_set(model: Any, tuning: Tuning) -> None:
     for variable in model.weights:
         variable.trainable = id(variable) in ids
     model.backbone.fix_blocks(num_frozen_blocks(model.backbone, tuning))
+
+
+_SHOWN = 3
+
+
+def check_trainable_set(model: Any) -> None:
+    """Reject a model whose trainable variables were changed by hand.
+
+    Args:
+        model: An `AdapterModel`.
+
+    Raises:
+        UserError: if variables were frozen or unfrozen, or layers have LoRA or are
+            quantized; names them.
+    """
+    check_layers(model)
+    _check_variables(model)
+
+
+def check_layers(model: Any) -> None:
+    """Reject a model whose layers were changed by hand.
+
+    Args:
+        model: An `AdapterModel`.
+
+    Raises:
+        UserError: if a layer has LoRA or is quantized; names it.
+    """
+    for layer in model._flatten_layers():
+        if getattr(layer, "lora_enabled", False):
+            change = "enable_lora"
+        elif getattr(layer, "quantization_mode", None):
+            change = f"quantize({layer.quantization_mode!r})"
+        else:
+            continue
+        raise UserError(
+            f"A model trains what tuning={model.tuning.method!r} says, on the base as "
+            f"it was loaded. Received: one whose layer {layer.path} was changed by "
+            f"{change}. Make the model anew to train or save it"
+        )
+
+
+def _check_variables(model: Any) -> None:
+    wanted = {v.path: v for v in trainable_set(model, model.tuning)}
+    real = {v.path: v for v in model.trainable_variables}
+    frozen, added = sorted(set(wanted) - set(real)), sorted(set(real) - set(wanted))
+    if frozen or added:
+        parts = [
+            f"{len(paths)} {what}, such as {', '.join(paths[:_SHOWN])}"
+            for what, paths in (("frozen", frozen), ("unfrozen", added))
+            if paths
+        ]
+        raise UserError(
+            f"A model trains what tuning={model.tuning.method!r} says; give another "
+            "tuning where it is made, and leave `trainable` of its layers alone. "
+            f"Received: variables changed by hand: {'; '.join(parts)}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterCounts:
+    """Parameter counts of a model.
+
+    Attributes:
+        base: Parameters of the plain backbone.
+        adapters: Parameters of the adapters: `2md + d + m` each.
+        head: Parameters of the head.
+        trained: Parameters that the task trains and its file holds.
+    """
+
+    base: int
+    adapters: int
+    head: int
+    trained: int
+
+    def total(self, num_tasks: int) -> float:
+        """Return all parameters for this many tasks, relative to one base."""
+        return 1 + num_tasks * self.trained / self.base
+
+    def table(self, num_tasks: tuple[int, ...] = (1, 9, 17)) -> str:
+        """Return the counts as aligned text.
+
+        Args:
+            num_tasks: Numbers of tasks to show totals for; the paper has 9 GLUE tasks
+                and 17 additional ones.
+        """
+        rows = [
+            ("base", f"{self.base:,}", "100.00%"),
+            ("adapters", f"{self.adapters:,}", f"{self.adapters / self.base:.2%}"),
+            ("head", f"{self.head:,}", f"{self.head / self.base:.2%}"),
+            (
+                "trained for this task",
+                f"{self.trained:,}",
+                f"{self.trained / self.base:.2%}",
+            ),
+        ]
+        for n in num_tasks:
+            name = f"total for {n} task{'s' if n > 1 else ''}"
+            total = self.base + n * self.trained
+            rows.append((name, f"{total:,}", f"{self.total(n):.2f}x"))
+        header = ("", "parameters", "of base")
+        widths = [max(len(r[i]) for r in (header, *rows)) for i in range(3)]
+        return "\n".join(
+            f"{name:<{widths[0]}}  {count:>{widths[1]}}  {share:>{widths[2]}}"
+            for name, count, share in (header, *rows)
+        )
+
+
+def count_parameters(model: Any) -> ParameterCounts:
+    """Count an `AdapterModel`'s parameters."""
+
+    def size(variables: Any) -> int:
+        return sum(math.prod(v.shape) for v in variables)
+
+    return ParameterCounts(
+        base=size(model.backbone.base_variables()),
+        adapters=size(model.backbone.adapter_variables()),
+        head=size(model.head_variables()),
+        trained=size(model.trainable_variables),
+    )

@@ -15,7 +15,7 @@ from adapters_tf.data.examples import Rows
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.io import read_json
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.tasks.metrics import majority_baseline
+from adapters_tf.tasks.kinds import majority_baseline
 from adapters_tf.training.predict_texts import LoadedAdapter
 
 _KIND = "layer_ablation"

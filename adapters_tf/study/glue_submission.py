@@ -13,7 +13,7 @@ from adapters_tf.data.examples import Examples
 from adapters_tf.data.glue import GLUE_LAYOUTS, GLUE_TESTS, read_glue_test
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.io import new_file
-from adapters_tf.tasks.registry import TASKS
+from adapters_tf.tasks.source import TASKS
 from adapters_tf.training.predict_texts import LoadedAdapter
 
 ARCHIVE = "submission.zip"

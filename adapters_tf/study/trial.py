@@ -8,8 +8,8 @@ from typing import Any
 
 from adapters_tf.data.examples import TaskData, data_digests
 from adapters_tf.errors import UserError
-from adapters_tf.models.parameter_table import count_parameters
 from adapters_tf.models.presets import load_backbone
+from adapters_tf.models.trainable_set import count_parameters
 from adapters_tf.preset_names import resolve_preset
 from adapters_tf.study.baseline.search import (
     BaselineSearch,
@@ -20,7 +20,7 @@ from adapters_tf.study.grid import NO_BERT, Setting
 from adapters_tf.study.results import Result
 from adapters_tf.study.store import LOG_FILE, RUN_DIR, Store
 from adapters_tf.study.sweep import SHARED_FIELDS, Sweep
-from adapters_tf.tasks.metrics import majority_baseline
+from adapters_tf.tasks.kinds import majority_baseline
 from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.model_pool import ModelPool
 from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache

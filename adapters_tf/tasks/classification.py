@@ -10,10 +10,8 @@ import scipy.special
 from adapters_tf.data.examples import Examples, Rows, rows_as
 from adapters_tf.data.files import DataFile, Table
 from adapters_tf.data.labels import encode_class_labels, infer_labels
-from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.backbone_owner import check_backbone
-from adapters_tf.models.kind_facts import KindFacts
-from adapters_tf.models.task import Task
+from adapters_tf.models.adapter_backbone import AdapterBackbone, check_backbone
+from adapters_tf.models.task import KindFacts, Task
 from adapters_tf.models.task_record import check_num_classes
 from adapters_tf.models.text_model import TextModel
 from adapters_tf.models.trainable_set import Tuning

@@ -9,8 +9,7 @@ import scipy.special
 
 from adapters_tf.data import label_sets
 from adapters_tf.data.files import DataFile, Table
-from adapters_tf.models.kind_facts import KindFacts
-from adapters_tf.models.task import Task
+from adapters_tf.models.task import KindFacts, Task
 from adapters_tf.tasks.base import Prepared, RowsOfTasks, Tensors
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.text_kind import TextKind, check_same_shape, repeat_labels

@@ -13,18 +13,20 @@ from adapters_tf.data.files import DataFile
 from adapters_tf.data.row_stream import WholeRows
 from adapters_tf.data.squad import is_question_file, read_questions
 from adapters_tf.errors import DataError
-from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
+from adapters_tf.models.adapter_backbone import (
+    AdapterBackbone,
+    check_backbone,
+    named_outputs,
+)
+from adapters_tf.models.adapter_forms import without_autograph
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.arrays import in_memory
-from adapters_tf.models.backbone_owner import check_backbone
-from adapters_tf.models.backend_task import without_autograph
-from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.question_texts import (
     read_answers,
     read_questions_and_contexts,
 )
 from adapters_tf.models.question_windows import QuestionFeatures, question_windows
-from adapters_tf.models.task import Task
+from adapters_tf.models.task import KindFacts, Task
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.base import (
     Kind,

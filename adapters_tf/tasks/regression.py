@@ -13,8 +13,7 @@ from adapters_tf.data.files import DataFile, Table
 from adapters_tf.data.labels import encode_scores, parse_number, where
 from adapters_tf.errors import DataError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
-from adapters_tf.models.kind_facts import KindFacts
-from adapters_tf.models.task import Task
+from adapters_tf.models.task import KindFacts, Task
 from adapters_tf.models.text_model import TextModel
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.base import Prepared, RowsOfTasks, Tensors

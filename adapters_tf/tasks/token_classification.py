@@ -8,22 +8,28 @@ import numpy as np
 import scipy.special
 from keras import ops
 
-from adapters_tf.data.conll import TaggedWords, is_conll_file, read_conll
+from adapters_tf.data.conll import (
+    OUTSIDE,
+    infer_tags,
+    is_conll_file,
+    read_conll,
+)
 from adapters_tf.data.examples import Rows, WordExamples, rows_as
 from adapters_tf.data.files import DataFile
 from adapters_tf.data.row_stream import WholeRows
 from adapters_tf.data.splits import text_key
-from adapters_tf.data.tags import OUTSIDE, encode_tags, infer_tags
 from adapters_tf.errors import DataError
 from adapters_tf.layers.dropout import Dropout
-from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
+from adapters_tf.models.adapter_backbone import (
+    AdapterBackbone,
+    check_backbone,
+    named_outputs,
+)
+from adapters_tf.models.adapter_forms import without_autograph
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.arrays import in_memory, read_columns
-from adapters_tf.models.backbone_owner import check_backbone
-from adapters_tf.models.backend_task import without_autograph
-from adapters_tf.models.kind_facts import KindFacts
 from adapters_tf.models.row_numbers import read_tag_indices
-from adapters_tf.models.task import Task
+from adapters_tf.models.task import KindFacts, Task
 from adapters_tf.models.task_record import check_num_classes
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.models.word_tokens import IGNORED, WordFeatures, word_features
@@ -260,18 +266,18 @@ class TokenClassification(Kind):
         table = read_conll(file.path, file.format)
         labels = infer_tags(table.tags or (), table.path)
         task = Task(name, self.name, (str(table.column),), labels, self.metrics)
-        return task, _rows(table, task)
+        return task, table.examples(task.labels)
 
     def read(self, file: DataFile, task: Task, require_labels: bool = False) -> Rows:
         check_text_columns(file, task)
         refuse_several_labels(file, task.name, self)
         tags = require_labels or file.format.label_column is not None
-        return _rows(read_conll(file.path, file.format, tags=tags), task)
+        return read_conll(file.path, file.format, tags=tags).examples(task.labels)
 
     def stream(self, file: DataFile, task: Task) -> WholeRows:
         check_text_columns(file, task)
         table = read_conll(file.path, file.format.without_labels, tags=False)
-        return WholeRows(_rows(table, task))
+        return WholeRows(table.examples(task.labels))
 
     def groups(self, rows: Rows) -> Sequence[str]:
         words = rows_as(WordExamples, rows).words
@@ -391,10 +397,3 @@ class TokenClassification(Kind):
             [tag.decode() for tag in outputs["tags"][parts]],
             outputs["tag_scores"][parts],
         )
-
-
-def _rows(table: TaggedWords, task: Task) -> WordExamples:
-    if table.tags is None:
-        return WordExamples(table.words)
-    tags = encode_tags(table.tags, task.labels, lines=table.lines, path=table.path)
-    return WordExamples(table.words, tags)

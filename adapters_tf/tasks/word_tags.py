@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters_tf.data.tags import OUTSIDE, valid_tags
+from adapters_tf.data.conll import OUTSIDE, valid_tags
 
 
 def sentence_record(
@@ -142,7 +142,7 @@ def no_word_tags(num_rows: Any) -> dict[str, Any]:
 
 
 def _valid(tags: Any) -> Any:
-    """Correct tags as `adapters_tf.data.tags.valid_tags`."""
+    """Correct tags as `adapters_tf.data.conll.valid_tags`."""
     import tensorflow as tf
 
     # "O" and "" become empty.

@@ -5,8 +5,7 @@ from typing import Any
 
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.base import Prepared
-from adapters_tf.tasks.kinds import kind_named
-from adapters_tf.tasks.metrics import compute_metrics
+from adapters_tf.tasks.kinds import compute_metrics, kind_named
 from adapters_tf.training.predict import Predictor
 
 

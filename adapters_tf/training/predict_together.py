@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.features import tokenize
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter
@@ -18,6 +17,7 @@ from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.base import Prepared
 from adapters_tf.tasks.build import load_model
 from adapters_tf.tasks.kinds import kind_named
+from adapters_tf.tasks.text_kind import tokenize
 from adapters_tf.training.evaluate import Evaluator
 from adapters_tf.training.predict import Predictor
 from adapters_tf.training.prefix_cache.hidden_states import (

@@ -12,9 +12,8 @@ from adapters_tf.data.examples import TaskData, data_digests
 from adapters_tf.io import write_json
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.parameter_table import count_parameters
-from adapters_tf.tasks.kinds import kind_named
-from adapters_tf.tasks.metrics import majority_baseline
+from adapters_tf.models.trainable_set import count_parameters
+from adapters_tf.tasks.kinds import kind_named, majority_baseline
 from adapters_tf.training.checkpoints import KEPT_CHECKPOINTS
 from adapters_tf.training.config import TrainJob
 from adapters_tf.training.devices import get_strategy

@@ -12,8 +12,8 @@ from adapters_tf import adapters
 from adapters_tf.adapters.base import AdapterMethod, TaskForm, TaskTensor
 from adapters_tf.adapters.joined import join
 from adapters_tf.export.base_functions import BaseFunctions
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.tasks.classification import AdapterTextClassifier
 
 D, HEADS = 16, 2

@@ -9,8 +9,8 @@ import pytest
 
 from adapters_tf.data.batches import train_batches
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.features import tokenize
 from adapters_tf.models.task import Task
+from adapters_tf.tasks.text_kind import tokenize
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model
 from benchmarks import jobs

@@ -11,7 +11,7 @@ import pytest
 import benchmarks
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 from benchmarks import jobs, steps, steps_measure
 from benchmarks.processes import Resident
 from benchmarks.steps_measure import Case

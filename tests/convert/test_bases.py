@@ -10,7 +10,7 @@ import safetensors.numpy
 from adapters_tf.convert import convert_google_bert, convert_huggingface
 from adapters_tf.convert.torch_files import write_torch_tensors
 from adapters_tf.errors import UserError
-from adapters_tf.models.adapter_backbone import (
+from adapters_tf.models.backbones import (
     BertAdapterBackbone,
     ExactGeluBertAdapterBackbone,
 )

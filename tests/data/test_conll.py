@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from adapters_tf.data.conll import read_conll
+from adapters_tf.data.conll import infer_tags, read_conll, valid_tags
 from adapters_tf.data.files import FileFormat
-from adapters_tf.data.tags import infer_tags, valid_tags
 from adapters_tf.errors import DataError
 from adapters_tf.tasks.file_task import load_file_examples, load_file_task
 

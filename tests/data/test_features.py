@@ -4,7 +4,7 @@ import keras_hub
 import numpy as np
 
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.features import tokenize
+from adapters_tf.tasks.text_kind import tokenize
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"]
 

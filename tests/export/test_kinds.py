@@ -25,8 +25,13 @@ from adapters_tf.tasks.file_task import (
     load_file_task,
     stream_file_examples,
 )
-from adapters_tf.tasks.kinds import kind_named, kinds, register_kind
-from adapters_tf.tasks.metrics import compute_metrics, majority_baseline
+from adapters_tf.tasks.kinds import (
+    compute_metrics,
+    kind_named,
+    kinds,
+    majority_baseline,
+    register_kind,
+)
 from adapters_tf.training.predict_texts import LoadedAdapter
 
 TEXTS = ["the film was good", "a bad plot", "so very fine", "sad actor and film"]

@@ -16,7 +16,7 @@ from adapters_tf.data.files import FileFormat
 from adapters_tf.data.labels import encode_class_labels, infer_labels
 from adapters_tf.export import create_servable, export_adapter
 from adapters_tf.export.session import ServingSession
-from adapters_tf.models.kind_facts import KindFacts
+from adapters_tf.models.task import KindFacts
 from adapters_tf.models.text_model import TextModel
 from adapters_tf.tasks import kinds
 from adapters_tf.tasks.file_task import load_file_task

@@ -11,8 +11,8 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from adapters_tf.adapters import AdapterConfig
+from adapters_tf.data.conll import valid_tags
 from adapters_tf.data.examples import WordExamples
-from adapters_tf.data.tags import valid_tags
 from adapters_tf.errors import UserError
 from adapters_tf.export import create_servable
 from adapters_tf.export.bank import ExportedTask

@@ -67,8 +67,7 @@ def test_blocks_and_adapters_compute_it():
     from keras_hub.models import BertBackbone, RobertaBackbone
 
     from adapters_tf.adapters import AdapterConfig
-    from adapters_tf.models.adapter_backbone import BertAdapterBackbone
-    from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone
+    from adapters_tf.models.backbones import BertAdapterBackbone, ExactGeluBertBackbone
 
     sizes = {"vocabulary_size": 9, "num_layers": 1, "num_heads": 1}
     sizes |= {"hidden_dim": 4, "intermediate_dim": 8, "max_sequence_length": 4}

@@ -9,7 +9,7 @@ import pytest
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.layers.dropout import Dropout
 from adapters_tf.layers.rebind import Overlay, rebind
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.block import AdapterTransformerEncoder, MultiHeadAttention
 
 SIZES = {

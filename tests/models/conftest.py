@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 
 ADAPTER = AdapterConfig(4)
 LENGTH = 12

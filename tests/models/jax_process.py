@@ -49,7 +49,7 @@ def main(preset):
         model.save(path)
         loaded = keras.saving.load_model(path)
         before, after = (m.predict(TEXTS, verbose=0) for m in (model, loaded))
-    tokenize = importlib.import_module("adapters_tf.data.features").tokenize
+    tokenize = importlib.import_module("adapters_tf.tasks.text_kind").tokenize
     refused = {
         "training": error_of(importlib.import_module, "adapters_tf.training"),
         "export": error_of(importlib.import_module, "adapters_tf.export"),

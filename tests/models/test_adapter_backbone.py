@@ -7,7 +7,7 @@ import pytest
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.layers.dropout import dropout_scope
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 
 ZEROED = AdapterConfig(4, zero_init=True)
 

@@ -11,8 +11,7 @@ import safetensors.numpy
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError
 from adapters_tf.models.adapter import Adapter
-from adapters_tf.models.adapter_file import load_adapter, save_adapter
-from adapters_tf.models.adapter_schema import check_fields
+from adapters_tf.models.adapter_file import check_fields, load_adapter, save_adapter
 from adapters_tf.models.trainable_set import Tuning
 
 ADAPTER = Adapter(

@@ -15,21 +15,20 @@ from encoders import BLOCK_CALLS, NAMES, PAIRS, TEXTS, D, make_encoder
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.convert.bert import load_bert
 from adapters_tf.data.examples import Examples
-from adapters_tf.data.features import tokenize
 from adapters_tf.errors import AdapterFileError, DataError, UserError
 from adapters_tf.models.adapter_backbone import named_outputs
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
-from adapters_tf.models.backbones import XLMRobertaAdapterBackbone
+from adapters_tf.models.backbones import LAYER_NORM_EPS, XLMRobertaAdapterBackbone
 from adapters_tf.models.fingerprint import base_fingerprint
 from adapters_tf.models.frozen_prefix import FrozenPrefix
-from adapters_tf.models.hugging_face_config import LAYER_NORM_EPS
 from adapters_tf.models.presets import (
     load_backbone,
     load_preprocessor,
     preprocess_texts,
 )
-from adapters_tf.models.special_tokens import special_tokens
+from adapters_tf.models.tokenizers import special_tokens
 from adapters_tf.tasks.build import build_model, load_model
+from adapters_tf.tasks.text_kind import tokenize
 
 ADAPTER = AdapterConfig(4)
 TWO = {"num_classes": 2}

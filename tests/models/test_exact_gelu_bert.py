@@ -7,8 +7,11 @@ import pytest
 from scipy.special import erf
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.models.adapter_backbone import ExactGeluBertAdapterBackbone
-from adapters_tf.models.exact_gelu_bert import ExactGeluBertBackbone, hidden_activation
+from adapters_tf.models.backbones import (
+    ExactGeluBertAdapterBackbone,
+    ExactGeluBertBackbone,
+    hidden_activation,
+)
 from adapters_tf.models.fingerprint import base_fingerprint
 from adapters_tf.models.presets import load_backbone, load_preprocessor
 

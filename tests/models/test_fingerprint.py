@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from adapters_tf.data import demo
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.fingerprint import (
     adapted_fingerprint,
     base_fingerprint,

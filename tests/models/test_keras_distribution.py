@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.models.keras_distribution import check_distribution
+from adapters_tf.models.tensorflow_task import check_distribution
 
 PROCESS = pathlib.Path(__file__).with_name("fit_process.py")
 

@@ -11,10 +11,9 @@ from adapters_tf import preset_names
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import evaluate, predict
 from adapters_tf.errors import UserError
-from adapters_tf.models import card_commands
-from adapters_tf.models.adapter import Adapter
+from adapters_tf.models import model_card as model_cards
+from adapters_tf.models.adapter import Adapter, check_exportable
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
-from adapters_tf.models.exportable import check_exportable
 from adapters_tf.models.model_card import model_card
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.build import build_model
@@ -214,12 +213,10 @@ def test_rows_are_read_as_those_of_training():
 
 def test_defaults_that_are_left_out_are_those_of_the_programs():
     flags = evaluate.define().flags
-    for name, default in (
-        card_commands.FORMAT_FLAGS | card_commands.LABEL_FLAGS
-    ).items():
+    for name, default in (model_cards.FORMAT_FLAGS | model_cards.LABEL_FLAGS).items():
         assert flags[name].default == default, name
     flags = predict.define().flags
-    for name, default in card_commands.FORMAT_FLAGS.items():
+    for name, default in model_cards.FORMAT_FLAGS.items():
         assert flags[name].default == default, name
 
 

@@ -7,8 +7,8 @@ import pytest
 from keras.src.backend.common import global_state
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
-from adapters_tf.models.parameter_table import ParameterCounts, count_parameters
+from adapters_tf.models.backbones import BertAdapterBackbone
+from adapters_tf.models.trainable_set import ParameterCounts, count_parameters
 from adapters_tf.tasks.classification import AdapterTextClassifier
 
 SHAPES = {

@@ -10,7 +10,7 @@ import pytest
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.presets import (
     load_backbone,
     load_preprocessor,

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
 from adapters_tf.tasks.regression import AdapterTextRegressor

@@ -4,7 +4,7 @@ import keras_hub
 import pytest
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.trainable_set import (
     Tuning,
     apply_trainable_set,

@@ -14,7 +14,7 @@ from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.study import glue_submission
 from adapters_tf.study.glue_submission import missing_tests, write_glue_submission
 from adapters_tf.tasks.build import build_model
-from adapters_tf.tasks.registry import TASKS
+from adapters_tf.tasks.source import TASKS
 from adapters_tf.training.predict_texts import LoadedAdapter, predict_texts
 
 FILES = [

@@ -5,7 +5,7 @@ import pytest
 
 from adapters_tf.data.examples import WordExamples
 from adapters_tf.models.task import Task
-from adapters_tf.tasks.metrics import compute_metrics, majority_baseline
+from adapters_tf.tasks.kinds import compute_metrics, majority_baseline
 
 LABELS = ("O", "B-a", "I-a", "B-b", "I-b")
 METRICS = ("entity_f1", "entity_precision", "entity_recall")

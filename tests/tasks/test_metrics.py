@@ -9,7 +9,7 @@ from absl import logging
 
 from adapters_tf.data.examples import QuestionExamples
 from adapters_tf.models.task import Task
-from adapters_tf.tasks.metrics import compute_metrics, majority_baseline
+from adapters_tf.tasks.kinds import compute_metrics, majority_baseline
 
 CLASSES = Task(
     "c",

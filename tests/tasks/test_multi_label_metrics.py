@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adapters_tf.models.task import Task
-from adapters_tf.tasks.metrics import compute_metrics, majority_baseline
+from adapters_tf.tasks.kinds import compute_metrics, majority_baseline
 
 TASK = Task("t", "multi_label", ("text",), tuple("abcd"), ("f1_micro", "f1_macro"))
 

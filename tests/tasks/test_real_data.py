@@ -12,7 +12,7 @@ from adapters_tf.data.splits import text_key
 from adapters_tf.data.squad import AnswerReport, read_flat_questions, read_squad
 from adapters_tf.errors import DataError
 from adapters_tf.tasks.file_task import load_file_task
-from adapters_tf.tasks.registry import load_task
+from adapters_tf.tasks.source import load_task
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from adapters_tf.data import tfds_source
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.models.task import Task
-from adapters_tf.tasks.registry import TASKS, load_task, task_names
+from adapters_tf.tasks.source import TASKS, load_task, task_names
 
 # The metrics of the paper, primary first; the labels of TensorFlow Datasets.
 BENCHMARKS = {

@@ -7,7 +7,7 @@ import tensorflow as tf
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.batches import train_batches
 from adapters_tf.data.examples import Examples
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.models.optimizer import LinearWarmupDecay, create_optimizer

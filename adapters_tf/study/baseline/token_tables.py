@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from adapters_tf.data.examples import Examples, TaskData, rows_as
-from adapters_tf.data.features import tokenize
 from adapters_tf.errors import DataError
 from adapters_tf.models.presets import load_backbone, load_preprocessor
 from adapters_tf.preset_names import resolve_preset
+from adapters_tf.tasks.text_kind import tokenize
 
 UNKNOWN = 1
 _FIRST_TOKEN = 2

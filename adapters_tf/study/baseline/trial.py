@@ -18,7 +18,7 @@ from adapters_tf.study.baseline.text_model import (
     num_trained,
 )
 from adapters_tf.study.baseline.token_tables import TokenTable
-from adapters_tf.tasks.metrics import compute_metrics
+from adapters_tf.tasks.kinds import compute_metrics
 
 PATIENCE = 3  # epochs without a better dev metric
 _EVAL_BATCH_SIZE = 256

@@ -13,7 +13,7 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.batches import train_batches
 from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.errors import UserError
-from adapters_tf.models.adapter_backbone import (
+from adapters_tf.models.backbones import (
     BertAdapterBackbone,
     ExactGeluBertAdapterBackbone,
 )
