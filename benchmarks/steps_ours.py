@@ -23,7 +23,7 @@ from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.predict import Predictor
-from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
+from adapters_tf.training.prefix_cache import CacheConfig, PrefixCache
 from adapters_tf.training.trainer import AdapterTrainer
 from benchmarks.processes import peak_bytes, resident_bytes, serve
 

@@ -271,7 +271,7 @@ def _train(spec: Spec) -> dict[str, Any]:
     from adapters_tf.training.config import TrainConfig, TrainJob
     from adapters_tf.training.model_pool import build_task_model
     from adapters_tf.training.predict import Predictor
-    from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
+    from adapters_tf.training.prefix_cache import CacheConfig, PrefixCache
     from adapters_tf.training.trainer import AdapterTrainer
     from benchmarks.texts import SENTENCES
 

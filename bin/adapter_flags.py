@@ -15,7 +15,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.tasks.file_task import stream_file_examples
 from adapters_tf.tasks.source import load_task
 from adapters_tf.training.predict_texts import LoadedAdapter
-from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.prefix_cache import PrefixCache
 
 
 def define_adapter_flags(groups: Groups, rows: str) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapters_tf.bin.program import Groups
-from adapters_tf.training.prefix_cache.cache import CACHE_MODES, CacheConfig
+from adapters_tf.training.prefix_cache import CACHE_MODES, CacheConfig
 
 CACHE_FLAGS = ("cache", "cache_gb")
 

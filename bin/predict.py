@@ -22,9 +22,8 @@ from adapters_tf.training.predict_file import (
     file_version,
     require_new,
 )
-from adapters_tf.training.predict_texts import LoadedAdapter
-from adapters_tf.training.predict_together import AdaptersTogether
-from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.predict_texts import AdaptersTogether, LoadedAdapter
+from adapters_tf.training.prefix_cache import PrefixCache
 
 _BATCHES_PER_WINDOW = 64
 _Predict = Callable[[Any], list[dict[str, Any]]]

@@ -25,7 +25,7 @@ from adapters_tf.training.config import (
 )
 from adapters_tf.training.devices import STRATEGIES, get_strategy
 from adapters_tf.training.predict_texts import predict_texts
-from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.prefix_cache import PrefixCache
 from adapters_tf.training.run import run_job
 from adapters_tf.training.run_dir import check_run
 from adapters_tf.training.workers import is_chief

@@ -20,7 +20,7 @@ from adapters_tf.study.store import Store
 from adapters_tf.study.sweep import Plan, Sweep
 from adapters_tf.study.trial import TrialRunner
 from adapters_tf.study.tuner import SweepOracle, SweepTuner, run_trials, set_role
-from adapters_tf.training.prefix_cache.cache import CacheConfig
+from adapters_tf.training.prefix_cache import CacheConfig
 
 
 def run_sweep(

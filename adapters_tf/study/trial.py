@@ -23,7 +23,7 @@ from adapters_tf.study.sweep import SHARED_FIELDS, Sweep
 from adapters_tf.tasks.kinds import majority_baseline
 from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.model_pool import ModelPool
-from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
+from adapters_tf.training.prefix_cache import CacheConfig, PrefixCache
 from adapters_tf.training.run import run_job
 from adapters_tf.training.run_dir import read_metrics
 from adapters_tf.training.trainer import LossIsNotFinite

@@ -15,7 +15,7 @@ from adapters_tf.training.checkpoints import (
     remove_unlisted,
     restore_newest,
 )
-from adapters_tf.training.evaluate import Evaluator
+from adapters_tf.training.predict import Evaluator
 from adapters_tf.training.progress import Progress, silent
 from adapters_tf.training.run_dir import CHECKPOINT_DIR, TENSORBOARD_DIR, History
 from adapters_tf.training.trainer import AdapterTrainer, LossIsNotFinite

@@ -17,10 +17,10 @@ from adapters_tf.tasks.kinds import kind_named, majority_baseline
 from adapters_tf.training.checkpoints import KEPT_CHECKPOINTS
 from adapters_tf.training.config import TrainJob
 from adapters_tf.training.devices import get_strategy
-from adapters_tf.training.evaluate import Evaluator
 from adapters_tf.training.loop import TrainLoop
 from adapters_tf.training.model_pool import ModelPool
-from adapters_tf.training.prefix_cache.cache import PrefixCache
+from adapters_tf.training.predict import Evaluator
+from adapters_tf.training.prefix_cache import PrefixCache
 from adapters_tf.training.run_dir import (
     ADAPTER_DIR,
     BEST_ADAPTER_DIR,

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from adapters_tf.bin import predict, sweep, train
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.study import run
-from adapters_tf.training.prefix_cache.cache import CacheConfig
+from adapters_tf.training.prefix_cache import CacheConfig
 
 
 @pytest.fixture

@@ -11,12 +11,10 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
-from adapters_tf.training import predict_together
+from adapters_tf.training import predict_texts, prefix_states
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model
-from adapters_tf.training.predict_texts import LoadedAdapter
-from adapters_tf.training.predict_together import AdaptersTogether
-from adapters_tf.training.prefix_cache import hidden_states
+from adapters_tf.training.predict_texts import AdaptersTogether, LoadedAdapter
 
 MOOD = Task("mood", "classification", ("text",), ("neg", "pos"))
 TOPIC = Task("topic", "classification", ("text",), ("a", "b", "c"))
@@ -65,7 +63,7 @@ def check(found, directories):
 
 
 def test_equal_to_each_alone(make, monkeypatch):
-    monkeypatch.setattr(predict_together, "_WINDOW", 3)
+    monkeypatch.setattr(predict_texts, "_WINDOW", 3)
     directories = {
         "mood": make("mood", MOOD),
         "other": make("other", MOOD, seed=1),
@@ -83,7 +81,7 @@ def test_equal_to_each_alone(make, monkeypatch):
 
 def test_the_lower_blocks_are_computed_once(make, monkeypatch):
     # What is thrown away behind a window needs no name that is a hash of the base.
-    monkeypatch.setattr(hidden_states, "prefix_fingerprint", None)
+    monkeypatch.setattr(prefix_states, "prefix_fingerprint", None)
     directories = {name: make(name, MOOD, seed=i) for i, name in enumerate("abc")}
     together = AdaptersTogether(directories)
     (compute,) = together._computers.values()

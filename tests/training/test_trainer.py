@@ -17,7 +17,7 @@ from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.model_pool import build_task_model
 from adapters_tf.training.predict import Predictor
-from adapters_tf.training.prefix_cache.hidden_states import HiddenStatesComputer
+from adapters_tf.training.prefix_states import HiddenStatesComputer
 from adapters_tf.training.trainer import AdapterTrainer
 
 prepare = kind_named("classification").prepare

@@ -67,7 +67,7 @@ class BaselineResult:
         dev: The task's dev metrics, the first one first.
         predictions: For each dev row its class index or score.
         confusion: For classification, the confusion matrix; see
-            `adapters_tf.training.evaluate.confusion`.
+            `adapters_tf.training.predict.confusion`.
         hyperparameters: The model's; see `Hyperparameters`.
         trained_parameters: Number of parameters that training could change.
         epoch: The model's epoch, from 1.

@@ -25,19 +25,18 @@ from adapters_tf.models.task import Task
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.kinds import kind_named
+from adapters_tf.training import prefix_cache, prefix_states
 from adapters_tf.training.config import TrainConfig, TrainJob
 from adapters_tf.training.devices import get_strategy
 from adapters_tf.training.model_pool import ModelPool, build_task_model
 from adapters_tf.training.predict import Predictor
-from adapters_tf.training.prefix_cache import cache as cache_module
-from adapters_tf.training.prefix_cache import hidden_states as hidden_states_module
-from adapters_tf.training.prefix_cache.cache import CacheConfig, PrefixCache
-from adapters_tf.training.prefix_cache.hidden_states import (
+from adapters_tf.training.prefix_cache import CacheConfig, PrefixCache
+from adapters_tf.training.prefix_states import (
     HiddenStates,
     HiddenStatesComputer,
     RowKeys,
 )
-from adapters_tf.training.prefix_cache.stores import DiskStore, StoreFailed
+from adapters_tf.training.prefix_stores import DiskStore, StoreFailed
 from adapters_tf.training.run import run_job
 from adapters_tf.training.trainer import AdapterTrainer
 
@@ -280,7 +279,7 @@ def test_windows_of_rows_are_traced_and_hashed_once(features, tmp_path, monkeypa
     model, rows = features
     hashed, computers = [], set()
     monkeypatch.setattr(
-        hidden_states_module,
+        prefix_states,
         "prefix_fingerprint",
         lambda *args: hashed.append(args) or prefix_fingerprint(*args),
     )
@@ -364,7 +363,7 @@ def test_auto(features, monkeypatch, tmp_path, capsys):
     assert place(PrefixCache(config), 1) == "off"
     assert place(PrefixCache(config), 2) == "MemoryStore"
     assert place(PrefixCache(config, shared=True), 1) == "MemoryStore"
-    monkeypatch.setattr(cache_module, "free_memory", lambda: 1000)
+    monkeypatch.setattr(prefix_cache, "free_memory", lambda: 1000)
     assert place(PrefixCache(config), 2) == "DiskStore"
     capsys.readouterr()
     few = CacheConfig("auto", 1e-6, str(tmp_path / "new"))
@@ -384,7 +383,7 @@ def test_processes_share_the_disk_and_divide_the_memory(
     config = CacheConfig("auto", directory=str(tmp_path), processes=2)
     (kept,) = PrefixCache(config).rows(FrozenPrefix(model), [rows], 2)
     assert isinstance(kept._store, DiskStore)
-    monkeypatch.setattr(cache_module, "free_memory", lambda: 8_000)
+    monkeypatch.setattr(prefix_cache, "free_memory", lambda: 8_000)
 
     def limit(*args):
         cache = PrefixCache(CacheConfig("memory", *args, processes=4))
@@ -412,7 +411,7 @@ def test_bad_settings():
 
 
 def test_several_workers(monkeypatch):
-    monkeypatch.setattr(cache_module, "num_workers", lambda strategy: 2)
+    monkeypatch.setattr(prefix_cache, "num_workers", lambda strategy: 2)
     assert PrefixCache(CacheConfig("auto")).rows(None, [], 2) == []
     with pytest.raises(UserError, match="several workers, cache must be auto or off"):
         PrefixCache(CacheConfig("disk")).rows(None, [], 2)

@@ -10,7 +10,7 @@ import time
 import pytest
 from absl import logging as absl_logging
 
-from adapters_tf.training.prefix_cache.stores import DiskStore, MemoryStore, StoreFailed
+from adapters_tf.training.prefix_stores import DiskStore, MemoryStore, StoreFailed
 
 KEYS = [bytes([i]) * 20 for i in range(40)]
 
@@ -241,7 +241,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
 WRITER = """
 import random, sys
 from pathlib import Path
-from adapters_tf.training.prefix_cache.stores import DiskStore
+from adapters_tf.training.prefix_stores import DiskStore
 store = DiskStore(Path(sys.argv[1]), 10**8)
 for n in range(int(sys.argv[2])):
     some = random.sample(range(40), 3)

@@ -15,12 +15,12 @@ from adapters_tf.io import free_space
 from adapters_tf.models.features import Features, ModelInputs
 from adapters_tf.models.frozen_prefix import FrozenPrefix
 from adapters_tf.training.devices import is_tpu
-from adapters_tf.training.prefix_cache.hidden_states import (
+from adapters_tf.training.prefix_states import (
     FORMAT,
     HiddenStates,
     HiddenStatesComputer,
 )
-from adapters_tf.training.prefix_cache.stores import (
+from adapters_tf.training.prefix_stores import (
     DiskStore,
     MemoryStore,
     Store,

@@ -13,7 +13,7 @@ from absl import logging
 from adapters_tf.models.features import Features, ModelInputs, padded_length
 from adapters_tf.models.fingerprint import prefix_fingerprint
 from adapters_tf.models.frozen_prefix import HIDDEN_STATES, PADDING_MASK, FrozenPrefix
-from adapters_tf.training.prefix_cache.stores import Store, StoreFailed
+from adapters_tf.training.prefix_stores import Store, StoreFailed
 
 # Part of each row's key. Raise it when the hidden states of a row, or the way they are
 # stored, change.

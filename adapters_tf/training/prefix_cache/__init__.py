@@ -1,1 +1,0 @@
-"""Hidden states under the lowest trained block: computed once, read many times."""
