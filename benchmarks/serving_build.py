@@ -13,12 +13,15 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.export.adapter import export_adapter, task_of_adapter
 from adapters_tf.export.bank import BankLayout, ExportedTask
 from adapters_tf.export.base_functions import input_specs
-from adapters_tf.export.directories import link_tree
+from adapters_tf.export.saving import link_tree
 from adapters_tf.export.self_check import check_export
 from adapters_tf.export.servable import LoadedBase, save_version
 from adapters_tf.export.servable_check import servable_cases
-from adapters_tf.export.servable_functions import ServableFunctions, encoder_inputs
-from adapters_tf.export.task_table import TaskTable
+from adapters_tf.export.servable_functions import (
+    ServableFunctions,
+    TaskTable,
+    encoder_inputs,
+)
 from adapters_tf.export.versions import BASE_DIR, add_task
 from adapters_tf.export.warmup import write_version_warmup
 from adapters_tf.models.adapter import Adapter

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters_tf.bin.data_flags import define_format_flags, file_format
 from adapters_tf.bin.program import Groups, require, run
-from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask, check_installed
+from adapters_tf.export.bulk_job import BulkJob, ServedTask, check_installed
 
 
 def define() -> Groups:
@@ -57,7 +57,7 @@ def main(flags: Any) -> None:
         rows_per_file=flags.rows_per_file,
         beam_options=tuple(shlex.split(flags.beam_options)),
     )
-    from adapters_tf.export.bulk.pipeline import predict_in_bulk
+    from adapters_tf.export.bulk_pipeline import predict_in_bulk
 
     rows = predict_in_bulk(job)
     print(f"{rows} predictions in {flags.output_dir}")

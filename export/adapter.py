@@ -13,12 +13,14 @@ from adapters_tf.adapters import form_of
 from adapters_tf.backends import require_tensorflow_backend
 from adapters_tf.errors import AdapterFileError
 from adapters_tf.export.bank import BankLayout, ExportedTask, absent_adapters
-from adapters_tf.export.base_functions import hub_outputs
-from adapters_tf.export.directories import new_directory
-from adapters_tf.export.fingerprints import fingerprint_words
-from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
-from adapters_tf.export.saving import FORMAT_VERSION, constant_function, graph_function
-from adapters_tf.export.self_check import Case, check_export
+from adapters_tf.export.base_functions import fingerprint_words, hub_outputs
+from adapters_tf.export.saving import (
+    FORMAT_VERSION,
+    constant_function,
+    graph_function,
+    new_directory,
+)
+from adapters_tf.export.self_check import SAMPLE_PAIRS, SAMPLE_TEXTS, Case, check_export
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.models.adapter import Adapter, check_exportable, check_tensors
 from adapters_tf.models.adapter_file import load_adapter

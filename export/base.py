@@ -18,17 +18,16 @@ from adapters_tf.export.base_functions import (
     hub_outputs,
     input_specs,
 )
-from adapters_tf.export.directories import new_directory
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR, save_preprocessor
-from adapters_tf.export.sample_texts import SAMPLE_TEXTS
 from adapters_tf.export.saving import (
     FORMAT_VERSION,
     constant_function,
     graph_function,
+    new_directory,
     save_with_base_shard,
     traced_for_saving,
 )
-from adapters_tf.export.self_check import Case, check_export
+from adapters_tf.export.self_check import SAMPLE_TEXTS, Case, check_export
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.fingerprint import backbone_name
 from adapters_tf.models.presets import (

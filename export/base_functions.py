@@ -3,18 +3,58 @@
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from adapters_tf.adapters import DEFAULT_FORM, export_forms, full_forms
 from adapters_tf.adapters.base import TaskForm
 from adapters_tf.adapters.joined import joined_specs, task_specs
 from adapters_tf.adapters.task_scope import TaskFunctions, task_scope
-from adapters_tf.export.fingerprints import check_same_base, fingerprint_words
-from adapters_tf.export.row_groups import group_rows
-from adapters_tf.export.task_tensors import NORM, OneTask, TaskOfEachRow
+from adapters_tf.errors import UserError
+from adapters_tf.export.task_tensors import NORM, OneTask, TaskOfEachRow, group_rows
 from adapters_tf.layers.dropout import dropout_scope
 from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
 from adapters_tf.models.trainable_set import layer_norm_variables
+
+
+def fingerprint_words(fingerprint: str | None) -> np.ndarray:
+    """Convert a `base_fingerprint` to its 256 bits as `[4]` int64.
+
+    XLA-compiled functions cannot take strings, so this uses numbers.
+
+    Raises:
+        UserError: if it is not a `base_fingerprint`.
+    """
+    try:
+        algorithm, _, digits = (fingerprint or "").partition(":")
+        if algorithm != "sha256":
+            raise ValueError
+        data = bytes.fromhex(digits)
+        return np.frombuffer(data, ">i8", count=4).astype(np.int64)
+    except ValueError as error:
+        raise UserError(
+            "A base that is exported needs a fingerprint of the form sha256:<64 hex "
+            f"digits>. Received: {fingerprint!r}. Load the base with load_backbone."
+        ) from error
+
+
+def check_same_base(own: np.ndarray, other: Any) -> Any:
+    """Return an op that fails if a task is for another base.
+
+    Args:
+        own: `fingerprint_words` of this base.
+        other: `[4]` int64 fingerprint tensor of the task.
+    """
+    return tf.debugging.assert_equal(
+        other,
+        tf.constant(own),
+        message=(
+            "An adapter works only on the base it was trained on. The adapter's "
+            "fingerprint (x) is not that of this base (y): load the base that its "
+            "base_fingerprint() names, or train an adapter for this one."
+        ),
+    )
+
 
 Forms = tuple[TaskForm, ...]
 

@@ -7,10 +7,10 @@ import tensorflow as tf
 from adapters_tf.export.bank import hidden_features
 from adapters_tf.export.servable_functions import (
     ServableFunctions,
+    TaskTable,
     TextRows,
     encoder_inputs,
 )
-from adapters_tf.export.task_table import TaskTable
 
 OK, NO_TASK, UNKNOWN_TASK = "ok", "no task", "unknown task"
 # The outputs of every servable, with their blank values for rows of other kinds.

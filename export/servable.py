@@ -11,7 +11,6 @@ from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.combine import load_exported
 from adapters_tf.export.describe import FORMAT_VERSION, SERVABLE_FILE
-from adapters_tf.export.directories import link_or_copy
 from adapters_tf.export.mixed_rows import MixedRows
 from adapters_tf.export.op_check import unsupported_ops
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
@@ -21,10 +20,14 @@ from adapters_tf.export.saving import (
     SignatureCopy,
     copy_signatures,
     graph_function,
+    link_or_copy,
     save_with_base_shard,
 )
-from adapters_tf.export.servable_functions import ServableFunctions
-from adapters_tf.export.task_table import TaskTable, takes_pair
+from adapters_tf.export.servable_functions import (
+    ServableFunctions,
+    TaskTable,
+    takes_pair,
+)
 from adapters_tf.io import file_sha256
 
 # The signatures for rows of any task.

@@ -10,11 +10,14 @@ from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.mixed_rows import BLANKS, OF_CLASSES
 from adapters_tf.export.rows import SEPARATOR
-from adapters_tf.export.sample_texts import SAMPLE_PAIRS, SAMPLE_TEXTS
-from adapters_tf.export.self_check import Case
+from adapters_tf.export.self_check import SAMPLE_PAIRS, SAMPLE_TEXTS, Case
 from adapters_tf.export.servable import MIXED, LoadedBase
-from adapters_tf.export.servable_functions import TextRows
-from adapters_tf.export.task_table import TaskTable, num_texts, takes_pair
+from adapters_tf.export.servable_functions import (
+    TaskTable,
+    TextRows,
+    num_texts,
+    takes_pair,
+)
 from adapters_tf.tasks.kinds import kind_named
 
 # Maximum number of tasks whose own signatures are run, because each first run takes

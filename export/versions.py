@@ -1,6 +1,7 @@
 """Create a servable, add and remove tasks, and roll back versions."""
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -8,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
+from adapters_tf.export.adapter import task_of_adapter
 from adapters_tf.export.bank import ExportedTask, split_bank
-from adapters_tf.export.bank_file import BankFile
-from adapters_tf.export.combine import check_is_saved_model
+from adapters_tf.export.combine import (
+    check_fits,
+    check_is_saved_model,
+    check_same_base,
+    load_exported,
+)
 from adapters_tf.export.describe import (
     BASE_DIR,
     MAX_VERSION,
     SERVABLE_FILE,
+    BankFile,
     read_newest,
     read_servable_json,
     versions_of,
 )
-from adapters_tf.export.directories import link_tree, new_directory
-from adapters_tf.export.read_task import check_is_task, read_task
-from adapters_tf.export.saving import BASE_SHARD
+from adapters_tf.export.saving import BASE_SHARD, link_tree, new_directory
 from adapters_tf.export.self_check import check_export
 from adapters_tf.export.servable import (
     DEFAULT,
@@ -32,6 +37,8 @@ from adapters_tf.export.servable import (
 from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.warmup import check_can_write_warmup, write_version_warmup
 from adapters_tf.io import file_sha256, open_locked
+from adapters_tf.models.adapter import check_exportable
+from adapters_tf.models.adapter_file import CONFIG_FILE, load_adapter
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # A signature's name, with "_text", and the names of its tensors stay short.
@@ -292,3 +299,52 @@ def _write_version(
     own = changed if task_signatures else []
     check_export(directory, servable_cases(base, tasks, own))
     write_version_warmup(directory)
+
+
+def check_is_task(path: str | os.PathLike[str]) -> None:
+    """Reject a path that holds no task, before a base is loaded.
+
+    Args:
+        path: An adapter directory or an adapter SavedModel.
+
+    Raises:
+        UserError: if it is neither, the adapter directory is damaged, or exports do not
+            support the adapter (see `check_exportable`).
+    """
+    if _is_adapter_directory(path):
+        check_exportable(load_adapter(path))
+    elif not os.path.isfile(os.path.join(path, "saved_model.pb")):
+        raise UserError(
+            "A task of a servable is an adapter directory, such as that of "
+            "adapters-tf-train, or an adapter SavedModel, from adapters-tf-export "
+            f"adapter. Received: {os.fspath(path)!r}, which has no {CONFIG_FILE} and "
+            "no saved_model.pb."
+        )
+
+
+def read_task(base: LoadedBase, path: str | os.PathLike[str]) -> ExportedTask:
+    """Read a task for a base, without loading the base into Keras.
+
+    Args:
+        base: The servable's base.
+        path: An adapter directory or an adapter SavedModel.
+
+    Raises:
+        UserError: see `check_is_task`.
+        AdapterFileError: if the adapter is for another base, or its tensors are not
+            exactly those of its form.
+    """
+    name = f"The one in {os.fspath(path)!r}"
+    check_is_task(path)
+    if _is_adapter_directory(path):
+        adapter = load_adapter(path)
+        check_same_base(base.config["fingerprint"], adapter.base_fingerprint, name)
+        return task_of_adapter(adapter, base.layout)
+    saved_model = load_exported(path, "adapter")
+    check_fits(base.model, saved_model, name)
+    config = json.loads(saved_model.config().numpy())
+    return ExportedTask.from_saved_model(config, saved_model)
+
+
+def _is_adapter_directory(path: str | os.PathLike[str]) -> bool:
+    return os.path.isfile(os.path.join(path, CONFIG_FILE))

@@ -17,7 +17,7 @@ from adapters_tf.export.deployment.config_files import (
     DEFAULT_MODEL_NAME,
     check_model_name,
 )
-from adapters_tf.export.deployment.examples import (
+from adapters_tf.export.deployment.write import (
     Examples,
     default_examples,
     make_inputs,

@@ -31,7 +31,7 @@ from adapters_tf.convert.files import read_json, read_tensors
 from adapters_tf.convert.new_adapter import make_task, new_model, save_new_adapter
 from adapters_tf.convert.torch_files import write_torch_tensors
 from adapters_tf.errors import UserError
-from adapters_tf.export.directories import new_directory
+from adapters_tf.export.saving import new_directory
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.adapter_file import load_adapter

@@ -9,7 +9,7 @@ import keras_hub
 
 from adapters_tf.convert.bert import assign
 from adapters_tf.errors import UserError
-from adapters_tf.export.directories import new_directory
+from adapters_tf.export.saving import new_directory
 from adapters_tf.models.backbones import TANH_GELU
 from adapters_tf.models.fingerprint import base_fingerprint
 from adapters_tf.models.presets import load_backbone, load_preprocessor

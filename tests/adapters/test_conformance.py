@@ -20,8 +20,7 @@ from adapters_tf.adapters import (
 )
 from adapters_tf.adapters.joined import join, split, take
 from adapters_tf.adapters.task_scope import task_scope
-from adapters_tf.export.row_groups import group_rows
-from adapters_tf.export.task_tensors import OneTask, TaskOfEachRow
+from adapters_tf.export.task_tensors import OneTask, TaskOfEachRow, group_rows
 from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.block import AdapterTransformerEncoder
 from adapters_tf.tasks.classification import AdapterTextClassifier

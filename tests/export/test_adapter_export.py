@@ -12,7 +12,7 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export import adapter as adapter_export
 from adapters_tf.export.adapter import export_adapter, save_adapter_model
-from adapters_tf.export.fingerprints import fingerprint_words
+from adapters_tf.export.base_functions import fingerprint_words
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.trainable_set import Tuning

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.data.examples import QuestionExamples
-from adapters_tf.export.answer_spans import best_spans
+from adapters_tf.export.preprocessor import best_spans
 from adapters_tf.models.question_windows import MAX_ANSWER_TOKENS
 from adapters_tf.tasks.kinds import kind_named
 

@@ -10,9 +10,8 @@ import pytest
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import predict, predict_beam
 from adapters_tf.errors import DataError, UserError
-from adapters_tf.export import versions
-from adapters_tf.export.bulk import bulk_job
-from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask
+from adapters_tf.export import bulk_job, versions
+from adapters_tf.export.bulk_job import BulkJob, ServedTask
 from adapters_tf.export.rows import Row, check_separator, signature_inputs
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.kinds import kind_named
@@ -188,7 +187,7 @@ def test_a_fault_in_the_last_file_leaves_nothing(bulk_servable, call, tmp_path, 
 
 @needs_beam
 def test_a_text_with_the_separator_is_refused(bulk_servable, tmp_path):
-    from adapters_tf.export.bulk.pipeline import predict_in_bulk
+    from adapters_tf.export.bulk_pipeline import predict_in_bulk
 
     path, output = tmp_path / "rows.jsonl", tmp_path / "out"
     row = {"claim": "a\x1eb", "evidence": "good", "source": "film"}
@@ -203,7 +202,7 @@ def test_a_text_with_the_separator_is_refused(bulk_servable, tmp_path):
 
 @needs_beam
 def test_no_two_workers_write_under_one_name(tmp_path, monkeypatch):
-    from adapters_tf.export.bulk.pipeline import WriteRows
+    from adapters_tf.export.bulk_pipeline import WriteRows
 
     names, replace = [], os.replace
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.directories import (
+from adapters_tf.export.saving import (
     link_or_copy,
     link_tree,
     new_directory,

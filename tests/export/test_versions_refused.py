@@ -16,11 +16,9 @@ from adapters_tf.export import self_check
 from adapters_tf.export import servable as servable_module
 from adapters_tf.export import versions as versions_module
 from adapters_tf.export.adapter import save_adapter_model
-from adapters_tf.export.bank_file import BankFile
 from adapters_tf.export.combine import load_exported
-from adapters_tf.export.describe import read_servable_json, versions_of
-from adapters_tf.export.directories import link_tree
-from adapters_tf.export.saving import BASE_SHARD
+from adapters_tf.export.describe import BankFile, read_servable_json, versions_of
+from adapters_tf.export.saving import BASE_SHARD, link_tree
 from adapters_tf.export.versions import (
     add_task,
     check_name,

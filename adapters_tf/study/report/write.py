@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from adapters_tf.errors import DataError, UserError
-from adapters_tf.export.directories import new_directory
+from adapters_tf.export.saving import new_directory
 from adapters_tf.study.ablation import Ablation
 from adapters_tf.study.report.comparison import check_results
 from adapters_tf.study.report.document import Document

@@ -303,7 +303,7 @@ def model_server(saved_servable, tmp_path_factory):
         pytest.skip("tensorflow_model_server is not on PATH; no package index has it")
     from adapters_tf.export import warmup, write_deployment
     from adapters_tf.export.deployment import config_files
-    from adapters_tf.export.deployment.examples import default_examples
+    from adapters_tf.export.deployment.write import default_examples
     from adapters_tf.export.session import read_signatures
 
     folder = tmp_path_factory.mktemp("real")

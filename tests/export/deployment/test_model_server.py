@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.export.deployment.examples import default_examples, make_inputs
+from adapters_tf.export.deployment.write import default_examples, make_inputs
 from adapters_tf.export.describe import read_servable_json
 from adapters_tf.export.session import ServingSession, read_signatures
 from adapters_tf.export.warmup import predict_request

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from adapters_tf.errors import UserError
 from adapters_tf.export import warmup as warmup_module
-from adapters_tf.export.deployment.examples import default_examples, make_inputs
+from adapters_tf.export.deployment.write import default_examples, make_inputs
 from adapters_tf.export.describe import read_servable_json
 from adapters_tf.export.session import (
     ServingSession,

@@ -18,9 +18,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from adapters_tf.data.files import FileFormat
 from adapters_tf.data.row_stream import RowStream, WholeRows
-from adapters_tf.export.bulk.bulk_job import BulkJob, ServedTask
-from adapters_tf.export.directories import new_directory
+from adapters_tf.export.bulk_job import BulkJob, ServedTask
 from adapters_tf.export.rows import Row, check_separator, rows_of, signature_inputs
+from adapters_tf.export.saving import new_directory
 from adapters_tf.io import new_file
 from adapters_tf.models.task import Task
 from adapters_tf.tasks.file_task import stream_file_examples

@@ -1,1 +1,0 @@
-"""Predict with a servable's task for many files, as an Apache Beam pipeline."""
