@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.bin import sweep
-from adapters_tf.bin.adapter_flags import (
+from adapters_tf.bin.flags import (
     check_labelled_flags,
     define_labelled_flags,
     open_adapter,

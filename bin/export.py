@@ -1,9 +1,11 @@
 """adapters-tf-export: SavedModels of a base and its tasks, and servables of them."""
 
 import logging
+from pathlib import Path
+from typing import Any
 
-from adapters_tf.bin import export_new, export_versions
-from adapters_tf.bin.program import SubJob, run_sub_jobs
+from adapters_tf.bin import export_new
+from adapters_tf.bin.program import Groups, SubJob, require, run_sub_jobs
 
 _USAGE = (
     "Writes SavedModels for TensorFlow Serving and for any TensorFlow program.\n"
@@ -11,6 +13,125 @@ _USAGE = (
     "  adapters-tf-export servable --base=B --adapters=mytask=out/adapter "
     "--output_dir=S"
 )
+
+# === add, remove, rollback ===
+
+
+def _define_change(usage: str) -> Groups:
+    g = Groups(usage)
+    g.group("Servable")
+    g.string("servable", None, "servable, which gets a new version")
+    return g
+
+
+def define_add() -> Groups:
+    """The flags of `add`."""
+    g = _define_change(
+        "Writes a new version with one more task; the others do not change.\n"
+        "  adapters-tf-export add --servable=S --name=stsb --adapter=out/adapter"
+    )
+    g.group("Task")
+    g.string("name", None, "its name, which is that of its signatures")
+    g.string("adapter", None, "adapter directory (or adapter SavedModel)")
+    g.boolean("replace", False, "replace the task of this name")
+    return g
+
+
+def add(flags: Any) -> None:
+    """Add or replace a task."""
+    require(flags, "servable", "name", "adapter")
+    from adapters_tf.bin.export_text import CHECKED, timed
+    from adapters_tf.export import add_task
+
+    verb = "Replacing" if flags.replace else "Adding"
+    with timed(f"{verb} the task {flags.name} of {flags.servable}") as done:
+        version = add_task(flags.servable, flags.name, flags.adapter, flags.replace)
+        done(f"{_version_dir(flags, version)}, {CHECKED}")
+    _say_after_change(flags, version)
+
+
+def define_remove() -> Groups:
+    """The flags of `remove`."""
+    g = _define_change(
+        "Writes a new version without a task; the others do not change.\n"
+        "  adapters-tf-export remove --servable=S --name=stsb"
+    )
+    g.group("Task")
+    g.string("name", None, "its name")
+    return g
+
+
+def remove(flags: Any) -> None:
+    """Remove a task."""
+    require(flags, "servable", "name")
+    from adapters_tf.bin.export_text import CHECKED, timed
+    from adapters_tf.export import remove_task
+
+    with timed(f"Removing the task {flags.name} of {flags.servable}") as done:
+        version = remove_task(flags.servable, flags.name)
+        done(f"{_version_dir(flags, version)}, {CHECKED}")
+    _say_after_change(flags, version)
+
+
+def define_rollback() -> Groups:
+    """The flags of `rollback`."""
+    g = _define_change(
+        "Makes an earlier version the newest again, under a new number.\n"
+        "  adapters-tf-export rollback --servable=S"
+    )
+    g.integer("to", None, "version [the one before the newest]")
+    return g
+
+
+def rollback(flags: Any) -> None:
+    """Roll back."""
+    require(flags, "servable")
+    from adapters_tf.bin.export_text import timed
+    from adapters_tf.export import roll_back
+
+    to = "the version before the newest" if flags.to is None else f"version {flags.to}"
+    with timed(f"Rolling {flags.servable} back to {to}") as done:
+        version = roll_back(flags.servable, flags.to)
+        done(f"{_version_dir(flags, version)}: the same files under a new number")
+    _say_after_change(flags, version)
+
+
+def _version_dir(flags: Any, version: int) -> str:
+    return str(Path(flags.servable, str(version)))
+
+
+def _say_after_change(flags: Any, version: int) -> None:
+    from adapters_tf.bin.export_text import flag, say_next
+
+    print(f"A server that watches {flags.servable} goes over to version {version}.")
+    say_next(
+        "What it holds now",
+        "adapters-tf-export list",
+        flag("servable", flags.servable),
+    )
+
+
+# === list ===
+
+
+def define_list() -> Groups:
+    """The flags of `list`."""
+    g = Groups("Prints what a servable holds.\n  adapters-tf-export list --servable=S")
+    g.group("Servable")
+    g.string("servable", None, "servable")
+    return g
+
+
+def show(flags: Any) -> None:
+    """Print the content of a servable."""
+    require(flags, "servable")
+    from adapters_tf.bin.export_text import servable_text
+    from adapters_tf.export import describe_servable
+
+    print(servable_text(flags.servable, describe_servable(flags.servable)))
+
+
+# === All jobs ===
 
 JOBS = (
     SubJob(
@@ -34,26 +155,26 @@ JOBS = (
     SubJob(
         "add",
         "one more task, or another for its name",
-        export_versions.define_add,
-        export_versions.add,
+        define_add,
+        add,
     ),
     SubJob(
         "remove",
         "the servable without a task",
-        export_versions.define_remove,
-        export_versions.remove,
+        define_remove,
+        remove,
     ),
     SubJob(
         "rollback",
         "an earlier version again",
-        export_versions.define_rollback,
-        export_versions.rollback,
+        define_rollback,
+        rollback,
     ),
     SubJob(
         "list",
         "what a servable holds",
-        export_versions.define_list,
-        export_versions.show,
+        define_list,
+        show,
     ),
     SubJob(
         "deployment",

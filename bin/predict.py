@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from adapters_tf.bin.adapter_flags import (
+from adapters_tf.bin.flags import (
+    FORMAT_FLAGS,
+    cache_config,
     define_adapter_flags,
+    define_cache_flags,
     open_adapter,
     stream_rows,
 )
-from adapters_tf.bin.cache_flags import cache_config, define_cache_flags
-from adapters_tf.bin.data_flags import FORMAT_FLAGS
 from adapters_tf.bin.program import Groups, require, run
 from adapters_tf.data.examples import Examples
 from adapters_tf.errors import UserError

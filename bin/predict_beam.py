@@ -4,7 +4,7 @@ import glob
 import shlex
 from typing import Any
 
-from adapters_tf.bin.data_flags import define_format_flags, file_format
+from adapters_tf.bin.flags import define_format_flags, file_format
 from adapters_tf.bin.program import Groups, require, run
 from adapters_tf.export.bulk_job import BulkJob, ServedTask, check_installed
 

@@ -5,8 +5,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from adapters_tf.bin.cache_flags import cache_config, define_cache_flags
-from adapters_tf.bin.data_flags import define_train_file_flags, file_format
+from adapters_tf.bin.flags import (
+    cache_config,
+    define_cache_flags,
+    define_train_file_flags,
+    file_format,
+)
 from adapters_tf.bin.program import Groups, run
 from adapters_tf.errors import UserError
 from adapters_tf.study import require_extra

@@ -6,12 +6,13 @@ from typing import Any
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.adapters.base import SUBLAYERS
-from adapters_tf.bin.cache_flags import (
+from adapters_tf.bin.flags import (
     CACHE_FLAGS,
     cache_config,
     define_cache_flags,
+    define_train_file_flags,
+    file_format,
 )
-from adapters_tf.bin.data_flags import define_train_file_flags, file_format
 from adapters_tf.bin.program import Groups, run
 from adapters_tf.data.examples import TaskData
 from adapters_tf.errors import UserError

@@ -9,11 +9,11 @@ import tensorflow as tf
 from adapters_tf.adapters import DEFAULT_FORM, export_forms, full_forms
 from adapters_tf.adapters.base import TaskForm
 from adapters_tf.adapters.joined import joined_specs, task_specs
-from adapters_tf.adapters.task_scope import TaskFunctions, task_scope
 from adapters_tf.errors import UserError
 from adapters_tf.export.task_tensors import NORM, OneTask, TaskOfEachRow, group_rows
 from adapters_tf.layers.dropout import dropout_scope
 from adapters_tf.models.adapter_backbone import AdapterBackbone, named_outputs
+from adapters_tf.models.block import TaskFunctions, task_scope
 from adapters_tf.models.trainable_set import layer_norm_variables
 
 

@@ -26,8 +26,8 @@ from adapters_tf.errors import UserError
 TOLERANCE = 1e-5
 SIGNATURES = "signatures/"
 
-# Texts for the calls of every export: short, long (over 128 tokens), with accents, emoji
-# and a link. A second text for each follows.
+# Texts for the calls of every export: short, long (over 128 tokens), with accents,
+# emoji and a link; and a second text for each.
 SAMPLE_TEXTS = (
     "The committee approved the budget for next year without a single objection.",
     "ok",

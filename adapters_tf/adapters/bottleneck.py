@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import keras
 
-from adapters_tf.adapters.activations import activation_code, get_activation
 from adapters_tf.adapters.base import (
     SUBLAYERS,
     AdapterMethod,
@@ -20,6 +19,7 @@ from adapters_tf.adapters.bottleneck_forms import (
     SerialForm,
     bottleneck,
 )
+from adapters_tf.layers.activations import activation_code, get_activation
 from adapters_tf.layers.dropout import Dropout
 
 # The fields that are also arguments of the layer.

@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 from keras import ops
 
-from adapters_tf.adapters.activations import activation_code
 from adapters_tf.adapters.base import (
     SUBLAYERS,
     AtSite,
@@ -16,6 +15,7 @@ from adapters_tf.adapters.base import (
     TaskForm,
     TaskTensor,
 )
+from adapters_tf.layers.activations import activation_code
 
 # Names of an adapter's variables, as in the adapter file.
 DOWN, UP = "down_projection", "up_projection"

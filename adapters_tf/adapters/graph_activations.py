@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from adapters_tf.adapters.activations import ACTIVATIONS, get_activation
+from adapters_tf.layers.activations import ACTIVATIONS, get_activation
 
 
 def _function(name: str) -> Any:

@@ -14,8 +14,8 @@ import numpy as np
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.adapters.base import SUBLAYERS
 from adapters_tf.convert.bert import BertTensor, bert_tensors, check_names, load_bert
+from adapters_tf.convert.directories import make_task, new_model, save_new_adapter
 from adapters_tf.convert.google_bert import Tf1Checkpoint
-from adapters_tf.convert.new_adapter import make_task, new_model, save_new_adapter
 from adapters_tf.errors import UserError
 from adapters_tf.models.adapter_backbone import AdapterBackbone
 from adapters_tf.models.backbones import hidden_activation

@@ -27,8 +27,8 @@ from adapters_tf.convert.adapterhub_heads import (
     write_hub_head,
 )
 from adapters_tf.convert.bert import load_bert
+from adapters_tf.convert.directories import make_task, new_model, save_new_adapter
 from adapters_tf.convert.files import read_json, read_tensors
-from adapters_tf.convert.new_adapter import make_task, new_model, save_new_adapter
 from adapters_tf.convert.torch_files import write_torch_tensors
 from adapters_tf.errors import UserError
 from adapters_tf.export.saving import new_directory

@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from adapters_tf.convert.bert import bert_tensors, check_names, check_sizes, read_sizes
-from adapters_tf.convert.files import read_json
-from adapters_tf.convert.preset_directory import (
+from adapters_tf.convert.directories import (
     backbone_class,
     infer_lowercase,
     read_vocabulary,
     write_preset,
 )
+from adapters_tf.convert.files import read_json
 from adapters_tf.errors import UserError
 
 # What an optimizer adds to a checkpoint of Google's BERT code.

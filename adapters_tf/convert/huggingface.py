@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from adapters_tf.convert.bert import bert_tensors, check_names, check_sizes, read_sizes
-from adapters_tf.convert.files import read_json, read_tensors
-from adapters_tf.convert.preset_directory import (
+from adapters_tf.convert.directories import (
     backbone_class,
     infer_lowercase,
     read_vocabulary,
     write_preset,
 )
+from adapters_tf.convert.files import read_json, read_tensors
 from adapters_tf.errors import UserError
 from adapters_tf.models.backbones import ExactGeluBertBackbone
 

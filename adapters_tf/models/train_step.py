@@ -5,8 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from adapters_tf.layers.activations import recompute_gelu
 from adapters_tf.layers.dropout import dropout_scope
-from adapters_tf.layers.gelu import recompute_gelu
 from adapters_tf.models.arrays import example_weights
 from adapters_tf.models.optimizer import check_dtypes, check_optimizer
 

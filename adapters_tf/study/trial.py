@@ -11,7 +11,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.models.presets import load_backbone
 from adapters_tf.models.trainable_set import count_parameters
 from adapters_tf.preset_names import resolve_preset
-from adapters_tf.study.baseline.search import (
+from adapters_tf.study.baseline_search import (
     BaselineSearch,
     check_baseline_task,
     search_baseline,

@@ -5,9 +5,9 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
-from adapters_tf.adapters.activations import ACTIVATIONS, activation_code
 from adapters_tf.adapters.graph_activations import activate, activate_rows
 from adapters_tf.errors import UserError
+from adapters_tf.layers.activations import ACTIVATIONS, activation_code
 
 
 def _sigmoid(x):

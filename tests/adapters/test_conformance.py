@@ -19,10 +19,9 @@ from adapters_tf.adapters import (
     full_forms,
 )
 from adapters_tf.adapters.joined import join, split, take
-from adapters_tf.adapters.task_scope import task_scope
 from adapters_tf.export.task_tensors import OneTask, TaskOfEachRow, group_rows
 from adapters_tf.models.backbones import BertAdapterBackbone
-from adapters_tf.models.block import AdapterTransformerEncoder
+from adapters_tf.models.block import AdapterTransformerEncoder, task_scope
 from adapters_tf.tasks.classification import AdapterTextClassifier
 
 HIDDEN, HEADS, LENGTH = 16, 2, 6

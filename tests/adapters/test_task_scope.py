@@ -4,8 +4,11 @@ import keras
 import numpy as np
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.adapters.task_scope import LayerNormalization, task_scope
-from adapters_tf.models.block import AdapterTransformerEncoder
+from adapters_tf.models.block import (
+    AdapterTransformerEncoder,
+    LayerNormalization,
+    task_scope,
+)
 
 HIDDEN = 8
 

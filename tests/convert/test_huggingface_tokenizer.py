@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from adapters_tf.convert import convert_huggingface
+from adapters_tf.convert.directories import infer_lowercase
 from adapters_tf.convert.huggingface import read_tokenizer
-from adapters_tf.convert.preset_directory import infer_lowercase
 from adapters_tf.errors import UserError
 from adapters_tf.models.presets import load_preprocessor
 

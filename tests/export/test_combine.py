@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.adapters import AdapterConfig
-from adapters_tf.adapters.activations import activation_code
 from adapters_tf.adapters.graph_activations import ACTIVATIONS
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export.combine import CombinedLayer, check_fits, load_exported
 from adapters_tf.export.saving import constant_function
+from adapters_tf.layers.activations import activation_code
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.tasks.build import build_model
 

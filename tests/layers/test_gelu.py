@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.layers.gelu import gelu, gelu_tanh, recomputable, recompute_gelu
+from adapters_tf.layers.activations import gelu, gelu_tanh, recomputable, recompute_gelu
 from adapters_tf.models.block import AdapterTransformerEncoder
 
 X = np.concatenate([np.linspace(-9, 9, 181), [-200, -1e-6, 0, 1e-6, 200]])

@@ -14,10 +14,10 @@ import sklearn.metrics
 from adapters_tf.data.examples import QuestionExamples, TaskData
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.models.task import Task
-from adapters_tf.study.baseline import search as search_lib
-from adapters_tf.study.baseline.search import BaselineSearch, search_baseline
-from adapters_tf.study.baseline.token_tables import word_table
-from adapters_tf.study.baseline.trial import Trial, run_trial
+from adapters_tf.study import baseline_search as search_lib
+from adapters_tf.study.baseline_search import BaselineSearch, search_baseline
+from adapters_tf.study.baseline_tokens import word_table
+from adapters_tf.study.baseline_trial import Trial, run_trial
 
 SEARCH = BaselineSearch(trials=5, seed=3)
 
@@ -243,7 +243,7 @@ KILLED = """
 import sys
 sys.path.insert(0, {tests!r})
 import conftest
-from adapters_tf.study.baseline.search import BaselineSearch, search_baseline
+from adapters_tf.study.baseline_search import BaselineSearch, search_baseline
 from adapters_tf.data.examples import TaskData
 
 data = TaskData(

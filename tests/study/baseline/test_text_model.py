@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adapters_tf.study.baseline.text_model import (
+from adapters_tf.study.baseline_model import (
     Hyperparameters,
     build_text_model,
     choose,
     num_trained,
 )
-from adapters_tf.study.baseline.token_tables import TokenTable
+from adapters_tf.study.baseline_tokens import TokenTable
 
 # Index 3 is in dev rows only.
 VECTORS = np.float32([[0, 0], [0, 0], [1, 2], [7, 7], [3, -4]])

@@ -7,7 +7,7 @@ from adapters_tf.data.examples import Examples, TaskData
 from adapters_tf.errors import DataError
 from adapters_tf.models.presets import load_backbone, load_preprocessor
 from adapters_tf.models.task import Task
-from adapters_tf.study.baseline.token_tables import (
+from adapters_tf.study.baseline_tokens import (
     file_table,
     piece_table,
     read_word_vectors,

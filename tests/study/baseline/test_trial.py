@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from adapters_tf.study.baseline import trial as trial_lib
-from adapters_tf.study.baseline.text_model import Hyperparameters, TextEncoder
-from adapters_tf.study.baseline.token_tables import piece_table, word_table
-from adapters_tf.study.baseline.trial import run_trial
+from adapters_tf.study import baseline_trial as trial_lib
+from adapters_tf.study.baseline_model import Hyperparameters, TextEncoder
+from adapters_tf.study.baseline_tokens import piece_table, word_table
+from adapters_tf.study.baseline_trial import run_trial
 
 
 def run(data, h, epochs=10, table=None, seed=0):

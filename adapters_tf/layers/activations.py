@@ -1,4 +1,4 @@
-"""A GELU that saves memory in training: it keeps only its input.
+"""Activation functions by name; in training, GELU keeps only its input.
 
 Keras's GELU consists of several operations, and TensorFlow keeps their results until it
 computes the gradient. These tensors are as large as the output of the feed-forward
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+
+from adapters_tf.errors import UserError
 
 _recompute: contextvars.ContextVar[bool] = contextvars.ContextVar(
     "adapters_tf_recompute_gelu", default=False
@@ -84,3 +86,49 @@ def _gradient(x: Any, approximate: bool, upstream: Any) -> Any:
         share = 0.5 * tf.math.erfc(-x / math.sqrt(2))
         slope = x * tf.exp(-0.5 * square) / math.sqrt(2 * math.pi)
     return tf.cast(tf.cast(upstream, tf.float32) * (share + slope), dtype)
+
+
+# Exported adapters store indices into this list, so only append to it.
+ACTIVATIONS = (
+    "gelu_tanh",
+    "gelu",
+    "relu",
+    "silu",
+    "tanh",
+    "sigmoid",
+    "elu",
+    "leaky_relu",
+    "relu6",
+    "selu",
+    "softplus",
+    "mish",
+    "linear",
+)
+
+
+def get_activation(name: str) -> Any:
+    """Return the activation function of this name.
+
+    Args:
+        name: `"gelu_tanh"` (`keras.activations.gelu` with `approximate=True`,
+            the form of the reference code) or any name that
+            `keras.activations.get` knows.
+    """
+    if name == "gelu_tanh":
+        return gelu_tanh
+    return recomputable(keras.activations.get(name))
+
+
+def activation_code(name: str) -> int:
+    """Return the number that stands for an activation in exports.
+
+    Raises:
+        UserError: if exports do not support the activation.
+    """
+    name = "silu" if name == "swish" else name
+    if name not in ACTIVATIONS:
+        raise UserError(
+            "An exported adapter's activation must be one of "
+            f"{', '.join(ACTIVATIONS)}. Received: {name!r}"
+        )
+    return ACTIVATIONS.index(name)

@@ -19,9 +19,9 @@ from adapters_tf.data.examples import Examples, TaskData, rows_as
 from adapters_tf.errors import UserError, check_counts
 from adapters_tf.io import read_json, write_json
 from adapters_tf.models.task import Task
-from adapters_tf.study.baseline.text_model import Hyperparameters, choose
-from adapters_tf.study.baseline.token_tables import token_tables
-from adapters_tf.study.baseline.trial import Trial, run_trial
+from adapters_tf.study.baseline_model import Hyperparameters, choose
+from adapters_tf.study.baseline_tokens import token_tables
+from adapters_tf.study.baseline_trial import Trial, run_trial
 from adapters_tf.tasks.classification import confusion
 
 

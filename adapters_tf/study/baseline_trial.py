@@ -12,12 +12,12 @@ import tensorflow as tf
 
 from adapters_tf.data.batches import eval_batches, train_batches
 from adapters_tf.data.examples import Examples, TaskData, rows_as
-from adapters_tf.study.baseline.text_model import (
+from adapters_tf.study.baseline_model import (
     Hyperparameters,
     build_text_model,
     num_trained,
 )
-from adapters_tf.study.baseline.token_tables import TokenTable
+from adapters_tf.study.baseline_tokens import TokenTable
 from adapters_tf.tasks.kinds import compute_metrics
 
 PATIENCE = 3  # epochs without a better dev metric

@@ -9,7 +9,7 @@ import keras_tuner
 import numpy as np
 from keras import ops
 
-from adapters_tf.study.baseline.token_tables import TokenTable
+from adapters_tf.study.baseline_tokens import TokenTable
 
 
 @dataclasses.dataclass(frozen=True)

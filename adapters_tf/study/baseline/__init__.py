@@ -1,1 +1,0 @@
-"""The baseline without BERT: a search over small text models."""
