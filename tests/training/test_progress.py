@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.bin import train
-from adapters_tf.training import progress
+from adapters_tf.training import loop as train_loop
 from adapters_tf.training.config import TrainConfig
-from adapters_tf.training.progress import Progress, Throughput, progress_line
+from adapters_tf.training.loop import Progress, Throughput, progress_line
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ class Run:
     def __init__(self, monkeypatch, stdout):
         self.now = 100.0
         clock = types.SimpleNamespace(perf_counter=lambda: self.now)
-        monkeypatch.setattr(progress, "time", clock)
+        monkeypatch.setattr(train_loop, "time", clock)
         monkeypatch.setattr("sys.stdout", stdout)
         self.step = tf.Variable(0, dtype=tf.int64)
         trainer = types.SimpleNamespace(

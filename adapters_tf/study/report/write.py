@@ -1,4 +1,4 @@
-"""Writing a report as a directory, all of it or nothing."""
+"""A report made of results, and written as a directory: all of it or nothing."""
 
 import contextlib
 import os
