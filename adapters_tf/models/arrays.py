@@ -9,6 +9,9 @@ import numpy as np
 
 from adapters_tf.errors import DataError
 
+# The key of rows that `tokenized` of a task model made of texts.
+TOKENIZED = "tokenized"
+
 
 def in_memory(x: Any) -> bool:
     """Whether `x` holds rows in memory, rather than being a dataset or `None`."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from adapters_tf.errors import DataError
 from adapters_tf.models.arrays import (
+    TOKENIZED,
     check_batch_size,
     check_dataset,
     in_memory,
@@ -29,6 +30,9 @@ class FitOnRows(NamedAdapters):
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> Any:
         """Convert strings to tensors padded to the batch's longest; keep tensors."""
+        if isinstance(x, dict) and TOKENIZED in x:
+            x = self.without_padding(x[TOKENIZED])
+            return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         if isinstance(x, dict) and "token_ids" in x:
             self._check_inputs(x)
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
@@ -159,6 +163,7 @@ class FitOnRows(NamedAdapters):
                 rows, validation_data = split_rows(rows, validation_split)
                 x, y, sample_weight = rows
             x, y, sample_weight = self.expand_rows(x, y, sample_weight)
+            x = self.tokenized(x)
             if shuffle:
                 x = self.shuffled((x, y, sample_weight), batch_size)
                 y = batch_size = sample_weight = None
@@ -175,7 +180,8 @@ class FitOnRows(NamedAdapters):
             rows = keras.utils.unpack_x_y_sample_weight(validation_data)
             x_val, y_val, weight = rows
             rows = self._read_rows(x_val, y_val, weight, learn=False)
-            validation_data = self.expand_rows(*rows)
+            x_val, y_val, weight = self.expand_rows(*rows)
+            validation_data = (self.tokenized(x_val), y_val, weight)
         elif validation_data is not None:
             check_dataset(validation_data)
         if class_weight is not None:
@@ -229,6 +235,7 @@ class FitOnRows(NamedAdapters):
         if in_memory(x):
             rows = self._read_rows(x, y, sample_weight, learn=False)
             x, y, sample_weight = self.expand_rows(*rows)
+            x = self.tokenized(x)
         elif not kwargs.get("_use_cached_eval_dataset"):
             check_dataset(x)
         return super().evaluate(
@@ -246,6 +253,7 @@ class FitOnRows(NamedAdapters):
             x, _ = self._columns(x)
             if not isinstance(x, dict):
                 self.check_rows(x, may_be_empty=True)
+                x = self.tokenized(x)
         else:
             check_dataset(x, labelled=False)
         return super().predict(x, batch_size, **kwargs)

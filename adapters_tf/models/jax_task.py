@@ -72,6 +72,10 @@ class JaxTask(keras_hub.models.Task):
         length = padded_length(lengths, _LENGTH_MULTIPLE, most=mask.shape[-1])
         return {name: value[..., :length] for name, value in arrays.items()}
 
+    def tokenized(self, x: Any) -> Any:
+        """Return the rows: Grain calls the tokenizer without a graph."""
+        return x
+
     def shuffled(self, rows: tuple[Any, ...], batch_size: int | None) -> Any:
         """Make a Grain dataset of batches, in another order in each epoch.
 

@@ -4,14 +4,26 @@ from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 import tensorflow as tf
 
-from adapters_tf.models.arrays import example_weights, num_rows, plain_columns
+from adapters_tf.models.arrays import (
+    TOKENIZED,
+    example_weights,
+    map_columns,
+    num_rows,
+    plain_columns,
+)
 from adapters_tf.models.optimizer import batch_number
+from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.tokenizers import restore_sentence_piece
 from adapters_tf.models.train_step import train_step
 
 without_autograph = tf.autograph.experimental.do_not_convert
+
+# Texts with at most so many tokens are tokenized at once, so many rows at a time.
+_MOST_TOKENS = 2**20
+_ROWS_AT_A_TIME = 256
 
 
 class TensorFlowTask(keras_hub.models.Task):
@@ -44,6 +56,40 @@ class TensorFlowTask(keras_hub.models.Task):
         # Use integers: Keras adds up the replicas' batches to learn their form, and
         # booleans cannot be added.
         return {n: tf.cast(v[..., :longest], tf.int32) for n, v in x.items()}
+
+    def tokenized(self, x: Any) -> Any:
+        """Tokenize a few rows of texts at once, before they become a dataset.
+
+        A dataset of texts traces a graph of the tokenizer in every call of `fit`,
+        `evaluate` and `predict`, which takes about a second even for one text.
+
+        Args:
+            x: Texts in memory, or the model's input tensors.
+
+        Returns:
+            A dictionary of `TOKENIZED`, or `x` itself if it holds tensors or many rows,
+            or if the preprocessor is not keras-hub's own: another may draw random
+            numbers in each epoch.
+        """
+        parts = (self.preprocessor, getattr(self.preprocessor, "tokenizer", None))
+        known = all(type(part).__module__.startswith("keras_hub.") for part in parts)
+        if isinstance(x, dict) or not known:
+            return x
+        rows = num_rows(x)
+        if not 0 < rows * self.preprocessor.sequence_length <= _MOST_TOKENS:
+            return x
+        batches = [
+            preprocess_texts(
+                self.preprocessor,
+                map_columns(x, lambda c, i=i: tf.constant(c[i : i + _ROWS_AT_A_TIME])),
+            )
+            for i in range(0, rows, _ROWS_AT_A_TIME)
+        ]
+        columns = {
+            name: np.concatenate([batch[name] for batch in batches])
+            for name in batches[0]
+        }
+        return {TOKENIZED: columns}
 
     def shuffled(self, rows: tuple[Any, ...], batch_size: int | None) -> Any:
         """Make a dataset of the rows; see `shuffled_dataset`."""

@@ -55,14 +55,15 @@ def _questions():
 
 
 FORMAT = FileFormat(("text",), "label")
-# Kind -> suffix, content and format of a file that is taken for it.
-FILES: dict[str, tuple[str, str, FileFormat | None]] = {
-    "classification": (".csv", _csv(["pos", "neg", "pos", "neg"]), FORMAT),
-    "regression": (".csv", _csv(["1.5", "0.5", "1.0", "0.0"]), FORMAT),
+# Kind -> suffix, content, format and label_kind of a file that is taken for it.
+FILES: dict[str, tuple[str, str, FileFormat | None, str]] = {
+    "classification": (".csv", _csv(["pos", "neg", "pos", "neg"]), FORMAT, "auto"),
+    "regression": (".csv", _csv(["1.5", "0.5", "1.0", "0.0"]), FORMAT, "auto"),
     "multi_label": (
         ".csv",
         _csv(["a;b", "", "a", "b"]),
         dataclasses.replace(FORMAT, label_separator=";"),
+        "auto",
     ),
     "token_classification": (
         ".conll",
@@ -73,8 +74,9 @@ FILES: dict[str, tuple[str, str, FileFormat | None]] = {
             for t in TEXTS
         ),
         FORMAT,
+        "auto",
     ),
-    "question_answering": (".json", json.dumps(_questions()), None),
+    "question_answering": (".json", json.dumps(_questions()), None, "auto"),
 }
 
 
@@ -93,10 +95,10 @@ def ways(tiny_preset, tmp_path_factory):
     """Kind -> `Way`, with random weights, none of them near zero."""
     root = tmp_path_factory.mktemp("kinds")
     made = {}
-    for name, (suffix, content, format) in FILES.items():
+    for name, (suffix, content, format, label_kind) in FILES.items():
         path = root / f"{name}{suffix}"
         path.write_text(content)
-        data = load_file_task(path, None, format, dev_fraction=0.25)
+        data = load_file_task(path, None, format, label_kind, dev_fraction=0.25)
         head = kind_named(name).head_arguments(data.task, {})
         model = build_model(
             name, tiny_preset, AdapterConfig(4), seq_length=16, head=head

@@ -1,10 +1,12 @@
 """`fit`, `evaluate` and `predict`, as in a notebook."""
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from adapters_tf.models import tensorflow_task
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
@@ -107,6 +109,44 @@ def test_datasets_of_strings(adapted, preprocessor):
     data = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(8)
     history = model.fit(data, validation_data=data, verbose=0)
     assert "val_loss" in history.history
+
+
+@pytest.mark.parametrize("texts", [TEXTS, PAIR], ids=["one text", "pair"])
+def test_texts_in_memory_and_in_a_dataset_are_the_same(
+    adapted, preprocessor, texts, monkeypatch
+):
+    """Few rows in memory are tokenized at once, several at a time, without a graph."""
+    monkeypatch.setattr(tensorflow_task, "_ROWS_AT_A_TIME", 3)
+    model = AdapterTextClassifier(adapted(), num_classes=2, preprocessor=preprocessor)
+    model.compile(run_eagerly=True)
+    data = tf.data.Dataset.from_tensor_slices((texts, LABELS)).batch(3)
+    assert list(model.tokenized(texts)) == ["tokenized"]
+    expected = model.predict(data.map(lambda x, y: (x,)), verbose=0)
+    np.testing.assert_array_equal(
+        model.predict(texts, batch_size=3, verbose=0), expected
+    )
+    assert model.evaluate(texts, LABELS, batch_size=3, verbose=0) == model.evaluate(
+        data, verbose=0
+    )
+    # So are many rows, for which the dataset's graph is worth its time.
+    monkeypatch.setattr(tensorflow_task, "_MOST_TOKENS", 7 * 12)
+    assert model.tokenized(texts) is texts
+    np.testing.assert_array_equal(
+        model.predict(texts, batch_size=3, verbose=0), expected
+    )
+
+
+def test_a_preprocessor_of_ones_own_runs_in_every_epoch(adapted, tokenizer):
+    class Loud(keras_hub.models.BertTextClassifierPreprocessor):
+        def call(self, x, y=None, sample_weight=None):
+            tf.py_function(lambda: calls.append(1), [], [])
+            return super().call(x, y, sample_weight)
+
+    calls = []
+    model = AdapterTextClassifier(adapted(), 2, Loud(tokenizer, sequence_length=12))
+    model.compile(run_eagerly=True)
+    model.fit(TEXTS, LABELS, epochs=3, batch_size=4, verbose=0)
+    assert len(calls) == 3 * 2
 
 
 def test_tensors_with_callbacks(adapted, inputs, tmp_path):
