@@ -1,4 +1,4 @@
-"""Describe a servable's directory without loading a SavedModel."""
+"""Read what a servable's directory holds, without loading a SavedModel."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Write the preprocessor SavedModel: from strings to TF Hub's encoder inputs."""
+"""The preprocessor SavedModel: from strings to inputs, and from logits to answers."""
 
 import itertools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The functions behind a servable's signatures."""
+"""The functions behind a servable's signatures, and the table of its tasks."""
 
 from collections.abc import Sequence
 from typing import Any

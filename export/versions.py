@@ -1,4 +1,4 @@
-"""Create a servable, add and remove tasks, and roll back versions."""
+"""Create a servable, read, add and remove its tasks, and roll back versions."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Read delimited and JSON-lines files strictly into columns of text."""
+"""Find data files, and read delimited and JSON-lines files strictly into columns."""
 
 import dataclasses
 import functools

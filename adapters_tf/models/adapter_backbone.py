@@ -1,4 +1,4 @@
-"""keras-hub backbones whose encoder blocks carry adapters."""
+"""keras-hub backbones whose encoder blocks carry adapters, each for one live model."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""keras-hub's encoder block with attachment points for adapters."""
+"""keras-hub's encoder block with places for adapters, or for a task's tensors."""
 
 import contextlib
 import contextvars

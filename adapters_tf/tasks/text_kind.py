@@ -1,4 +1,4 @@
-"""The shared base of kinds of tasks with one output vector per text."""
+"""The shared base of kinds of tasks on texts, and how their rows become tokens."""
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence

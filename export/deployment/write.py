@@ -1,4 +1,4 @@
-"""Write the folder of files to serve a servable with TensorFlow Serving."""
+"""Write the files and example requests to serve with TensorFlow Serving."""
 
 import dataclasses
 import functools
