@@ -83,7 +83,8 @@ class ServedTask:
         if not about["task_signatures"]:
             raise UserError(
                 "Bulk predictions run a task's own signature. Received: a servable "
-                f"without them, {servable!r}; make one with --task_signatures"
+                f"without them, {servable!r}; make one with adapters-tf-export "
+                "servable and --task_signatures, its default"
             )
         config = about["tasks"][name]["config"]["task"]
         if config.get("kind") not in kinds():

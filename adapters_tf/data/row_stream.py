@@ -1,14 +1,19 @@
 """Read the texts of a file of any size in chunks."""
 
+import codecs
 import itertools
 import os
+import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 import numpy as np
 
 from adapters_tf.data.examples import Examples, Rows
 from adapters_tf.data.files import FileFormat, dialect_of, refuse_empty
 from adapters_tf.data.tables import iterate_delimited, iterate_json_lines, read_text
+
+_MARKS = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
 
 
 class RowStream:
@@ -68,7 +73,7 @@ class RowStream:
         newline = None if self._dialect is None else ""
         encoding = self._format.encoding
         try:
-            with open(self._path, encoding=encoding, newline=newline) as file:
+            with _open_text(self._path, encoding, newline) as file:
                 for number, line in enumerate(file):
                     line = line if number else line.removeprefix("\ufeff")
                     if "\0" in line:
@@ -81,6 +86,18 @@ class RowStream:
             # `read_text` raises an error that names the problem and its place.
             read_text(self._path, encoding)
             raise
+
+
+def _open_text(path: str, encoding: str, newline: str | None) -> TextIO:
+    """Open a file to read its lines, decoded as `read_text` decodes the whole file."""
+    name = codecs.lookup(encoding).name
+    if name in _MARKS:
+        with open(path, "rb") as file:
+            start = file.read(len(_MARKS[name]))
+        # Without a mark these codecs take the machine's byte order, but not in a file.
+        if start not in (_MARKS[name], _MARKS[name][::-1]):
+            encoding = f"{name}-{'le' if sys.byteorder == 'little' else 'be'}"
+    return open(path, encoding=encoding, newline=newline)
 
 
 class WholeRows:

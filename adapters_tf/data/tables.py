@@ -15,6 +15,9 @@ from typing import Any
 
 from adapters_tf.errors import DataError
 
+# Delimiters, to look for in a header that the given one does not split.
+_USUAL = ",\t;|"
+
 
 def read_text(path: str | os.PathLike[str], encoding: str = "utf-8-sig") -> str:
     """Read and decode a file, and drop a byte-order mark.
@@ -245,7 +248,7 @@ def _column_indices(
     first: list[str], columns: Sequence[str], dialect: Dialect, path: str
 ) -> list[int]:
     if len(first) == 1 and len(columns) > 1:
-        others = [d for d in ",\t;|" if d != dialect.delimiter and d in first[0]]
+        others = [d for d in _USUAL if d != dialect.delimiter and d in first[0]]
         hint = f". Try --delimiter={others[0]!r}" if others else ""
         raise DataError(
             f"The columns {list(columns)} are needed. Received: {path}, in which the "
@@ -274,6 +277,9 @@ def _named_index(header: list[str], name: str, dialect: Dialect, path: str) -> i
         )
     close = difflib.get_close_matches(name, header, n=1)
     hint = f". Did you mean {close[0]!r}?" if close else ""
+    others = [d for d in _USUAL if name in header[0].split(d)]
+    if len(header) == 1 and others:
+        hint = f". Try --delimiter={others[0]!r}"
     if re.fullmatch("[0-9]+", name):
         hint += ". Column numbers need --header=false"
     raise DataError(

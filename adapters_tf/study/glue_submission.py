@@ -13,7 +13,7 @@ from adapters_tf.data.examples import Examples
 from adapters_tf.data.glue import GLUE_LAYOUTS, GLUE_TESTS, read_glue_test
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.io import new_file
-from adapters_tf.tasks.source import TASKS
+from adapters_tf.tasks.source import TASKS, reading_published_files
 from adapters_tf.training.predict_texts import LoadedAdapter
 
 ARCHIVE = "submission.zip"
@@ -85,11 +85,12 @@ def write_glue_submission(
         task: _open_adapter(task, directory, preset, batch_size)
         for task, directory in adapters.items()
     }
-    rows = {
-        name: read_glue_test(name, data_dir)
-        for name in GLUE_TESTS
-        if name not in missing
-    }
+    with reading_published_files():
+        rows = {
+            name: read_glue_test(name, data_dir)
+            for name in GLUE_TESTS
+            if name not in missing
+        }
     written = [name for name in GLUE_TESTS if name in rows or fill_missing]
     output = _prepare(Path(output_dir), written, archive, overwrite)
     paths = {name: output / f"{name}.tsv" for name in written}
@@ -135,9 +136,9 @@ def _open_adapter(
         wanted = f" with the classes {', '.join(task.labels)}" if task.labels else ""
         classes = f" with the classes {', '.join(given.labels)}" if given.labels else ""
         raise UserError(
-            f"The adapter for {name} must be one that was trained with --task={name}, "
-            f"for {task.kind}{wanted}. Received: {directory}, of the task "
-            f"{given.name!r}, for {given.kind}{classes}"
+            f"The adapter for {name} must be one that adapters-tf-train trained with "
+            f"--task={name}, for {task.kind}{wanted}. Received: {directory}, of the "
+            f"task {given.name!r}, for {given.kind}{classes}"
         )
     return loaded
 

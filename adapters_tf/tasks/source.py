@@ -1,11 +1,12 @@
 """The source of a task's rows: a registry entry or the user's own files."""
 
+import contextlib
 import dataclasses
 import difflib
 import os
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,8 @@ def _squad_from_files(data_dir: str | os.PathLike[str]) -> TaskData:
         data_dir,
         ("squad", "SQuAD"),
         [("train-v1.1.json", "dev-v1.1.json")],
-        advice="Files of other names can be read as --train_file and --dev_file",
+        advice="Files of other names can be read as --train_file and --dev_file in "
+        "training, and as --file in evaluation",
     )
     return TaskData(_SQUAD, read_questions(train), read_questions(dev))
 
@@ -168,15 +170,8 @@ def load_task(
         )
     entry = TASKS[name]
     if data_dir is not None:
-        try:
+        with reading_published_files():
             return entry.from_files(data_dir)
-        except DataError as error:
-            if not _FORMAT_FLAG.search(str(error)):
-                raise
-            raise DataError(
-                f"{error}. That flag is for a file of your own, such as --train_file; "
-                "the files of a named task are read as they were published"
-            ) from None
     if entry.from_tfds is None:
         raise UserError(
             f"The rows of {name} are read from its public files only. Received: no "
@@ -184,6 +179,24 @@ def load_task(
             "--data_dir"
         )
     return _task_data(entry.task, entry.from_tfds(tfds_data_dir))
+
+
+@contextlib.contextmanager
+def reading_published_files() -> Iterator[None]:
+    """Say of a format's flag that an error advises that it does not help here.
+
+    Raises:
+        DataError: as the block does; with such a flag, a longer one.
+    """
+    try:
+        yield
+    except DataError as error:
+        if not _FORMAT_FLAG.search(str(error)):
+            raise
+        raise DataError(
+            f"{error}. That flag is for a file of your own; the files of a named task "
+            "are read as they were published: get them anew"
+        ) from None
 
 
 def load_demo_task(seed: int = 0) -> TaskData:

@@ -88,7 +88,8 @@ def restore_newest(
     if found:
         raise UserError(
             f"No checkpoint in {os.fspath(directory)!r} can be read; the oldest is "
-            f"{found[0]}: {reason}\nGive --overwrite to start anew."
+            f"{found[0]}: {reason}\nTo start anew, remove {os.fspath(directory)!r}, or "
+            "give --overwrite to adapters-tf-train."
         )
     return None
 

@@ -268,7 +268,8 @@ def _read_settings(run: Path) -> dict[str, Any]:
         return dict(read_json(file)) if file.is_file() else {}
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"{file} is damaged: {error}. Choose another output_dir, or --overwrite it."
+            f"{file} is damaged: {error}. Choose another output_dir, remove "
+            f"{str(run)!r}, or give --overwrite to adapters-tf-train."
         ) from error
 
 

@@ -282,7 +282,8 @@ class AdapterTrainer(orbit.StandardTrainer):
                 "The training loss and the weights must stay finite. Received: NaN or "
                 f"infinity at step {bad} of {self.total_steps}. The checkpoints are "
                 "from before. A lower --learning_rate than "
-                f"{self.config.learning_rate} may help."
+                f"{self.config.learning_rate} may help, with another output_dir or "
+                "--overwrite."
             )
         examples = float(self._weight_sum.numpy())
         return {

@@ -253,6 +253,14 @@ def test_bad_input_is_refused_at_once(
     assert versions_of(Path(servable)) == [1]
 
 
+def test_replace_goes_on(exported, servable, no_long_work, call):
+    """What the errors of `add` advise: for a task's name that is there, and away."""
+    flags = [f"--servable={servable}", f"--adapter={exported.like_adapter}"]
+    for advised in (["--name=mood", "--replace"], ["--name=like"]):
+        with pytest.raises(AssertionError, match="before the input was refused"):
+            call(export, "add", *flags, *advised)
+
+
 def test_an_adapter_of_another_base_is_refused(
     exported, other_preset, tmp_path, call, capsys
 ):

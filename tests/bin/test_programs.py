@@ -225,12 +225,19 @@ def test_directory_of_something_else_is_refused(call, train_args, tmp_path, caps
 
 def test_diverging_run_stops_and_says_where(call, train_args, capsys):
     args, run = train_args
-    status = call(train, *args, "--learning_rate=1e38", f"--output_dir={run}")
-    assert status == 2
+    args += ["--epochs=1", "--checkpoint_interval=1", f"--output_dir={run}"]
+    args += ["--steps_per_loop=1"]  # The first step has no rate yet, and is saved.
+    assert call(train, *args, "--learning_rate=1e38") == 2
     error = capsys.readouterr().err
     assert "must stay finite. Received: NaN or infinity at step " in error
     assert "A lower --learning_rate" in error and "Traceback" not in error
+    assert "with another output_dir or --overwrite" in error
     assert not (run / "metrics.json").exists() and not (run / "adapter").exists()
+
+    assert call(train, *args) == 2
+    assert "learning_rate was 1e+38 and is 0.02" in capsys.readouterr().err
+    assert call(train, *args, "--overwrite") == 0
+    assert (run / "adapter").is_dir()
 
 
 def test_predict_and_evaluate_refuse_bad_input(
@@ -289,7 +296,7 @@ def test_failed_start_does_not_block_the_directory(call, train_args, capsys):
 
 
 def test_truncated_checkpoint_is_named_and_passed_over(
-    call, finished, run_flags, capsys
+    call, finished, run_flags, tmp_path, capsys
 ):
     run, args = finished, run_flags(finished)
     weights = (run / "adapter" / "adapter.safetensors").read_bytes()
@@ -312,7 +319,13 @@ def test_truncated_checkpoint_is_named_and_passed_over(
     for file in (run / "checkpoints").glob("*.data-*"):
         file.write_bytes(file.read_bytes()[:500])
     assert call(train, *args) == 2
-    assert "No checkpoint in " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "No checkpoint in " in error and "give --overwrite to adapters-tf" in error
+    other = shutil.copytree(run, tmp_path / "other")
+    (other / "settings.json").write_text("{")
+    assert call(train, *run_flags(other)) == 2
+    assert "give --overwrite to adapters-tf" in capsys.readouterr().err
+    assert call(train, *run_flags(other, "--overwrite", epochs=1)) == 0
 
     # As a process leaves it that is killed, or has no space, at its first one.
     newest, _ = (run / "checkpoints").glob("*.index")

@@ -28,7 +28,7 @@ PROGRAM = f"""
 import sys
 from adapters_tf.data import demo
 demo._pip_files = dict
-print(demo._fetch(demo._Package("made-up", {WHEEL!r}, sys.argv[1], {MEMBERS})))
+print(demo._fetch(demo._Package("made-up", {WHEEL!r}, sys.argv[1], {MEMBERS}, "")))
 """
 
 
@@ -41,7 +41,8 @@ def wheel(make_wheel):
 def package(index, cache, sha256, wheel):
     """The wheel, which the index offers."""
     index.offer("made-up", WHEEL, wheel)
-    return demo._Package("made-up", WHEEL, sha256(wheel), MEMBERS)
+    instead = "give --preset and --train_file"
+    return demo._Package("made-up", WHEEL, sha256(wheel), MEMBERS, instead)
 
 
 def visible(cache):
@@ -100,7 +101,7 @@ def test_the_named_files_alone_are_kept(
     make = make_wheel if filename == WHEEL else make_sdist
     content = make(CONTENT | {"setup.py": b"1 / 0"})
     index.offer("made-up", filename, content)
-    package = demo._Package("made-up", filename, sha256(content), MEMBERS)
+    package = demo._Package("made-up", filename, sha256(content), MEMBERS, "")
     directory = demo._fetch(package)
     assert (directory / "a.txt").read_bytes() == CONTENT["made_up/model/a.txt"]
     assert (directory / "b.txt").read_bytes() == CONTENT["made_up/b.txt"]
@@ -228,9 +229,15 @@ def test_wrong_hash(package, cache, index, sha256):
     assert f"{index.url.removesuffix('/simple')}/files/{WHEEL}" in text
 
 
-@pytest.mark.parametrize("fetch", [demo.demo_encoder_dir, demo.demo_data_file])
-def test_project_that_the_index_lacks(index, cache, fetch):
-    with pytest.raises(UserError, match="Received: 404 .*--preset and --train_file"):
+@pytest.mark.parametrize(
+    ("fetch", "instead"),
+    [
+        (demo.demo_encoder_dir, "name a base that is on this machine with --preset"),
+        (demo.demo_data_file, "train on rows of your own with --train_file"),
+    ],
+)
+def test_project_that_the_index_lacks(index, cache, fetch, instead):
+    with pytest.raises(UserError, match=f"Received: 404 .*, or {instead}\\.$"):
         fetch()
     assert len(index.requests) == 1
 

@@ -1,5 +1,6 @@
 """Rows of a file some at a time against all of them at once."""
 
+import sys
 import tracemalloc
 
 import pytest
@@ -35,6 +36,25 @@ def test_the_same_rows(tmp_path, name, size):
         for column, whole in enumerate(table.texts):
             found = [text for window in windows for text in window.texts[column]]
             assert found == whole[start:]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("order", ["", "-le", "-be"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_same_rows_of_wide_encodings(tmp_path, encoding, order, mark):
+    """With a mark in either byte order, and without one in this machine's."""
+    path, native = tmp_path / "rows.csv", f"-{sys.byteorder[0]}e"
+    format = FileFormat(("a", "b"), encoding=encoding)
+    path.write_bytes(f"{mark}a,b\nä,ß\n".encode(encoding + (order or native)))
+    if order in ("", native) or mark:
+        (window,) = RowStream(path, format).windows(9)
+        assert window.texts == read_columns(path, format).texts == (["ä"], ["ß"])
+    else:
+        with pytest.raises(DataError) as whole:
+            read_columns(path, format)
+        with pytest.raises(DataError) as streamed:
+            RowStream(path, format)
+        assert str(streamed.value) == str(whole.value)
 
 
 BAD = {

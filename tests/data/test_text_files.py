@@ -253,6 +253,9 @@ def test_wrong_delimiter(write):
     match = r"delimiter ',' finds only one: \['text;label'\]. Try --delimiter=';'"
     refused(path, ONE, match)
     assert read_columns(path, FileFormat(("text",), "label", ";")).texts == (["a"],)
+    # Of one column, too, and only where it helps.
+    refused(path, FileFormat(("text",)), r"are \['text;label'\]. Try --delimiter=';'$")
+    refused(path, FileFormat(("txt",)), r"are \['text;label'\]$")
 
 
 def test_unknown_suffix(write):

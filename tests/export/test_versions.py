@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 
 from adapters_tf.adapters import AdapterConfig
+from adapters_tf.bin.export_new import define_servable
 from adapters_tf.errors import UserError
 from adapters_tf.export import versions
+from adapters_tf.export.bulk.bulk_job import ServedTask
 from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.export.saving import BASE_SHARD, link_tree
 from adapters_tf.export.session import ServingSession
@@ -217,3 +219,11 @@ def test_mixed_only_answers_the_same(mixed_only, runs):
         names = [*TASKS, "many"][: version + 5]
         with ServingSession(mixed_only / str(version)) as session:
             assert_unchanged(mixed(session.run, names), mixed(runs[version], names))
+
+
+def test_bulk_predictions_need_own_signatures(mixed_only, history):
+    """Which servables have by default."""
+    with pytest.raises(UserError, match="adapters-tf-export servable and --task_sig"):
+        ServedTask.of(str(mixed_only), "topics")
+    assert define_servable().flags["task_signatures"].default is True
+    assert ServedTask.of(str(history), "topics").signature == "topics_text"

@@ -1,5 +1,6 @@
 """Submissions to GLUE's server, of a small base with random adapters."""
 
+import shutil
 import zipfile
 
 import numpy as np
@@ -247,6 +248,13 @@ class TestRefusedBeforeAnyPrediction:
     def test_no_test_file(self, adapters, save, data_dir, tmp_path):
         given = adapters | {"qnli": save("qnli")}
         self.refuse(DataError, r"qnli must be test\.tsv", given, data_dir, tmp_path)
+
+    def test_a_test_file_in_latin_1(self, adapters, data_dir, tmp_path):
+        """The program has no flags for the format of published files."""
+        folder = shutil.copytree(data_dir / "CoLA", tmp_path / "glue" / "CoLA")
+        (folder / "test.tsv").write_bytes(b"index\tsentence\n0\tcaf\xe9\n")
+        given, match = {"cola": adapters["cola"]}, "That flag is for a file of your own"
+        self.refuse(DataError, match, given, folder.parent, tmp_path)
 
     def test_incomplete_archive(self, adapters, data_dir, tmp_path):
         match = "no adapter for SST-2, MRPC, STS-B, QQP, QNLI. Give.*fill_missing"
