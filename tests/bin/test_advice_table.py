@@ -142,7 +142,7 @@ TABLE = {
         )
         for name in ("learning_rate", "overwrite")
     ],
-    "export/bulk/bulk_job.py": [
+    "export/bulk_job.py": [
         (
             "task_signatures",
             ["export servable"],
