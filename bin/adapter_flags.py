@@ -58,7 +58,7 @@ def stream_rows(flags: Any, loaded: LoadedAdapter) -> RowStream | WholeRows:
 
 def define_labelled_flags(groups: Groups) -> None:
     """Define the flags of the adapter and its source of labelled rows."""
-    define_adapter_flags(groups, "labelled rows")
+    define_adapter_flags(groups, "labelled rows, without empty texts")
     define_label_flags(groups)
     groups.group("Or the dev rows of the named task it was trained on (--task)")
     groups.string("data_dir", None, "folder with the task's public files")

@@ -35,7 +35,7 @@ def define_label_flags(groups: Groups) -> None:
 def define_train_file_flags(groups: Groups) -> None:
     """Define the flags of files of labelled rows; see `file_format`."""
     groups.group("Or a file (.csv, .tsv, .jsonl; SQuAD .json; .conll of BIO tags)")
-    groups.string("train_file", None, "training rows")
+    groups.string("train_file", None, "training rows, without empty texts")
     groups.string("dev_file", None, "rows to evaluate on [a part of the training rows]")
     define_format_flags(groups, ["text"])
     define_label_flags(groups)

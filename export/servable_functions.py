@@ -12,11 +12,9 @@ from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.task_table import TaskTable
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.export.text_tokens import clean_utf8
+from adapters_tf.models.question_windows import LOWEST_SCORE
 from adapters_tf.tasks.kinds import kind_named
 from adapters_tf.tasks.text_kind import BIAS, KERNEL
-
-# JSON in REST has no infinity.
-LOWEST_SCORE = -1e9
 
 
 class ServableFunctions:
