@@ -41,7 +41,7 @@ def define_label_flags(groups: Groups) -> None:
 def define_train_file_flags(groups: Groups) -> None:
     """Define the flags of files of labelled rows; see `file_format`."""
     groups.group("Or a file (.csv, .tsv, .jsonl; SQuAD .json; .conll of BIO tags)")
-    groups.string("train_file", None, "training rows")
+    groups.string("train_file", None, "training rows, without empty texts")
     groups.string("dev_file", None, "rows to evaluate on [a part of the training rows]")
     define_format_flags(groups, ["text"])
     define_label_flags(groups)
@@ -125,7 +125,7 @@ def stream_rows(flags: Any, loaded: LoadedAdapter) -> RowStream | WholeRows:
 
 def define_labelled_flags(groups: Groups) -> None:
     """Define the flags of the adapter and its source of labelled rows."""
-    define_adapter_flags(groups, "labelled rows")
+    define_adapter_flags(groups, "labelled rows, without empty texts")
     define_label_flags(groups)
     groups.group("Or the dev rows of the named task it was trained on (--task)")
     groups.string("data_dir", None, "folder with the task's public files")

@@ -39,7 +39,7 @@ def define() -> Groups:
         "Several adapters of one base share the frozen blocks below them:\n"
         "  adapters-tf-predict --adapter=mood=a/adapter,topic=b/adapter ..."
     )
-    define_adapter_flags(g, "rows; labels are not read")
+    define_adapter_flags(g, "rows; labels are not read, texts may be empty")
     define_cache_flags(g, "off", ("off", "disk"))
     g.group("Output")
     g.string("output", None, "file to write")

@@ -22,7 +22,9 @@ def define() -> Groups:
     g.string("name", None, "name of the task in it")
     g.integer("batch_size", 64, "most rows that the model takes at a time")
     g.group("Files (.csv, .tsv, .jsonl; SQuAD .json for questions; .conll for tags)")
-    g.strings("files", None, "files of rows, or patterns such as 'new/*.csv'")
+    g.strings(
+        "files", None, "of rows, or patterns such as 'new/*.csv'; texts may be empty"
+    )
     define_format_flags(g, None)
     g.group("Output")
     g.string("output_dir", None, "new directory for the predictions, JSON lines")

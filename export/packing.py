@@ -75,9 +75,9 @@ def pack_rows(
         is_question: `[B]` bool.
         seq_lengths: Maximum tokens of a row or window, including special tokens: `[B]`
             int32 or one number. A row is never shorter than its special tokens.
-        is_words: `[B]` bool: whether the row holds words separated by white space,
-            tokenized one by one as in `adapters_tf.models.word_tokens`; such a row has
-            no second text and is not a question. `None` if no row is.
+        is_words: `[B]` bool: whether the row holds words, tokenized one by one as in
+            `adapters_tf.models.word_tokens`; such a row has no second text and is not a
+            question. `None` if no row is.
         is_list: `[B]` bool: whether `text_pair` holds two or more texts separated by
             `SEPARATOR`, cut and packed as in
             `adapters_tf.models.presets.preprocess_texts`. `None` if no row does.

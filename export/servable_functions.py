@@ -12,6 +12,7 @@ from adapters_tf.export.bank import BankLayout, ExportedTask, hidden_features
 from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.export.text_tokens import clean_utf8
+from adapters_tf.models.question_windows import LOWEST_SCORE
 from adapters_tf.tasks.kinds import kind_named, kinds
 from adapters_tf.tasks.text_kind import BIAS, KERNEL, head_features
 
@@ -120,10 +121,6 @@ class TaskTable:
             wanted = tf.reshape(tf.equal(code, other), [-1, 1])
             features = tf.where(wanted, head_features(name, outputs), features)
         return features
-
-
-# JSON in REST has no infinity.
-LOWEST_SCORE = -1e9
 
 
 class ServableFunctions:

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from adapters_tf.models.question_windows import delimiters
+from adapters_tf.models.word_tokens import WORD_SEPARATORS
 
 
 class TextTokens(NamedTuple):
@@ -65,8 +66,8 @@ def tokenize(
         tokenizer: A keras-hub tokenizer.
         text: `[B]` strings. Bytes that are not UTF-8 count as U+FFFD.
         in_pieces: Whether to cut into pieces: for all texts, or `[B]` bool.
-        in_words: `[B]` bool: whether to cut at white space, as Python's `str.split`;
-            never true together with `in_pieces`. `None` for no text.
+        in_words: `[B]` bool: whether to cut into words, at `WORD_SEPARATORS`; never
+            true together with `in_pieces`. `None` for no text.
 
     Returns:
         The tokens.
@@ -112,8 +113,7 @@ def _pieces(text: tf.Tensor, tokenizer: Any) -> tuple[tf.RaggedTensor, ...]:
 
 def _words(text: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
     """Return words of each text, with the first byte and the byte after each."""
-    space = _characters(r"\s+")
-    return tf_text.regex_split_with_offsets(text, f"[{space}]")
+    return tf_text.regex_split_with_offsets(text, f"[{WORD_SEPARATORS}]")
 
 
 @functools.cache

@@ -140,7 +140,7 @@ class WordExamples(Rows):
     """Sentences of words, tagged or not.
 
     Attributes:
-        words: The words of each of N sentences, one or more.
+        words: The words of each of N sentences; to train, one or more.
         tags: For each sentence, `[words]` int32 indices of tags, or `None`.
     """
 

@@ -96,6 +96,11 @@ class FileFormat:
         )
 
     @property
+    def has_labels(self) -> bool:
+        """Whether the format names columns of labels."""
+        return self.label_column is not None or bool(self.label_columns)
+
+    @property
     def for_several_labels(self) -> bool:
         """Whether the format describes several labels per row."""
         return self.label_separator is not None or bool(self.label_columns)
@@ -133,15 +138,17 @@ def read_columns(
 ) -> Table:
     """Read the text columns and the label column of a file.
 
-    Lines may end in LF, CR LF or CR. Blank lines are skipped, except in a file of one
-    column, where a blank line is an empty text.
+    Lines may end in LF, CR LF or CR. Blank lines are skipped, except between the rows
+    of a file of one column, where a blank line is an empty text. Rows with labels teach
+    or score a model, so none of their texts may be empty. Rows without are predicted,
+    as servables do, empty or not. `null` in JSON is not a text.
 
     Args:
         path: The file.
         format: Its columns and how it is written.
-        strict: Whether rows with another width than the header and empty texts are
-            errors. If `False`, such rows are left out and counted in `Table.skipped`,
-            and empty texts are kept.
+        strict: Whether rows with another width than the header, and empty texts of rows
+            with labels, are errors. If `False`, such rows are left out and counted in
+            `Table.skipped`, and empty texts are kept.
         several_labels: Whether a row may have zero or more labels; see `label_sets`.
 
     Raises:
@@ -161,7 +168,7 @@ def read_columns(
         rows, skipped = tables.read_delimited(
             text, format.columns, dialect, path, strict=strict
         )
-    if strict:
+    if strict and format.has_labels:
         for number, name in enumerate(format.text_columns):
             _check_empty(rows, number, f"text column {name!r}", path)
     texts = [[values[i] for _, values in rows] for i in range(len(format.text_columns))]
@@ -264,7 +271,7 @@ class DataFile:
     @property
     def has_labels(self) -> bool:
         """Whether the format names columns of labels."""
-        return self.format.label_column is not None or bool(self.format.label_columns)
+        return self.format.has_labels
 
     def require_labels(self) -> None:
         """Reject a training file without labels.
@@ -320,28 +327,10 @@ def _check_empty(
     rows: Sequence[tuple[int, list[str]]], at: int, what: str, path: str, hint: str = ""
 ) -> None:
     lines = [line for line, values in rows if not values[at].strip()]
-    refuse_empty(lines, len(rows), what, path, hint)
-
-
-def refuse_empty(
-    lines: Sequence[int], num_rows: int, what: str, path: str, hint: str = ""
-) -> None:
-    """Reject empty values.
-
-    Args:
-        lines: The lines of the rows whose value is empty.
-        num_rows: Number of all rows.
-        what: Name of the column.
-        path: The file.
-        hint: Alternative for the message.
-
-    Raises:
-        DataError: if there is such a line.
-    """
     if lines:
         raise DataError(
             f"No value of the {what} may be empty. Received: {path}, line {lines[0]} "
-            f"({len(lines)} of {num_rows} rows are). Fill or remove such rows.{hint}"
+            f"({len(lines)} of {len(rows)} rows are). Fill or remove such rows.{hint}"
         )
 
 

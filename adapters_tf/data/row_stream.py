@@ -10,7 +10,7 @@ from typing import TextIO
 import numpy as np
 
 from adapters_tf.data.examples import Examples, Rows
-from adapters_tf.data.files import FileFormat, dialect_of, refuse_empty
+from adapters_tf.data.files import FileFormat, dialect_of
 from adapters_tf.data.tables import iterate_delimited, iterate_json_lines, read_text
 
 _MARKS = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
@@ -19,9 +19,9 @@ _MARKS = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
 class RowStream:
     """Unlabelled rows of a delimited or JSON-lines file, in their order.
 
-    It holds one row in memory at a time, plus the line numbers of empty texts. It reads
-    the file once to check it, so that an error on the last line is found before the
-    first row is used, and again for each call of `windows`.
+    Texts may be empty. It holds one row in memory at a time. It reads the file once to
+    check it, so that an error on the last line is found before the first row is used,
+    and again for each call of `windows`.
 
     Args:
         path: The file.
@@ -31,23 +31,14 @@ class RowStream:
         num_rows: Number of rows.
 
     Raises:
-        DataError: See `read_columns` with `strict`.
+        DataError: See `read_columns` without label columns.
     """
 
     def __init__(self, path: str | os.PathLike[str], format: FileFormat) -> None:
         self._path = str(path)
         self._format = format
         self._dialect = dialect_of(self._path, format)
-        columns = format.text_columns
-        empty: list[list[int]] = [[] for _ in columns]
-        self.num_rows = 0
-        for line, values in self._rows():
-            self.num_rows += 1
-            for lines, value in zip(empty, values, strict=True):
-                if not value.strip():
-                    lines.append(line)
-        for name, lines in zip(columns, empty, strict=True):
-            refuse_empty(lines, self.num_rows, f"text column {name!r}", self._path)
+        self.num_rows = sum(1 for _ in self._rows())
 
     def __len__(self) -> int:
         return self.num_rows

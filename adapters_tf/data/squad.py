@@ -41,7 +41,8 @@ def read_questions(
 
     Args:
         path: A JSON file.
-        require_answers: Whether every question needs an answer.
+        require_answers: Whether every question needs an answer. If not, the rows are to
+            be predicted, and questions and contexts may be empty.
         encoding: Name of a Python codec.
 
     Raises:
@@ -74,7 +75,7 @@ def read_squad(
 
     Args:
         path: The file.
-        require_answers: Whether every question needs an answer.
+        require_answers: As in `read_questions`.
 
     Raises:
         DataError: if the structure differs, a text is empty, an id repeats, an answer
@@ -94,8 +95,7 @@ def read_flat_questions(
 
     Args:
         path: The file.
-        require_answers: Whether every question needs an answer. If not, answers are not
-            read.
+        require_answers: As in `read_questions`. If not, answers are not read.
 
     Raises:
         DataError: if the structure differs, a text is empty, or no answer occurs in its
@@ -162,7 +162,7 @@ def _squad(content: Any, path: str, require_answers: bool) -> QuestionExamples:
             f"{path}, whose keys are {keys}"
         )
     is_v2 = str(content.get("version", "1.1")).lstrip("v").startswith("2")
-    rows = list(_squad_rows(content["data"], path, require_answers and not is_v2))
+    rows = list(_squad_rows(content["data"], path, require_answers, is_v2))
     answered = [row for row in rows if row[3] or not require_answers]
     left_out = len(rows) - len(answered)
     if left_out and not answered:
@@ -192,16 +192,18 @@ def _squad(content: Any, path: str, require_answers: bool) -> QuestionExamples:
     return examples
 
 
-def _squad_rows(articles: list[Any], path: str, require: bool) -> Iterator[tuple]:
+def _squad_rows(
+    articles: list[Any], path: str, require: bool, is_v2: bool
+) -> Iterator[tuple]:
     for a, article in enumerate(articles):
         where = f"{path}, data[{a}]"
         for p, paragraph in enumerate(_get(article, "paragraphs", list, where)):
             where = f"{path}, data[{a}].paragraphs[{p}]"
-            context = _get(paragraph, "context", str, where)
+            context = _get(paragraph, "context", str, where, not require)
             for q, qa in enumerate(_get(paragraph, "qas", list, where)):
                 at = f"{where}.qas[{q}]"
                 identity = _identity(qa, at)
-                question = _get(qa, "question", str, at)
+                question = _get(qa, "question", str, at, not require)
                 impossible = qa.get("is_impossible", False)
                 if not isinstance(impossible, bool):
                     raise DataError(
@@ -211,7 +213,7 @@ def _squad_rows(articles: list[Any], path: str, require: bool) -> Iterator[tuple
                 answers = _get(qa, "answers", list, at) if "answers" in qa else []
                 if impossible:
                     answers = []
-                elif require and not answers:
+                elif require and not is_v2 and not answers:
                     raise DataError(
                         "Every question must have an answer, for training and "
                         f"evaluation. Received: {at} without"
@@ -230,8 +232,8 @@ def _flat(
     uses: dict[str, int] = {}
     for number, item in enumerate(content):
         where = f"{path}, item {number}"
-        context = _get(item, "context", str, where)
-        question = _get(item, "question", str, where)
+        context = _get(item, "context", str, where, not require)
+        question = _get(item, "question", str, where, not require)
         texts: tuple[str, ...] = ()
         starts: tuple[int, ...] = ()
         key = hashlib.sha256(f"{context}\0{question}".encode()).hexdigest()[:16]
@@ -260,7 +262,9 @@ def _examples(rows: list[tuple], path: str) -> QuestionExamples:
     return QuestionExamples(*(list(column) for column in zip(*rows, strict=True)))
 
 
-def _get(record: Any, key: str, kind: type, where: str) -> Any:
+def _get(
+    record: Any, key: str, kind: type, where: str, may_be_empty: bool = False
+) -> Any:
     value = record.get(key) if isinstance(record, dict) else None
     name = {str: "a string", list: "a list", int: "an integer"}[kind]
     if not isinstance(value, kind) or isinstance(value, bool):
@@ -269,7 +273,7 @@ def _get(record: Any, key: str, kind: type, where: str) -> Any:
             f"{type(value).__name__ if value is not None else 'nothing'}"
         )
     if isinstance(value, str):
-        check_text(value, key, where)
+        check_text(value, key, where, may_be_empty)
     return value
 
 

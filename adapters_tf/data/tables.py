@@ -299,22 +299,22 @@ def read_json_lines(
 ) -> list[tuple[int, list[Any]]]:
     """Read the values of some keys of every object, with its line number.
 
-    Strings are kept, numbers and Booleans become their JSON text, and `null` becomes an
-    empty string. Blank lines are skipped.
+    Strings are kept, and numbers and Booleans become their JSON text. Blank lines are
+    skipped.
 
     Args:
         text: The content of the file.
         columns: The keys to read; every object must have all of them.
         path: The file, for messages.
         lists: The members of `columns` whose value may be a list of strings and
-            numbers; the result is a list of strings.
+            numbers; the result is a list of strings. `null` is an empty string there.
 
     Returns:
         One `(line number from 1, values)` for each object.
 
     Raises:
-        DataError: if a line is not a JSON object with these keys, or a value is a list
-            or an object where not allowed.
+        DataError: if a line is not a JSON object with these keys, or a value is `null`,
+            a list or an object where not allowed.
     """
     # newline=None ends lines at CR, LF and CR LF, which JSON strings cannot contain.
     return list(
@@ -370,6 +370,11 @@ def _json_value(
             f"are {list(record)}{hint}"
         )
     value = record[name]
+    if value is None and not may_be_list:
+        raise DataError(
+            f"The value under {name!r} must be a string or a number. Received: "
+            f'{where}, null. Fill or remove such rows; an empty text is ""'
+        )
     if may_be_list and isinstance(value, list):
         return [_json_text(part, name, where) for part in value]
     return _json_text(value, name, where)

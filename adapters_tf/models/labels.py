@@ -70,9 +70,10 @@ def check_texts(x: Any, may_be_empty: bool = False) -> None:
             wrong = _wrong_text(text)
             if wrong and not (may_be_empty and wrong == _EMPTY):
                 where = f" of column {number}" if len(columns) > 1 else ""
+                rule = "" if may_be_empty else " that is not empty"
                 raise DataError(
-                    "Every text must be a string that is not empty. Received: row "
-                    f"{row}{where} with {wrong}"
+                    f"Every text must be a string{rule}. Received: row {row}{where} "
+                    f"with {wrong}"
                 )
 
 

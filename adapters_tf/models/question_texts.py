@@ -10,12 +10,15 @@ import numpy as np
 from adapters_tf.errors import DataError
 
 
-def read_questions_and_contexts(x: Any) -> tuple[list[str], list[str]]:
+def read_questions_and_contexts(
+    x: Any, may_be_empty: bool = False
+) -> tuple[list[str], list[str]]:
     """Read the two columns of texts.
 
     Args:
         x: A tuple `(questions, contexts)` of N texts each: lists, arrays, string
             tensors or other sequences.
+        may_be_empty: Take empty texts, as servables do.
 
     Raises:
         DataError: if `x` is no such tuple, the lengths differ, or a text is empty.
@@ -36,7 +39,7 @@ def read_questions_and_contexts(x: Any) -> tuple[list[str], list[str]]:
         )
     for name, column in (("question", questions), ("context", contexts)):
         for row, text in enumerate(column):
-            check_text(text, name, f"row {row}")
+            check_text(text, name, f"row {row}", may_be_empty)
     return questions, contexts
 
 
@@ -76,13 +79,14 @@ def read_answers(y: Any, contexts: list[str]) -> list[tuple[str, int]]:
     return result
 
 
-def check_text(text: Any, name: str, where: str) -> None:
+def check_text(text: Any, name: str, where: str, may_be_empty: bool = False) -> None:
     """Reject a value that is not a text, is empty or has a lone surrogate.
 
     Args:
         text: The text.
         name: Name of the value, such as `"question"`.
         where: Its row or place in a file.
+        may_be_empty: Take an empty text.
 
     Raises:
         DataError: if it is not a usable text; names the value and its place.
@@ -91,7 +95,7 @@ def check_text(text: Any, name: str, where: str) -> None:
         raise DataError(
             f"Every {name} must be text. Received: {where} with a {type(text).__name__}"
         )
-    if not text.strip():
+    if not (may_be_empty or text.strip()):
         raise DataError(f"No {name} may be empty. Received: {where} with an empty one")
     try:
         text.encode()

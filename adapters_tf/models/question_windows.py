@@ -27,6 +27,8 @@ DOC_STRIDE = 128
 MAX_ANSWER_TOKENS = 30
 # Half of it holds the question; the rest [CLS], two [SEP] and one context token.
 MIN_WINDOW_TOKENS = 8
+# Of a context without any token. JSON has no infinity.
+LOWEST_SCORE = -1e9
 
 
 class Answer(NamedTuple):
@@ -88,9 +90,10 @@ class QuestionFeatures:
 
         Returns:
             For each row, the span of the context with the highest score among those of
-            at most `MAX_ANSWER_TOKENS` tokens.
+            at most `MAX_ANSWER_TOKENS` tokens; `Answer("", 0, LOWEST_SCORE)` for a
+            context without any token.
         """
-        best = [Answer("", 0, -np.inf)] * len(contexts)
+        best = [Answer("", 0, LOWEST_SCORE)] * len(contexts)
         for window, row in enumerate(self.rows):
             starts, ends = self.starts[window], self.ends[window]
             inside = np.flatnonzero(starts >= 0)

@@ -13,6 +13,9 @@ from adapters_tf.models.presets import preprocess_texts
 
 # The label of a token without a tag.
 IGNORED = -1
+# ASCII's white space divides the words of a text. Other white space, such as U+00A0,
+# belongs to its word: keras-hub's WordPiece does not cut there either.
+WORD_SEPARATORS = " \t\n\v\f\r"
 _MULTIPLE = 8
 
 
@@ -69,7 +72,7 @@ def word_features(
     """Tokenise each word by itself and cut rows that are too long.
 
     Args:
-        sentences: The words of N sentences.
+        sentences: The words of N sentences; none of a sentence without text.
         preprocessor: From `load_preprocessor`; provides the tokenizer, and the longest
             row as `sequence_length`.
         tags: For each sentence `[words]` indices of tags, or `None`.
@@ -79,17 +82,15 @@ def word_features(
     """
     tokenizer, size = preprocessor.tokenizer, preprocessor.sequence_length
     check_word_pieces(tokenizer, "Token classification")
-    known_words = sorted({word for words in sentences for word in words})
-    # Servables split at all white space, keras-hub's tokenizer at spaces only.
-    texts = [" ".join(word.split()) for word in known_words]
+    known_words = sorted({word for words in sentences for word in words}) or [""]
     # For a list of strings, every keras-hub tokenizer returns a list of lists.
-    known = dict(zip(known_words, tokenizer(texts), strict=True))
+    known = dict(zip(known_words, tokenizer(known_words), strict=True))
     width = -(-size // _MULTIPLE) * _MULTIPLE
     labels = np.full((len(sentences), width), IGNORED, np.int32)
     rows, firsts, num_cut = [], [], 0
     for row, words in enumerate(sentences):
         tokens = [known[word] for word in words]
-        counts = np.array([len(t) for t in tokens])
+        counts = np.array([len(t) for t in tokens], int)
         places = 1 + np.cumsum(counts) - counts
         # The last position holds [SEP].
         places[(counts == 0) | (places > size - 2)] = -1

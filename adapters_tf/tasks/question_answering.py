@@ -172,7 +172,8 @@ class AdapterQuestionAnswerer(AdapterModel):
             **kwargs: As `keras.Model.predict`.
 
         Returns:
-            For texts, N `Answer`s; for windows, `[W, length, 2]` logits.
+            For texts, which may be empty, N `Answer`s; for windows, `[W, length, 2]`
+            logits.
         """
         if not in_memory(x) or _is_windows(x):
             return super().predict(x, batch_size, **kwargs)
@@ -188,7 +189,7 @@ class AdapterQuestionAnswerer(AdapterModel):
                 f"with token_ids. Received: a {type(x).__name__}. Give the model a "
                 "preprocessor to read (questions, contexts)"
             )
-        questions, contexts = read_questions_and_contexts(x)
+        questions, contexts = read_questions_and_contexts(x, may_be_empty=y is None)
         answers = None if y is None else read_answers(y, contexts)
         windows = question_windows(questions, contexts, self.preprocessor, answers)
         if windows.num_unlocated:

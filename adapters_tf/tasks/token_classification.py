@@ -168,7 +168,7 @@ class AdapterTokenClassifier(AdapterModel):
         """Return words' classes; for tensors, logits as `keras.Model.predict`.
 
         Args:
-            x: N lists of words, or tensors.
+            x: N lists of words, which may be empty, or tensors.
             batch_size: Rows of a batch.
             **kwargs: As `keras.Model.predict`.
 
@@ -178,8 +178,7 @@ class AdapterTokenClassifier(AdapterModel):
         """
         if not in_memory(x) or _is_tensors(x):
             return super().predict(x, batch_size, **kwargs)
-        x, _ = read_columns(x)
-        words = self._words(x)
+        words = self._words(read_columns(x)[0])
         logits = super().predict(_tensors(words), batch_size, **kwargs)
         found = []
         for row, places in enumerate(words.firsts):
@@ -202,9 +201,10 @@ class AdapterTokenClassifier(AdapterModel):
                 f"tensors. Received: {'none' if sentences else type(x).__name__}"
             )
         for row, words in enumerate(x):
-            if not (isinstance(words, list | tuple) and words) or not all(
-                isinstance(word, str) for word in words
-            ):
+            fits = isinstance(words, list | tuple)
+            # As in a request to a servable, there may be nothing to predict.
+            fits = fits and (y is None or bool("".join(map(str, words)).strip()))
+            if not fits or not all(isinstance(word, str) for word in words):
                 raise DataError(
                     "Every sentence must be a list of words, one or more. Received: "
                     f"{words!r}, the one at {row}"

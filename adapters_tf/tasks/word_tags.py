@@ -53,8 +53,8 @@ def read_words(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the words, joined by spaces, that a signature has read.
 
-    A signature splits a word at other white space too, such as U+00A0, as
-    `word_features` does. Its first part has its first token, and so its tag.
+    A signature splits a word at all of `WORD_SEPARATORS`. The word's first part has its
+    first token, and so its tag.
 
     Args:
         words: The W words.

@@ -14,6 +14,7 @@ from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
+from adapters_tf.models.labels import check_texts
 from adapters_tf.models.task import Task
 from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.base import Prepared
@@ -113,13 +114,19 @@ def predict_texts(
 
     Args:
         directory: The adapter directory of a classification or regression task.
-        texts: One sequence of N texts for each text column of the task.
+        texts: One sequence of N texts, which may be empty, for each text column of the
+            task.
         preset: As `LoadedAdapter`.
 
     Returns:
         N records; see `Evaluator.predictions`.
+
+    Raises:
+        DataError: if a text is missing or not a text; names the row.
     """
-    rows = Examples(tuple(list(column) for column in texts))
+    columns = tuple(list(column) for column in texts)
+    check_texts(columns, may_be_empty=True)
+    rows = Examples(columns)
     return LoadedAdapter(directory, preset).predictions(rows)
 
 

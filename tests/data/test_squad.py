@@ -174,6 +174,26 @@ def test_unlabelled_questions(write):
     assert examples.starts == [(), (30,)]
 
 
+def test_only_questions_to_predict_may_be_empty(write):
+    def empty(content, paragraph, question):
+        question["question"] = " "
+        paragraph["context"] = ""
+        for each in paragraph["qas"]:
+            del each["answers"]
+
+    for path in (
+        write(changed(empty), "squad.json"),
+        write([{"question": q, "context": ""} for q in (" ", "When?")], "flat.json"),
+    ):
+        examples = read_questions(path, require_answers=False)
+        assert (examples.questions, examples.contexts) == ([" ", "When?"], ["", ""])
+        with pytest.raises(DataError, match="No context may be empty. Received: "):
+            read_questions(path)
+    path = write([{"question": None, "context": ""}])
+    with pytest.raises(DataError, match="a string under 'question'.* item 0, .*noth"):
+        read_questions(path, require_answers=False)
+
+
 def test_flat_questions(write):
     examples, report = read_flat_questions(write(FLAT))
     assert report == AnswerReport(once=2, several=1, missing=1)

@@ -121,6 +121,24 @@ def test_one_column_file(write):
     assert table.texts == (["a b", "c"],)
 
 
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.csv", 'text,label\na,x\n,x\n"",x\n" ",x\n'),
+        ("a.tsv", "text\tlabel\na\tx\n\tx\n\tx\n \tx\n"),
+        ("a.txt", "text\na\n\n\n \n\n"),
+        ("a.jsonl", '{"text": "a"}\n{"text": ""}\n{"text": ""}\n{"text": " "}\n'),
+    ],
+)
+def test_only_rows_without_labels_may_have_empty_texts(write, name, content):
+    path, unlabelled = write(name, content), FileFormat(("text",))
+    assert read_columns(path, unlabelled).texts == (["a", "", "", " "],)
+    (window,) = RowStream(path, unlabelled).windows(10)
+    assert window.texts == (["a", "", "", " "],)
+    if name in ("a.csv", "a.tsv"):
+        refused(path, ONE, r"text column 'text' may be empty.*line 3 \(3 of 4 rows")
+
+
 def test_json_lines(write):
     path = write(
         "a.jsonl",
@@ -290,10 +308,6 @@ def test_empty_texts_are_counted(write):
     refused(path, ONE, r"text column 'text'.*line 3 \(2 of 3 rows")
 
 
-def test_blank_line_in_a_file_of_one_column_is_an_empty_text(write):
-    refused(write("a.txt", "text\na\n\nb\n"), FileFormat(("text",)), "line 3 .1 of 3")
-
-
 def test_missing_label(write):
     path = write("a.csv", "text,label\na,x\nb, \n")
     refused(path, ONE, "label column 'label'.*line 3 .1 of 2.*give no label column")
@@ -317,7 +331,7 @@ def test_unclosed_quote(write):
         ),
         ('{"text": ["a"], "label": 1}', "string or a number.*line 2, a JSON array"),
         ('{"text": {}, "label": 1}', "string or a number.*line 2, a JSON object"),
-        ('{"text": null, "label": 1}', "text column 'text'.*line 2 .1 of 2"),
+        ('{"text": null, "label": 1}', "'text' must be .*line 2, null. Fill or remove"),
         ('{"text": "b", "label": null}', "label column 'label'.*line 2 .1 of 2"),
         ('{"text": "\\ud800", "label": 1}', "valid Unicode.*line 2.*surrogate"),
         ("[" * 100_000, "line 2"),

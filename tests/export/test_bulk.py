@@ -9,11 +9,14 @@ import pytest
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin import predict, predict_beam
+from adapters_tf.data.files import FileFormat
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.export import bulk_job, versions
 from adapters_tf.export.bulk_job import BulkJob, ServedTask
-from adapters_tf.export.rows import Row, check_separator, signature_inputs
+from adapters_tf.export.rows import Row, check_separator, rows_of, signature_inputs
+from adapters_tf.export.session import ServingSession
 from adapters_tf.models.task import Task
+from adapters_tf.tasks.file_task import load_file_examples
 from adapters_tf.tasks.kinds import kind_named
 
 needs_beam = pytest.mark.skipif(
@@ -174,10 +177,61 @@ def test_same_as_adapters_tf_predict(bulk_servable, tasks, call, tmp_path, name)
         assert sum(len(record["entities"]) for record in expected) > 5
 
 
+ROLES = ("claim", "evidence", "source")
+ROLES_EMPTY = [("good", "", "film"), ("", "bad", ""), ("", "", ""), (" ", "a", "plot")]
+EMPTY = {
+    "topics.csv": 'id,text\n1,good\n2,\n3," "\n4,film\n',
+    "topics.tsv": "text\tid\ngood\t1\n\t2\n \t3\nfilm\t4\n",
+    "topics.txt": "text\ngood\n\n \nfilm\n",
+    "topics.jsonl": "".join(
+        json.dumps({"text": text}) + "\n" for text in ("good", "", " ", "film")
+    ),
+    "moods.csv": "text,id\ngood,1\n,2\n ,3\nfilm,4\n",
+    "likeness.csv": "first,second\ngood,\n,bad film\n,\n \t,the plot\n",
+    "roles.jsonl": "".join(
+        json.dumps(dict(zip(ROLES, row, strict=True))) + "\n" for row in ROLES_EMPTY
+    ),
+    # A sentence in a file has a word; it may have no token.
+    "names.conll": "good\n\u200b\n\n\u200b\n\n\u00a0.\n\nthe\u3000film\nwas\n",
+    "questions.json": json.dumps(
+        [
+            {"question": question, "context": context}
+            for question in ("what was bad", "")
+            for context in ("the plot was bad", "")
+        ]
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def served(bulk_servable):
+    with ServingSession(bulk_servable / "1") as session:
+        yield session.run
+
+
+@pytest.mark.parametrize("file", EMPTY)
+def test_empty_texts_are_answered_alike(served, tasks, call, tmp_path, file):
+    path, output, (name, _) = tmp_path / file, tmp_path / "out", file.split(".")
+    path.write_text(EMPTY[file], encoding="utf-8")
+    adapter = f"--adapter={tasks[name].adapter_dir}"
+    assert not call(predict, adapter, f"--file={path}", f"--output={output}")
+    records = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+
+    task = Task.from_dict(tasks[name].task)
+    rows = load_file_examples(path, FileFormat(task.text_columns), task)
+    rows = list(rows_of(rows))
+    outputs = served(
+        f"{name}_text",
+        {k: np.array(v, object) for k, v in signature_inputs(rows).items()},
+    )
+    assert len(rows) == len(records) == 4
+    assert_same(records, records_of(task, outputs, rows))
+
+
 @needs_beam
 def test_a_fault_in_the_last_file_leaves_nothing(bulk_servable, call, tmp_path, capsys):
     write_file("topics", tmp_path, 3, seed=1)
-    (tmp_path / "2.csv").write_text('text\n"good"\n""\n')
+    (tmp_path / "2.csv").write_text('text\n"good"\n"bad\n')
     arguments = [f"--servable={bulk_servable}", f"--files={tmp_path}/*.csv"]
     output = tmp_path / "out"
     assert call(predict_beam, *arguments, "--name=topics", f"--output_dir={output}")
@@ -242,10 +296,10 @@ def test_inputs_of_signatures():
 
 
 def records_of(task, outputs, rows):
-    """The records of rows of texts, out of a signature's outputs."""
+    """The records of rows, out of a signature's outputs."""
     kind = kind_named(task.kind)
     return [
-        kind.served_record(task, {k: v[i] for k, v in outputs.items()}, row, None)
+        kind.served_record(task, {k: v[i] for k, v in outputs.items()}, *row)
         for i, row in enumerate(rows)
     ]
 
@@ -253,7 +307,7 @@ def records_of(task, outputs, rows):
 def test_records_of_sets_of_labels():
     task = Task("t", "multi_label", ("text",), ("a", "b"))
     outputs = {"probabilities": np.array([[0.5, 0.75], [0.25, 0.125]])}
-    assert records_of(task, outputs, [("x",), ("y",)]) == [
+    assert records_of(task, outputs, [Row(("x",)), Row(("y",))]) == [
         {"labels": ["a", "b"], "probabilities": {"a": 0.5, "b": 0.75}},
         {"labels": [], "probabilities": {"a": 0.25, "b": 0.125}},
     ]
@@ -269,7 +323,7 @@ def test_records_of_sentences():
         "word_starts": np.array([[0, 5, 7], [0, -1, -1]], np.int32),
         "word_ends": np.array([[1, 6, 8], [1, -1, -1]], np.int32),
     }
-    rows = [("é bb c d",), ("e",)]
+    rows = [Row(("é bb c d",)), Row(("e",))]
     first, second = records_of(task, outputs, rows)
     assert first == {
         "words": ["é", "bb", "c", "d"],

@@ -124,8 +124,7 @@ def _answers(model, questions, contexts):
             "answer": best.text.encode(),
             "answer_start": best.start,
             "answer_end": best.start + len(best.text),
-            # There is no infinity in JSON.
-            "score": max(best.score, -1e9),
+            "score": best.score,
         }
         for best in windows.answers(logits, contexts)
     ]

@@ -109,9 +109,14 @@ def loaded_adapter(directory):
     return LoadedAdapter(directory)
 
 
+def words_of(text):
+    """The words of a text; only ASCII's white space divides them."""
+    return tuple(word.decode() for word in text.encode().split())
+
+
 def expected_words(task, texts):
     """What `adapters-tf-predict` says of the words that were read."""
-    rows = WordExamples([tuple(text.split()) or ("",) for text in texts])
+    rows = WordExamples([words_of(text) for text in texts])
     loaded = loaded_adapter(task.adapter_dir)
     words = word_features(rows.words, task.model.preprocessor)
     records = loaded.predictions(rows)
@@ -151,6 +156,8 @@ def test_texts(name, session, tasks):
     assert got["words"].shape == (6, max(map(len, words)))
     # A word that is all invisible has no token; cut are those behind the end.
     assert [w[0] for w in words[3]] == ["a\u200b".encode()] and words[2] == []
+    # White space beyond ASCII belongs to its word, as in files.
+    assert [w[0].decode() for w in words[1]] == ["Só\u00a0SAD", ".good"]
     assert len(words[4]) == {"names": 14, "parts": 10}[name]
     for row, expected, text in zip(rows_of(got), words, TEXTS, strict=True):
         check_row(row, expected, text)
@@ -258,7 +265,7 @@ def test_words_are_cut_as_in_training(tasks):
         tf.fill([len(TEXTS)], 16),
         flags,
     )
-    words = word_features([tuple(t.split()) for t in TEXTS], preprocessor)
+    words = word_features([*map(words_of, TEXTS)], preprocessor)
     batch = words.features.batch(np.arange(len(TEXTS)), multiple=1)
     np.testing.assert_array_equal(windows.inputs["input_word_ids"], batch["token_ids"])
     np.testing.assert_array_equal(windows.inputs["input_mask"], batch["padding_mask"])

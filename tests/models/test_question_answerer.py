@@ -224,9 +224,18 @@ def test_bad_rows_are_named(answerer, x, y, message):
     assert int(model.optimizer.iterations) == 0
 
 
+def test_empty_texts_are_answered(answerer):
+    model = answerer()
+    questions, contexts = ["", "what ?", "what ?", " "], ["a film", "", "\n", ""]
+    found = model.predict((questions, contexts), verbose=0)
+    assert found[0].text in ("a", "film", "a film") and np.isfinite(found[0].score)
+    assert found[1:] == [("", 0, -1e9)] * 3
+    assert model.predict(([""], [""]), verbose=0) == found[1:2]
+
+
 def test_bad_texts_to_predict(answerer):
-    with pytest.raises(DataError, match="No context may be empty. Received: row 0"):
-        answerer().predict((["film"], ["\n"]), verbose=0)
+    with pytest.raises(DataError, match="Every context .* row 1 with a NoneType"):
+        answerer().predict((["", ""], ["", None]), verbose=0)
     with pytest.raises(DataError, match=r"a tuple \(questions, contexts\)"):
         answerer().predict(["film", "the film"], verbose=0)
 

@@ -39,12 +39,14 @@ def test_first_tokens_have_the_labels(preprocessor):
     np.testing.assert_array_equal(words.features.offsets, [0, 8, 11])
 
 
-def test_white_space_within_a_word_divides_its_tokens(preprocessor):
-    # Alone, keras-hub's tokenizer finds an unknown word here.
-    words = word_features([["the\u00a0films", "\u3000good", "\u00a0"]], preprocessor)
-    plain = word_features([["the", "films", "good"]], preprocessor)
-    np.testing.assert_array_equal(words.features.token_ids, plain.features.token_ids)
-    assert words.firsts[0].tolist() == [1, 4, -1]
+def test_white_space_within_a_word_is_that_of_the_tokenizer(preprocessor):
+    tokenizer = preprocessor.tokenizer
+    sentence = ["the\tfilms", "the\u00a0films", "\u3000good", "\v"]
+    words = word_features([sentence], preprocessor)
+    # Beyond ASCII keras-hub's tokenizer does not cut, and finds an unknown word.
+    names = [tokenizer.id_to_token(int(i)) for i in words.features.token_ids]
+    assert names == "[CLS] the film ##s [UNK] [UNK] [SEP]".split()
+    assert words.firsts[0].tolist() == [1, 4, 5, -1]
 
 
 def test_what_is_too_long_is_cut_and_counted(preprocessor):
@@ -84,6 +86,20 @@ def test_sentences_learn_and_predict(model):
     found = model.predict([*sentences[:2], ["good", "\u200b"]], verbose=0)
     assert [row.tolist() for row in found[:2]] == [[0, 1, 0, 2], [2, 1]]
     assert found[2][1] == -1
+
+
+def test_sentences_without_text_are_answered_but_not_learned(model):
+    sentences = [[], ["good", "films"], [""]]
+    found = model.predict(sentences, verbose=0)
+    assert [len(classes) for classes in found] == [0, 2, 1]
+    (alone,) = model.predict(sentences[1:2], verbose=0)
+    assert found[1].tolist() == alone.tolist() and found[2].tolist() == [-1]
+    assert [row.tolist() for row in model.predict([[]], verbose=0)] == [[]]
+    for use in (model.fit, model.evaluate):
+        with pytest.raises(DataError, match=r"one or more. Received: \[''\], .* 1$"):
+            use(sentences[1:], [[0, 1], [0]], verbose=0)
+    with pytest.raises(DataError, match="Received: None, the one at 0"):
+        model.predict([None], verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from adapters_tf.tasks.word_tags import read_words
 
 
 def test_words_of_several_parts_have_the_first():
-    # "\u00a0b" begins with white space, and "\u200b" has no token.
-    words = ["so\u00a0the\u00a0", "\u00a0b", "\u200b", "y"]
+    # "\vb" begins with white space, and "\u200b" has no token.
+    words = ["so\vthe\v", "\vb", "\u200b", "y"]
     starts = np.array([0, 3, 9, 13, -1, -1])
     places, parts = read_words(words, starts)
     assert (places.tolist(), parts.tolist()) == ([0, 1, 3], [0, 2, 3])
