@@ -299,8 +299,7 @@ def read_json_lines(
 ) -> list[tuple[int, list[Any]]]:
     """Read the values of some keys of every object, with its line number.
 
-    Strings are kept, and numbers and Booleans become their JSON text. Blank lines are
-    skipped.
+    Numbers and Booleans become their JSON text. Blank lines are skipped.
 
     Args:
         text: The content of the file.

@@ -25,14 +25,8 @@ TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
 # The run that `--overwrite` replaces, until the new one has ended.
 ASIDE_DIR = ".replaced"
-_RUN_FILES = (
-    METRICS_FILE,
-    HISTORY_FILE,
-    ADAPTER_DIR,
-    BEST_ADAPTER_DIR,
-    CHECKPOINT_DIR,
-    TENSORBOARD_DIR,
-)
+_RUN_FILES = (METRICS_FILE, HISTORY_FILE)
+_RUN_FILES += (ADAPTER_DIR, BEST_ADAPTER_DIR, CHECKPOINT_DIR, TENSORBOARD_DIR)
 _LOCK_FILE = ".lock"
 # What a run's settings hold beside its flags, and what to say of it.
 _BASE = "base_fingerprint"
@@ -231,8 +225,8 @@ def check_run(
     places = {run, path}
     if any((place / METRICS_FILE).is_file() for place in places):
         raise UserError(
-            f"output_dir {str(path)!r} holds a finished run. Choose another "
-            "output_dir, or give --overwrite to replace it."
+            f"output_dir {str(path)!r} holds a finished run. Choose another output_dir, "
+            "or give --overwrite to replace it."
         )
     if not any(find_checkpoints(place / CHECKPOINT_DIR) for place in places):
         return
@@ -268,8 +262,8 @@ def _read_settings(run: Path) -> dict[str, Any]:
         return dict(read_json(file)) if file.is_file() else {}
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"{file} is damaged: {error}. Choose another output_dir, remove "
-            f"{str(run)!r}, or give --overwrite to adapters-tf-train."
+            f"{file} is damaged: {error}. Choose another output_dir, or remove this "
+            "one: adapters-tf-train does so with --overwrite."
         ) from error
 
 
