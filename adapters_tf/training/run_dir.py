@@ -203,8 +203,7 @@ def check_run(
         overwrite: Whether to replace a run that is there.
 
     Raises:
-        UserError: The directory cannot be written, or holds a finished run, a run of
-            other settings or rows or other files.
+        UserError: The directory cannot be written, or holds what `open_run` refuses.
     """
     path = Path(directory)
     _check_writable(path)
