@@ -55,7 +55,14 @@ class ParameterCounts:
 
 
 def count_parameters(model: Any) -> ParameterCounts:
-    """Count an `AdapterModel`'s parameters."""
+    """Count an `AdapterModel`'s parameters.
+
+    Args:
+        model: An `AdapterModel`; its active task is counted.
+
+    Returns:
+        The counts; `print(counts.table())` prints them as `adapters-tf-train` does.
+    """
 
     def size(variables: Any) -> int:
         return sum(math.prod(v.shape) for v in variables)
