@@ -1,6 +1,6 @@
 """The errors this library raises for input a person can mend.
 
-Both are `ValueError`s, so notebook code may catch that; the programs in `bin/`
+All are `ValueError`s, so notebook code may catch that; the programs in `bin/`
 catch `UserError` alone, print its text without a traceback and exit with a
 code other than 0. Anything else that is raised is a fault of the program.
 """
@@ -17,7 +17,7 @@ class UserError(ValueError):
     The text states the rule, what came, and what would work.
 
     Attributes:
-        exit_code: What a program that it ends exits with.
+        exit_code: Exit code of a program that stops with this error.
     """
 
     exit_code = 2

@@ -130,8 +130,8 @@ class CombinedLayer(keras.layers.Layer):
         training: Whether dropout is active.
 
     Returns:
-        Logits `[batch, classes]`, scores `[batch]`, or start and end logits
-        `[batch, length, 2]`, float32.
+        Float32: logits `[batch, classes]`, scores `[batch]`, start and end logits of
+        answers `[batch, length, 2]`, or logits of tags `[batch, length, classes]`.
 
     Raises:
         UserError: if a directory is not such an export, or the adapter is for

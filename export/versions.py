@@ -133,10 +133,18 @@ def add_task(
 
 
 def remove_task(servable: str | os.PathLike[str], name: str) -> int:
-    """Write a new version without a task and return its number.
+    """Write a new version without a task.
+
+    Args:
+        servable: The servable.
+        name: The task's name.
+
+    Returns:
+        The new version.
 
     Raises:
-        UserError: if there is no such task, or it is the only one.
+        UserError: if the directory is not a servable, there is no such task, it is the
+            only one, or the new version cannot be written.
     """
     with _next_version(servable) as version:
         names = list(read_newest(servable)["tasks"])

@@ -60,7 +60,7 @@ class AdapterConfig(AdapterMethod):
         bottleneck_dim: Units `m` of the bottleneck. The paper uses 8 to 256
             (section 3.2); 64 is its single fixed size.
         reduction_factor: Gives the size instead of `bottleneck_dim`:
-            `m = hidden_dim // reduction_factor`.
+            `m = max(1, int(hidden_dim // reduction_factor))`.
         activation: Name of the non-linearity: `"gelu_tanh"` (GELU in its tanh
             form, as in the reference code) or any Keras activation.
         initializer_stddev: Standard deviation of the truncated normal that

@@ -16,15 +16,16 @@ class Adapter:
     """The tensors that a task trained, with everything needed to use them.
 
     Attributes:
-        tensors: Variable path -> float32 array: the task's trainable set
-            (adapters, LayerNorms and head, for `tuning="adapters"`).
+        tensors: Variable path -> float32 array of the variable's shape: the task's
+            trainable set (adapters, LayerNorms and head, for `tuning="adapters"`).
         kind: `"classification"`, `"regression"`, `"question_answering"`,
             `"multi_label"` or `"token_classification"`.
         adapter: Configuration of the adapters, such as `AdapterConfig`; `None` for a
             baseline.
         tuning: The tuning method that trained it.
         head: Constructor arguments of the head.
-        base_fingerprint: `base_fingerprint` of the base it belongs to.
+        base_fingerprint: Hash of the architecture and weights of the base it
+            belongs to; `None` if unknown.
         task: `Task.to_dict()`: name, columns, labels, metrics.
         metrics: Dev metrics of the run, by name.
         preset: Where the base can be loaded from.

@@ -244,6 +244,9 @@ def load_adapter(directory: str | os.PathLike[str]) -> Adapter:
     Args:
         directory: Written by `save_adapter`.
 
+    Returns:
+        The adapter, with its tensors as float32 NumPy arrays.
+
     Raises:
         AdapterFileError: if a file is missing, unreadable or corrupt, the format
             version or a field is unknown, a field is missing or has a value of the

@@ -31,15 +31,25 @@ def linear_warmup_decay(
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises linearly from 0, then falls linearly to 0.
+    """A learning rate that rises linearly to a peak, then falls linearly to 0.
 
     Section 3.1 of the paper: 10% of the steps warm up. Keras's own schedules
-    warm up only in `CosineDecay`.
+    warm up only in `CosineDecay`. The first step has the rate `peak / warmup_steps`,
+    so that it already learns.
 
     Args:
         peak: Learning rate at the end of the warm-up.
-        total_steps: Number of steps of the run.
-        warmup_steps: Number of steps of the warm-up.
+        total_steps: Number of steps of the run, 1 or more.
+        warmup_steps: Number of steps of the warm-up, from 0 to `total_steps`.
+
+    Call arguments:
+        step: Number of the step, from 0, as a scalar number or tensor.
+
+    Returns:
+        The learning rate, as a scalar float32 tensor.
+
+    Raises:
+        ValueError: if a number of steps is out of range.
     """
 
     def __init__(self, peak: float, total_steps: int, warmup_steps: int) -> None:
@@ -95,6 +105,9 @@ def create_optimizer(
             slots exist before the first step.
         learning_rate: A number or a schedule.
         weight_decay: Decay per step, multiplied by the learning rate.
+
+    Returns:
+        The optimizer, built for `variables`.
     """
     optimizer = AdamW(
         learning_rate=learning_rate,

@@ -71,6 +71,14 @@ def load_preprocessor(
     Args:
         preset: As in `load_backbone`.
         sequence_length: Longest packed input, in tokens; longer texts are cut.
+
+    Returns:
+        The preprocessor. For `[batch]` strings, or a tuple of several, it returns the
+        encoder's inputs, `[batch, sequence_length]` each: `token_ids` int32,
+        `padding_mask` bool and, for BERT, `segment_ids` int32.
+
+    Raises:
+        UserError: if the preset cannot be loaded.
     """
     preset = resolve_preset(preset)
     tokenizer = _load(keras_hub.models.Tokenizer, preset)

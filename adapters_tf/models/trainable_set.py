@@ -27,6 +27,10 @@ class Tuning:
             only the head (section 1). `"adapters_only"`: adapters and head, but no
             LayerNorms, as in AdapterHub.
         top_n: Number of blocks, for `"top_n"` only.
+
+    Raises:
+        ValueError: if there is no such method, or `top_n` is missing, given to another
+            method, or not a whole number.
     """
 
     method: str = "adapters"
@@ -55,7 +59,11 @@ class Tuning:
 
     @classmethod
     def of(cls, value: "Tuning | str | dict[str, Any]") -> "Tuning":
-        """Return a `Tuning` from a `Tuning`, a method's name or its fields."""
+        """Return a `Tuning` from a `Tuning`, a method's name or its fields.
+
+        Raises:
+            ValueError: if `value` is none of these, or as `Tuning`.
+        """
         if isinstance(value, cls):
             return value
         fields = {"method": value} if isinstance(value, str) else value
@@ -299,7 +307,14 @@ class ParameterCounts:
 
 
 def count_parameters(model: Any) -> ParameterCounts:
-    """Count an `AdapterModel`'s parameters."""
+    """Count an `AdapterModel`'s parameters.
+
+    Args:
+        model: An `AdapterModel`; its active task is counted.
+
+    Returns:
+        The counts; `print(counts.table())` prints them as `adapters-tf-train` does.
+    """
 
     def size(variables: Any) -> int:
         return sum(math.prod(v.shape) for v in variables)

@@ -40,6 +40,9 @@ def build_model(
             `hidden_layer`.
         **kwargs: As `load_backbone`: `dtype`.
 
+    Returns:
+        A model of the kind's class, such as an `AdapterTextClassifier`.
+
     Raises:
         UserError: if the kind is unknown, the preset cannot be loaded, it has fewer
             positions than `seq_length`, or it lacks the pooler or tokenizer that the
@@ -69,9 +72,13 @@ def load_model(
         preset: Where to load the base from; by default the preset used in training.
         **kwargs: As `load_backbone`: `dtype`.
 
+    Returns:
+        The model of the task's kind, such as an `AdapterTextClassifier`.
+
     Raises:
-        AdapterFileError: if the directory is unusable, or the adapter was trained on
-            another base.
+        AdapterFileError: if the directory is unusable, it does not say where the base
+            is and you pass no `preset`, or the adapter was trained on another base.
+        UserError: if the base cannot be loaded.
     """
     adapter = load_adapter(directory)
     preset = preset or adapter.preset

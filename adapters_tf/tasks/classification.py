@@ -21,15 +21,16 @@ from adapters_tf.tasks.text_kind import TextKind, check_same_shape, repeat_label
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class AdapterTextClassifier(TextModel):
-    """Classification of a text or a pair of texts.
+    """Classification of one or more texts.
 
     Head: the representation of the first token, dropout, a linear layer
-    (paper, section 2.1). Outputs are `[batch, num_classes]` float32 logits.
+    (paper, section 2.1). Outputs are `[batch, num_classes]` float32 logits. Labels are
+    `[batch]` class indices from 0; `fit` also takes names of classes.
 
     Args:
         backbone: The encoder, such as a `BertAdapterBackbone`.
-        num_classes: Number of classes.
-        preprocessor: keras-hub preprocessor for strings, or `None`.
+        num_classes: Number of classes, 2 or more.
+        preprocessor: The keras-hub preprocessor, or `None` to take tensors.
         head_input: `"cls"`: the last block's vector of the first token; `"pooled"`:
             this vector after the pretrained, frozen tanh pooler, as in the reference
             code; `"mean"`: the mean over the tokens.
@@ -37,9 +38,16 @@ class AdapterTextClassifier(TextModel):
         tuning: See `Tuning`.
         hidden_layer: Add a dense layer with tanh before the linear one, as in
             AdapterHub's default head.
+        **kwargs: As `AdapterModel`, such as `labels`.
 
     Attributes:
         min_classes: The smallest valid number of classes.
+
+    Raises:
+        ValueError: if `head_input` or `tuning` is unknown.
+        UserError: if there are too few classes, the backbone is not an
+            `AdapterBackbone` or another live model uses it, or `head_input` is
+            `"pooled"` and the backbone has no pooler.
     """
 
     kind = "classification"

@@ -17,7 +17,7 @@ from adapters_tf.tasks.text_kind import TextKind, check_same_shape, repeat_label
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class AdapterMultiLabelClassifier(AdapterTextClassifier):
-    """Multi-label classification of a text or a pair of texts.
+    """Multi-label classification of one or more texts.
 
     The head is that of `AdapterTextClassifier` with a sigmoid on each logit, trained on
     the mean of the labels' binary cross-entropies. Outputs are `[batch, num_classes]`

@@ -88,6 +88,7 @@ class AdapterQuestionAnswerer(AdapterModel):
         backbone: The encoder, such as a `BertAdapterBackbone`.
         preprocessor: The keras-hub preprocessor, or `None` to take tensors.
         tuning: See `Tuning`.
+        **kwargs: As `AdapterModel`, such as `preset`.
     """
 
     kind = "question_answering"

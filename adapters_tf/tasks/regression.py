@@ -19,17 +19,16 @@ from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.base import Prepared, RowsOfTasks, Tensors
 from adapters_tf.tasks.text_kind import TextKind, check_same_shape
 
-# Above this many distinct numbers, labels are scores rather than class names.
 # Numbers with a decimal comma: float() refuses them, and they are no names either.
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 
 
 @keras.saving.register_keras_serializable(package="adapters_tf")
 class AdapterTextRegressor(TextModel):
-    """Regression on a text or a pair of texts, trained on the squared error.
+    """Regression on one or more texts, trained on the squared error.
 
-    Outputs are `[batch]` float32 scores. Arguments are those of `AdapterTextClassifier`
-    without `num_classes`.
+    Outputs and labels are `[batch]` float32 scores. Arguments are those of
+    `AdapterTextClassifier` without `num_classes`.
     """
 
     kind = "regression"

@@ -85,6 +85,7 @@ class AdapterTokenClassifier(AdapterModel):
         preprocessor: The keras-hub preprocessor, or `None` to take tensors.
         dropout: Dropout rate on the head's input.
         tuning: See `Tuning`.
+        **kwargs: As `AdapterModel`, such as `labels`.
     """
 
     kind = "token_classification"

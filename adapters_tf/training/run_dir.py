@@ -224,8 +224,8 @@ def check_run(
     places = {run, path}
     if any((place / METRICS_FILE).is_file() for place in places):
         raise UserError(
-            f"output_dir {str(path)!r} holds a finished run. Choose another output_dir, "
-            "or give --overwrite to replace it."
+            f"output_dir {str(path)!r} holds a finished run. Choose another "
+            "output_dir, or give --overwrite to replace it."
         )
     if not any(find_checkpoints(place / CHECKPOINT_DIR) for place in places):
         return
