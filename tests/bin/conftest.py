@@ -1,6 +1,7 @@
 """Running the programs in this process, and one run to compare others with."""
 
 import contextlib
+import functools
 import subprocess
 import sys
 import time
@@ -10,6 +11,9 @@ import pytest
 from adapters_tf.bin import train
 from adapters_tf.export.self_check import exports_checked_by
 from adapters_tf.training.checkpoints import find_checkpoints
+from adapters_tf.training.devices import get_strategy
+from adapters_tf.training.model_pool import ModelPool
+from adapters_tf.training.run import run_job
 
 _SECONDS = 300  # A machine may be busy.
 _PROGRAM = "from adapters_tf.bin.train import cli; cli()"
@@ -31,6 +35,31 @@ def without_self_checks():
 
 
 @pytest.fixture(scope="session")
+def _pool():
+    return ModelPool(6)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _runs_share_models(_pool):
+    """Runs of `train.cli` in this process take a model that is there and traced.
+
+    They train it to the same bits as a new one: tests/training/test_model_pool.py.
+    Models of another process, and of `whole`, are always new.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        # Runs share a model only under the same strategy object.
+        patch.setattr(train, "get_strategy", functools.cache(get_strategy))
+        patch.setattr(train, "run_job", functools.partial(run_job, pool=_pool))
+        yield
+
+
+@pytest.fixture
+def use_new_models(monkeypatch):
+    """Function: from now on runs make a new model each, as users' runs do."""
+    return lambda: monkeypatch.setattr(train, "run_job", run_job)
+
+
+@pytest.fixture(scope="session")
 def write_rows():
     """Function: write a CSV file of this many rows, of two classes."""
 
@@ -43,13 +72,13 @@ def write_rows():
 
 
 @pytest.fixture(scope="session")
-def run_flags(tiny_preset, tmp_path_factory, write_rows):
+def run_flags(tiny_preset, shared_artefact, write_rows):
     """Function: the flags of a run of 11 steps an epoch, by default of 20 epochs.
 
     The run saves a checkpoint every six steps.
     """
-    rows = tmp_path_factory.mktemp("rows") / "rows.csv"
-    write_rows(rows, 180)
+    folder = shared_artefact("rows_of_runs", lambda d: write_rows(d / "rows.csv", 180))
+    rows = folder / "rows.csv"
 
     def make(output_dir, *flags, epochs=20):
         return [
@@ -69,13 +98,19 @@ def run_flags(tiny_preset, tmp_path_factory, write_rows):
 
 
 @pytest.fixture(scope="session")
-def whole(run_flags, tmp_path_factory):
-    """Directory of the run with these flags that nothing happened to."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train", *run_flags(run)])
-        train.cli()
-    return run
+def whole(run_flags, shared_artefact):
+    """Directory of the run with these flags that nothing happened to.
+
+    Not to be changed.
+    """
+
+    def make(directory):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["train", *run_flags(directory / "run")])
+            patch.setattr(train, "run_job", run_job)
+            train.cli()
+
+    return shared_artefact("whole_run", make) / "run"
 
 
 @pytest.fixture
