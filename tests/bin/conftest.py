@@ -1,7 +1,6 @@
 """Running the programs in this process, and one run to compare others with."""
 
 import contextlib
-import functools
 import subprocess
 import sys
 import time
@@ -11,8 +10,6 @@ import pytest
 from adapters_tf.bin import train
 from adapters_tf.export.self_check import exports_checked_by
 from adapters_tf.training.checkpoints import find_checkpoints
-from adapters_tf.training.devices import get_strategy
-from adapters_tf.training.model_pool import ModelPool
 from adapters_tf.training.run import run_job
 
 _SECONDS = 300  # A machine may be busy.
@@ -34,23 +31,9 @@ def without_self_checks():
     return without
 
 
-@pytest.fixture(scope="session")
-def _pool():
-    return ModelPool(6)
-
-
 @pytest.fixture(scope="module", autouse=True)
-def _runs_share_models(_pool):
-    """Runs of `train.cli` in this process take a model that is there and traced.
-
-    They train it to the same bits as a new one: tests/training/test_model_pool.py.
-    Models of another process, and of `whole`, are always new.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        # Runs share a model only under the same strategy object.
-        patch.setattr(train, "get_strategy", functools.cache(get_strategy))
-        patch.setattr(train, "run_job", functools.partial(run_job, pool=_pool))
-        yield
+def _runs_share_models(runs_share_models):
+    """In all files here."""
 
 
 @pytest.fixture
