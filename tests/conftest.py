@@ -1,6 +1,7 @@
 """A small base and small data, made on the spot: no network, no downloads."""
 
 import collections
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -91,6 +92,30 @@ def _checks_in_this_process():
 def checks_in_new_process():
     """Exports check themselves in a new process, as users' exports do."""
     with exports_checked_by(check_in_new_process):
+        yield
+
+
+@pytest.fixture(scope="session")
+def _pool():
+    from adapters_tf.training.model_pool import ModelPool
+
+    return ModelPool(6)
+
+
+@pytest.fixture(scope="module")
+def runs_share_models(_pool):
+    """Runs of `train.cli` in this process take a model that is there and traced.
+
+    They train it to the same bits as a new one: tests/training/test_model_pool.py.
+    """
+    from adapters_tf.bin import train
+    from adapters_tf.training.devices import get_strategy
+    from adapters_tf.training.run import run_job
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Runs share a model only under the same strategy object.
+        patch.setattr(train, "get_strategy", functools.cache(get_strategy))
+        patch.setattr(train, "run_job", functools.partial(run_job, pool=_pool))
         yield
 
 

@@ -94,7 +94,9 @@ def train_step(
         return outputs, loss_sum, gradients
 
     if jit_compile:
-        forward_backward = tf.function(forward_backward, jit_compile=True)
+        forward_backward = tf.function(
+            forward_backward, jit_compile=True, autograph=False
+        )
     outputs, loss_sum, gradients = forward_backward(
         x, y, weight, tf.convert_to_tensor(step), first_row, global_sum
     )

@@ -259,6 +259,8 @@ class AdapterTrainer(orbit.StandardTrainer):
             forward=self._prefix.upper if self._prefix else None,
         )[1:]
 
+    # Nothing in it needs AutoGraph, which takes seconds to rewrite all that it calls.
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, iterator: Any) -> None:
         sums = self.strategy.run(self.replica_step, args=next(iterator))
         loss_sum, weight_sum = (

@@ -10,6 +10,7 @@ import pytest
 from adapters_tf.bin import train
 from adapters_tf.export.self_check import exports_checked_by
 from adapters_tf.training.checkpoints import find_checkpoints
+from adapters_tf.training.run import run_job
 
 _SECONDS = 300  # A machine may be busy.
 _PROGRAM = "from adapters_tf.bin.train import cli; cli()"
@@ -30,6 +31,17 @@ def without_self_checks():
     return without
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _runs_share_models(runs_share_models):
+    """In all files here."""
+
+
+@pytest.fixture
+def use_new_models(monkeypatch):
+    """Function: from now on runs make a new model each, as users' runs do."""
+    return lambda: monkeypatch.setattr(train, "run_job", run_job)
+
+
 @pytest.fixture(scope="session")
 def write_rows():
     """Function: write a CSV file of this many rows, of two classes."""
@@ -43,13 +55,13 @@ def write_rows():
 
 
 @pytest.fixture(scope="session")
-def run_flags(tiny_preset, tmp_path_factory, write_rows):
+def run_flags(tiny_preset, shared_artefact, write_rows):
     """Function: the flags of a run of 11 steps an epoch, by default of 20 epochs.
 
     The run saves a checkpoint every six steps.
     """
-    rows = tmp_path_factory.mktemp("rows") / "rows.csv"
-    write_rows(rows, 180)
+    folder = shared_artefact("rows_of_runs", lambda d: write_rows(d / "rows.csv", 180))
+    rows = folder / "rows.csv"
 
     def make(output_dir, *flags, epochs=20):
         return [
@@ -69,13 +81,19 @@ def run_flags(tiny_preset, tmp_path_factory, write_rows):
 
 
 @pytest.fixture(scope="session")
-def whole(run_flags, tmp_path_factory):
-    """Directory of the run with these flags that nothing happened to."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train", *run_flags(run)])
-        train.cli()
-    return run
+def whole(run_flags, shared_artefact):
+    """Directory of the run with these flags that nothing happened to.
+
+    Not to be changed.
+    """
+
+    def make(directory):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["train", *run_flags(directory / "run")])
+            patch.setattr(train, "run_job", run_job)
+            train.cli()
+
+    return shared_artefact("whole_run", make) / "run"
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from small_data import make_preset, sentiment_rows
 from adapters_tf import preset_names
 from adapters_tf.bin import ablate, export, report, train
 from adapters_tf.convert import convert_huggingface
+from adapters_tf.export import export_base
 from adapters_tf.study.sweep import Sweep, read_sweep
 
 # Words of commands that are not run here, and why, or where they are.
@@ -95,14 +96,46 @@ def write_data(folder):
     write(folder / "squad_xquad_en" / "xquad.en.json", json.dumps(squad))
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """In place of the demo's encoder; docs/tools.md prunes four of its blocks."""
-    return make_preset(tmp_path_factory.mktemp("demo"), 1, 256, num_layers=5)
+@pytest.fixture(scope="module", autouse=True)
+def _demo(tmp_path_factory, _runs_share_models):
+    """A base of one block in place of the demo's."""
+    demo = make_preset(tmp_path_factory.mktemp("demo"), 1, 256, num_layers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(preset_names._DIRECTORIES, "demo", lambda: demo)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bases_are_exported_once(tmp_path_factory):
+    """Several commands export the demo's base: the first to do so does it for all."""
+    folder, new, made = tmp_path_factory.mktemp("bases"), export_base, {}
+
+    def export_once(preset, output_dir, seq_length):
+        key = preset, seq_length
+        if key not in made:
+            made[key] = folder / str(len(made))
+            new(preset, made[key], seq_length)
+        shutil.copytree(made[key], output_dir)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adapters_tf.export.export_base", export_once)
+        yield
 
 
 @pytest.fixture(scope="module")
-def inputs(demo, tmp_path_factory, without_self_checks):
+def call_program():
+    """Function: run a program in this process, outside of a test."""
+
+    def run(program, *args):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", [program.__name__, *args])
+            program.cli()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def inputs(_demo, call_program, tmp_path_factory, without_self_checks):
     """A folder of what the pages' commands read."""
     root = tmp_path_factory.mktemp("inputs")
     lines = ["text,label", *(f"{t},{label}" for t, label in sentiment_rows(200))]
@@ -121,37 +154,38 @@ def inputs(demo, tmp_path_factory, without_self_checks):
     for name in ("train", "dev", "test", "new"):
         write(root / f"{name}.conll", *tags)
     convert_huggingface(theirs / "base", root / "P")
+    make_preset(root / "three_blocks", 1, 128, num_layers=3)
 
     with pytest.MonkeyPatch.context() as patch, without_self_checks():
         patch.chdir(root)
-
-        def run(program, *args):
-            patch.setattr("sys.argv", [program.__name__, *args])
-            program.cli()
-
-        common = (f"--preset={demo}", "--epochs=1", "--bottleneck_dim=4")
-        run(train, *common, "--train_file=train.csv", "--output_dir=out")
+        files = ("--train_file=train.csv", "--dev_file=dev.csv")
+        call_program(train, "--epochs=1", *files, "--output_dir=out")
         for task in ("cola", "sst2"):
             flags = (f"--task={task}", "--data_dir=DATA", f"--output_dir={task}")
-            run(train, *common, *flags)
-        for name in (
-            "s0",
-            "s1",
-            "s2",
-            "a",
-            "b",
-            "c",
-            "adapters-tf-run",
-            "stsb",
-            "again",
-        ):
+            call_program(train, "--epochs=1", *flags)
+        for name in ("a", "b", "c", "adapters-tf-run", "stsb", "again"):
             shutil.copytree("out/adapter", f"{name}/adapter")
-        flags = ("--adapter=out/adapter", "--file=dev.csv", "--output=a.json")
-        run(ablate, "layers", *flags)
-        run(export, "base", f"--preset={demo}", "--output_dir=B")
-        run(export, "adapter", "--adapter=out/adapter", "--output_dir=A")
+        call_program(export, "base", "--preset=demo", "--output_dir=B")
         adapters = "--adapters=tweets=out/adapter,sst2=out/adapter"
-        run(export, "servable", "--base=B", adapters, "--output_dir=S")
+        call_program(export, "servable", "--base=B", adapters, "--output_dir=S")
+    return root
+
+
+@pytest.fixture(scope="module")
+def inputs_of_tools(inputs, call_program, tmp_path_factory):
+    """What the commands of docs/tools.md read, one of which prunes four blocks."""
+    root = tmp_path_factory.mktemp("inputs_of_tools")
+    base = make_preset(tmp_path_factory.mktemp("base"), 1, 32, num_layers=5)
+    run = ("--epochs=1", "--bottleneck_dim=4", "--seq_length=16")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        rows = f"{inputs}/dev.csv"
+        files = (f"--preset={base}", f"--train_file={rows}", f"--dev_file={rows}")
+        call_program(train, *files, *run, "--output_dir=out")
+        flags = ("--adapter=out/adapter", f"--file={rows}", "--output=a.json")
+        call_program(ablate, "layers", *flags)
+        for name in ("s0", "s1", "s2"):
+            shutil.copytree("out/adapter", f"{name}/adapter")
     return root
 
 
@@ -179,6 +213,8 @@ def prepare(words):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if "from_adapterhub" in words:
         words.append("--seq_length=12")  # its small base has no more positions
+    if "--adapter_layers=top3" in words:
+        words.append("--preset=three_blocks")
     # A sweep keeps the adapter of the best seed.
     for i, word in enumerate(words):
         if match := re.fullmatch(r"(--adapter=)(sweep/.+)\.s\d(/adapter)", word):
@@ -221,23 +257,17 @@ def written(tmp_path_factory):
 @pytest.mark.parametrize("page", PAGES_RUN, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_of_the_page(
     page,
-    inputs,
-    demo,
     written,
     call,
     tmp_path,
     monkeypatch,
     without_self_checks,
     capsys,
+    request,
 ):
-    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    own = "inputs_of_tools" if page.name == "tools.md" else "inputs"
+    shutil.copytree(request.getfixturevalue(own), tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(preset_names._DIRECTORIES, "demo", lambda: demo)
-    if page.name == "tools.md":
-        # There it is an adapter; elsewhere what is exported.
-        for name in ("A", "B"):
-            shutil.rmtree(name)
-            shutil.copytree("out/adapter", name)
     with without_self_checks():
         for words in commands(page.read_text(encoding="utf-8")):
             if set(LEFT_OUT) & set(words) or words == ["adapters-tf-train"]:
@@ -253,14 +283,18 @@ def test_commands_of_the_page(
 
 
 @pytest.mark.slow
-def test_tables_of_the_results_are_those_of_the_report(call, tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_tables_of_the_results_are_those_of_the_report(
+    written, call, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "docs" / "results", "docs/results")
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     (words,) = (w for w in commands(page) if w[:2] == ["adapters-tf-report", "study"])
-    output = f"--output_dir={tmp_path / 'report'}"
-    _, *flags = (w.replace("$A/", "docs/results/ablations/") for w in words)
-    assert call(report, *(w for w in flags if "output_dir" not in w), output) == 0
-    tables = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    words = prepare(words)
+    if not written.restore(words):
+        assert call(report, *words[1:]) == 0
+        written.keep(words)
+    tables = pathlib.Path("report/report.md").read_text(encoding="utf-8")
     shown = page.partition("<!-- of the report -->")[2].partition("<!-- end -->")[0]
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert len(rows) > 20 and [row for row in rows if row not in tables] == []

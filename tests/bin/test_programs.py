@@ -115,17 +115,19 @@ def test_overwritten_run_stays_where_the_new_one_cannot_start(
         assert after == before
 
 
-def test_same_seed_gives_the_same_bytes(call, train_args, tmp_path):
+def test_same_seed_gives_the_same_bytes(call, train_args, tmp_path, use_new_models):
     args, _ = train_args
     weights = []
-    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+    for name, seed in (("a", 4), ("b", 3), ("c", 3)):
+        if name == "c":
+            use_new_models()
         run = tmp_path / name
         assert (
             call(train, *args, "--epochs=2", f"--seed={seed}", f"--output_dir={run}")
             == 0
         )
         weights.append((run / "adapter" / "adapter.safetensors").read_bytes())
-    assert weights[0] == weights[1]
+    assert weights[1] == weights[2]
     assert weights[0] != weights[2]
 
 

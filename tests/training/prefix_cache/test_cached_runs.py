@@ -85,7 +85,7 @@ def run(models, strategy, tiny_preset, tmp_path):
     """Function: train; returns the adapter's tensors and the metrics."""
     count = 0
 
-    def run(cache, method="adapters", pool=models, **kwargs):
+    def run(cache, method="adapters", **kwargs):
         nonlocal count
         count += 1
         out = tmp_path / f"run{count}"
@@ -95,7 +95,7 @@ def run(models, strategy, tiny_preset, tmp_path):
                 CacheConfig(cache, directory=str(tmp_path / "states")), shared=True
             )
         metrics = run_job(
-            job, DATA, str(out), {}, strategy=strategy, pool=pool, cache=cache
+            job, DATA, str(out), {}, strategy=strategy, pool=models, cache=cache
         )
         metrics.pop("examples_per_second")
         return load_file(out / "adapter" / "adapter.safetensors"), metrics
@@ -201,10 +201,10 @@ def test_bfloat16(run):
 
 
 def test_trials_share_what_was_computed(run, capsys):
-    pool, cache = ModelPool(2), PrefixCache(CacheConfig("auto"), shared=True)
-    run(cache, pool=pool, seed=1)
-    shared = run(cache, pool=pool, seed=2, learning_rate=3e-3, epochs=1)
-    run(cache, "top_n", pool=pool, epochs=1)  # the same cut of another model
+    cache = PrefixCache(CacheConfig("auto"), shared=True)
+    run(cache, seed=1)
+    shared = run(cache, seed=2, learning_rate=3e-3, epochs=1)
+    run(cache, "top_n", epochs=1)  # the same cut of another model
     lines = [x for x in capsys.readouterr().out.splitlines() if "frozen blocks" in x]
     assert ["20 of them new" in line for line in lines] == [True, False, False]
     exactly(shared, run("memory", seed=2, learning_rate=3e-3, epochs=1))
