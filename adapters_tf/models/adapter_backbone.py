@@ -1,7 +1,9 @@
 """keras-hub backbones whose encoder blocks carry adapters, each for one live model."""
 
 import gc
+import types
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import keras
@@ -12,7 +14,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.layers.dropout import Dropout
 from adapters_tf.layers.rebind import rebind
 from adapters_tf.models.block import KERAS_WITH_OUR_LAYERS, AdapterTransformerEncoder
-from adapters_tf.models.fingerprint import base_fingerprint
+from adapters_tf.models.fingerprint import base_fingerprint, variable_digests
 from adapters_tf.preset_names import resolve_preset
 
 
@@ -55,6 +57,8 @@ class AdapterBackbone(_Backbone):
             no adapters.
         fingerprint: `base_fingerprint` of the plain backbone that the weights came
             from, or `None` if unknown; kept through save and load.
+        base_digests: `variable_digests` of the base with this fingerprint, or `None` if
+            unknown; kept likewise. With them, a base that was changed is noticed.
         **kwargs: As the keras-hub backbone.
 
     A block that the keras-hub class calls several times, as in ALBERT, counts as one
@@ -77,6 +81,7 @@ class AdapterBackbone(_Backbone):
         *args: Any,
         adapter: AdapterMethod | dict[str, Any] | None = None,
         fingerprint: str | None = None,
+        base_digests: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(adapter, dict):
@@ -105,6 +110,7 @@ class AdapterBackbone(_Backbone):
             adapter.check_blocks(len(blocks))
         self.adapter = adapter
         self.fingerprint = fingerprint
+        self._set_digests(base_digests)
         self.encoder_blocks = blocks
         self.calls = tuple(calls)
         self.num_fixed_blocks = 0
@@ -167,6 +173,8 @@ class AdapterBackbone(_Backbone):
             )
         for path, variable in target.items():
             variable.assign(source[path])
+        # In the copy's dtype, which may differ.
+        adapted._set_digests(variable_digests(target.values()))
         return adapted
 
     @classmethod
@@ -238,7 +246,8 @@ class AdapterBackbone(_Backbone):
     def to_plain(self) -> keras_hub.models.Backbone:
         """Copy the backbone without adapters, as keras-hub's own class."""
         config = self.get_config()
-        del config["adapter"], config["fingerprint"]
+        for own in ("adapter", "fingerprint", "base_digests"):
+            del config[own]
         plain = self.plain_class().from_config(config)
         source = {v.path: v for v in self.base_variables()}
         for variable in plain.weights:
@@ -302,6 +311,11 @@ class AdapterBackbone(_Backbone):
         below = [index < num_blocks for index, _ in self.calls]
         return sum(below) if below == sorted(below, reverse=True) else None
 
+    def _set_digests(self, digests: Mapping[str, str] | None) -> None:
+        # Read-only, so Keras and TensorFlow do not track it as a part of the model.
+        known = None if digests is None else types.MappingProxyType(dict(digests))
+        self.base_digests: Mapping[str, str] | None = known
+
     def base_variables(self) -> list[keras.Variable]:
         """Return the variables that the plain backbone also has."""
         added = {id(v) for v in self.adapter_variables()}
@@ -311,6 +325,8 @@ class AdapterBackbone(_Backbone):
         config = super().get_config()
         config["adapter"] = None if self.adapter is None else self.adapter.to_dict()
         config["fingerprint"] = self.fingerprint
+        digests = self.base_digests
+        config["base_digests"] = None if digests is None else dict(digests)
         return config
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ _ARCHITECTURE = (
     "num_segments",
 )
 
+
+# Hexadecimal digits of a variable's digest: enough to notice a change.
+_DIGITS = 16
 
 BERT = "BertBackbone"
 
@@ -56,6 +60,54 @@ def adapted_fingerprint(backbone: Any, values: dict[str, np.ndarray]) -> str:
             the base.
     """
     return _digest(backbone, backbone.base_variables(), values)
+
+
+def variable_digests(variables: Iterable[Any]) -> dict[str, str]:
+    """Hash the value of each variable, so that `changed_variables` notices changes.
+
+    The fingerprint cannot: tasks train some of the variables that it covers.
+
+    Args:
+        variables: Keras variables.
+
+    Returns:
+        Path -> the dtype and the first digits of the SHA-256 of the value's bytes.
+    """
+    return {v.path: _variable_digest(v, None) for v in variables}
+
+
+def changed_variables(
+    variables: Iterable[Any],
+    digests: Mapping[str, str],
+    values: Mapping[str, np.ndarray] | None = None,
+) -> list[str]:
+    """Find the variables that have other values than those that were hashed.
+
+    This reads every value: 0.4 s for BERT-base.
+
+    Args:
+        variables: Keras variables. Those without a digest, or with one of another
+            dtype, are not compared.
+        digests: From `variable_digests`.
+        values: Variable path -> value, to compare instead of the current value.
+
+    Returns:
+        Their paths.
+    """
+    changed = []
+    for variable in variables:
+        known = digests.get(variable.path, "")
+        found = _variable_digest(variable, (values or {}).get(variable.path))
+        dtype = found.partition(":")[0]
+        if known.partition(":")[0] == dtype and known != found:
+            changed.append(variable.path)
+    return changed
+
+
+def _variable_digest(variable: Any, value: np.ndarray | None) -> str:
+    value = np.ascontiguousarray(variable.numpy() if value is None else value)
+    digest = hashlib.sha256(value.view(np.uint8).data).hexdigest()
+    return f"{value.dtype}:{digest[:_DIGITS]}"
 
 
 def prefix_fingerprint(backbone: Any, num_blocks: int) -> str:

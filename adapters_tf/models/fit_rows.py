@@ -209,7 +209,9 @@ class FitOnRows(NamedAdapters):
 
         Raises:
             DataError: if there is a `class_weight` and rows have no single class.
+            UserError: as `fit`.
         """
+        check_trainable_set(self)
         self._check_class_weight(kwargs.get("class_weight"))
         return super().train_on_batch(x, y, sample_weight, **kwargs)
 

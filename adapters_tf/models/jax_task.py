@@ -20,6 +20,7 @@ from adapters_tf.models.arrays import (
 from adapters_tf.models.features import padded_length
 from adapters_tf.models.optimizer import check_optimizer
 from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.models.trainable_set import check_trainable_set
 
 # XLA compiles a step for each length, so keep the number of lengths small.
 _LENGTH_MULTIPLE = 32
@@ -102,6 +103,7 @@ class JaxTask(keras_hub.models.Task):
             generator.state.assign([self.seed % 2**32, number << 24])
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        check_trainable_set(self)
         check_optimizer(self.optimizer)
         trainable, fixed, optimizer_state, metrics_state = state
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -11,7 +11,7 @@ from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 from adapters_tf.models.adapter_forms import DEFAULT_NAME, AdapterForms
-from adapters_tf.models.trainable_set import Tuning
+from adapters_tf.models.trainable_set import Tuning, check_base_weights
 
 
 class NamedAdapters(AdapterForms):
@@ -152,7 +152,8 @@ class NamedAdapters(AdapterForms):
 
         Raises:
             AdapterFileError: if the directory is unusable, or for another base.
-            UserError: if the name is taken.
+            UserError: if the name is taken, or the base has other weights than those it
+                was loaded with.
         """
         adapter = load_adapter(directory)
         name = name or adapter.task.get("name") or pathlib.Path(directory).name
@@ -163,6 +164,7 @@ class NamedAdapters(AdapterForms):
         adapter.check_fits(
             {key: expected[key] for key in ("backbone", "base_fingerprint")}
         )
+        check_base_weights(self)
         if adapter.kind not in self.kinds:
             raise AdapterFileError(
                 f"kind must be one of {', '.join(self.kinds)}. Received: "

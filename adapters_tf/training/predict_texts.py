@@ -209,7 +209,7 @@ class AdaptersTogether:
         states = self._hidden_states(features)
         found = {}
         for name, member in self._members.items():
-            member.model.set_adapter(member.adapter)
+            member.model.set_adapter(member.adapter, base_is_known=True)
             evaluator = Evaluator(member.predict, member.task)
             inputs = states.get(id(member.model))
             data = Prepared(rows, features, features=inputs)

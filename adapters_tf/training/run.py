@@ -12,7 +12,7 @@ from adapters_tf.data.examples import TaskData, data_digests
 from adapters_tf.io import write_json
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.adapter_model import AdapterModel
-from adapters_tf.models.trainable_set import count_parameters
+from adapters_tf.models.trainable_set import check_base_weights, count_parameters
 from adapters_tf.tasks.kinds import kind_named, majority_baseline
 from adapters_tf.training.checkpoints import KEPT_CHECKPOINTS
 from adapters_tf.training.config import TrainJob
@@ -116,6 +116,7 @@ def _run(
 ) -> dict[str, Any]:
     pooled = pool.get(job, data.task)
     model = pooled.model
+    check_base_weights(model)  # Now, and not only when the best adapter is saved.
     if chief:
         check_base(directory, model.backbone.fingerprint)
     counts = count_parameters(model)

@@ -9,7 +9,9 @@ from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.fingerprint import (
     adapted_fingerprint,
     base_fingerprint,
+    changed_variables,
     prefix_fingerprint,
+    variable_digests,
 )
 from adapters_tf.models.presets import load_backbone
 
@@ -33,13 +35,15 @@ def test_the_last_bit_of_each_variable_counts(sizes, randomize, dtype):
     adapted = BertAdapterBackbone.from_backbone(plain)
     first = base_fingerprint(plain)
     assert adapted.fingerprint == adapted_fingerprint(adapted, {}) == first
-    found = {first}
+    found, digests = {first}, variable_digests(plain.weights)
+    assert digests == adapted.base_digests
     for variable in plain.weights:
         value = variable.numpy()
         changed = moved(value)
         assert not np.array_equal(changed, value)
         variable.assign(changed)
         found.add(base_fingerprint(plain))
+        assert changed_variables(plain.weights, digests) == [variable.path]
         variable.assign(value)
     assert base_fingerprint(plain) == first
     assert len(found) == 1 + len(plain.weights)

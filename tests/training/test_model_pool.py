@@ -73,6 +73,16 @@ def test_third_run_of_a_pool_is_a_run_of_its_own_to_the_bit(
         np.testing.assert_array_equal(value, tensors[1][name], err_msg=name)
 
 
+def test_a_preset_whose_base_was_changed_by_hand(tiny_preset, tmp_path):
+    preset = str(tmp_path / "preset")
+    model = build_task_model(make_job(tiny_preset, "adapters"), TASK)
+    bias = model.backbone.pooled_dense.bias
+    bias.assign(bias + 1)
+    model.save_to_preset(preset)
+    with pytest.raises(UserError, match="1 of its variables, such as pooled_dense"):
+        run_job(make_job(preset, "adapters"), DATA, str(tmp_path / "run"), {})
+
+
 def test_a_stopped_run_does_not_go_on_with_other_rows_or_another_base(
     tiny_preset, tmp_path
 ):
