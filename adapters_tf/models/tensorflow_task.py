@@ -11,6 +11,7 @@ from adapters_tf.models.keras_distribution import check_distribution, first_shar
 from adapters_tf.models.optimizer import batch_number
 from adapters_tf.models.sentence_piece import restore_sentence_piece
 from adapters_tf.models.train_step import train_step
+from adapters_tf.models.trainable_check import check_trainable_set
 
 without_autograph = tf.autograph.experimental.do_not_convert
 
@@ -61,6 +62,7 @@ class TensorFlowTask(keras_hub.models.Task):
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
     def train_step(self, data: Any) -> dict[str, Any]:
+        check_trainable_set(self)  # For loops that do not call `fit`.
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs, loss_sum, weight_sum = train_step(
             self,

@@ -9,7 +9,6 @@ from adapters_tf.layers.dropout import dropout_scope
 from adapters_tf.layers.gelu import recompute_gelu
 from adapters_tf.models.arrays import example_weights
 from adapters_tf.models.optimizer import check_dtypes, check_optimizer
-from adapters_tf.models.trainable_check import check_trainable_set
 
 
 def _place_in_global_batch(rows: Any, weight_sum: Any) -> tuple[Any, Any]:
@@ -70,9 +69,7 @@ def train_step(
 
     Raises:
         ValueError: see `check_optimizer` and `check_dtypes`.
-        UserError: see `check_trainable_set`.
     """
-    check_trainable_set(model)
     check_optimizer(model.optimizer)
     check_dtypes(model.trainable_variables)
     variables = [v.value for v in model.trainable_variables]
