@@ -103,7 +103,7 @@ class JaxTask(keras_hub.models.Task):
             generator.state.assign([self.seed % 2**32, number << 24])
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
-        check_trainable_set(self)
+        check_trainable_set(self)  # For loops that do not call `fit`.
         check_optimizer(self.optimizer)
         trainable, fixed, optimizer_state, metrics_state = state
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -18,6 +18,7 @@ from adapters_tf.models.optimizer import batch_number
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.tokenizers import restore_sentence_piece
 from adapters_tf.models.train_step import train_step
+from adapters_tf.models.trainable_set import check_trainable_set
 
 without_autograph = tf.autograph.experimental.do_not_convert
 
@@ -106,6 +107,7 @@ class TensorFlowTask(keras_hub.models.Task):
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
     def train_step(self, data: Any) -> dict[str, Any]:
+        check_trainable_set(self)  # For loops that do not call `fit`.
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs, loss_sum, weight_sum = train_step(
             self,

@@ -19,6 +19,7 @@ from adapters_tf.models.optimizer import (
     linear_warmup_decay,
 )
 from adapters_tf.models.train_step import train_step
+from adapters_tf.models.trainable_set import check_trainable_set
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.devices import is_tpu, split_rows
 
@@ -70,6 +71,9 @@ class AdapterTrainer(orbit.StandardTrainer):
         model: The model; the trainer compiles it with the reference's optimizer.
         features: Labelled training rows, the same in every process.
         config: Settings of the run.
+
+    Raises:
+        UserError: if the model's layers were frozen, unfrozen or quantized by hand.
 
     Attributes:
         model: The model.
@@ -145,6 +149,7 @@ class AdapterTrainer(orbit.StandardTrainer):
     def _set_run(self, features: ModelInputs, config: TrainConfig) -> None:
         if features.labels is None:
             raise ValueError("Rows to train on must have labels. Received: labels=None")
+        check_trainable_set(self.model)
         self.features = features
         self._labels = features.labels
         self.config = config

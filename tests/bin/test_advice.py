@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from adapters_tf.bin import evaluate, predict, sweep, train
-from adapters_tf.bin.adapter_flags import read_labelled_rows, stream_rows
+from adapters_tf.bin.flags import read_labelled_rows, stream_rows
 from adapters_tf.data import demo
 from adapters_tf.errors import DataError, UserError
 from adapters_tf.preset_names import resolve_preset

@@ -28,7 +28,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 _FLAG = re.compile(r"(?<![\w-])--([a-z]\w*)")
 # Texts that are commands, with flags of other programs among them.
 COMMANDS = {
-    "adapters_tf/models/card_commands.py",
     "adapters_tf/models/model_card.py",
     "export/deployment/config_files.py",
     "export/serving_protos.py",

@@ -11,7 +11,7 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.bin.export_new import define_servable
 from adapters_tf.errors import UserError
 from adapters_tf.export import versions
-from adapters_tf.export.bulk.bulk_job import ServedTask
+from adapters_tf.export.bulk_job import ServedTask
 from adapters_tf.export.describe import read_servable_json, versions_of
 from adapters_tf.export.saving import BASE_SHARD, link_tree
 from adapters_tf.export.session import ServingSession

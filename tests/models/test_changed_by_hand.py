@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adapters_tf.errors import UserError
-from adapters_tf.models.adapter_backbone import BertAdapterBackbone
+from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.build import load_model
 from adapters_tf.tasks.classification import AdapterTextClassifier
@@ -66,6 +66,7 @@ def test_changed_layers_are_refused(make, inputs, tmp_path, change, message):
     for call in (
         lambda: classifier.fit(x, LABELS, verbose=0),
         lambda: classifier.train_on_batch(x, LABELS),
+        lambda: classifier.train_step((x, LABELS)),
         classifier.get_adapter,
         lambda: classifier.save_adapter(tmp_path / "adapter"),
         lambda: classifier.add_adapter("new", num_classes=2),

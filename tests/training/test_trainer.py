@@ -7,6 +7,7 @@ import tensorflow as tf
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.batches import train_batches
 from adapters_tf.data.examples import Examples
+from adapters_tf.errors import UserError
 from adapters_tf.models.backbones import BertAdapterBackbone
 from adapters_tf.models.features import Features
 from adapters_tf.models.frozen_prefix import FrozenPrefix
@@ -68,6 +69,19 @@ def test_rows_without_labels(make_model):
     features = prepare(Examples((TEXTS,)), model.preprocessor).features
     with pytest.raises(ValueError, match="Received: labels=None"):
         AdapterTrainer(model, features, CONFIG)
+
+
+def test_layers_that_were_frozen_by_hand(make_model):
+    model, rows = make_model()
+    features = prepare(rows, model.preprocessor).features
+    trainer = AdapterTrainer(model, features, CONFIG)
+    model.backbone.trainable = False
+    for call in (
+        lambda: trainer.restart(features, CONFIG),
+        lambda: AdapterTrainer(model, features, CONFIG),
+    ):
+        with pytest.raises(UserError, match="frozen, such as"):
+            call()
 
 
 def weights(model):
