@@ -13,7 +13,12 @@ from adapters_tf.export.packing import pack_rows, pack_segments
 from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.saving import graph_function, traced_for_saving
 from adapters_tf.export.self_check import SAMPLE_PAIRS, SAMPLE_TEXTS, Case, check_export
-from adapters_tf.export.text_tokens import clean_utf8, tokenize, without_growing_table
+from adapters_tf.export.text_tokens import (
+    clean_utf8,
+    tokenize,
+    without_growing_table,
+    without_ragged_checks,
+)
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.models.question_windows import MAX_ANSWER_TOKENS
 from adapters_tf.models.tokenizers import special_tokens
@@ -44,10 +49,11 @@ class PreprocessorFunctions:
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Convert `[batch]` strings to ragged `[batch, tokens]` int32 ids."""
-        tokens = tokenize(self.tokenizer, texts, in_pieces=False)
+        with without_ragged_checks():
+            tokens = tokenize(self.tokenizer, texts, in_pieces=False)
         # Use int64 splits, as in TF Hub and in the trace of `pack`.
         splits = tf.cast(tokens.splits, tf.int64)
-        return tf.RaggedTensor.from_row_splits(tokens.ids, splits)
+        return tf.RaggedTensor.from_row_splits(tokens.ids, splits, validate=False)
 
     def pack(self, segments: list[Any], seq_length: Any = None) -> dict[str, Any]:
         """Pack one or two segments of tokens as padded encoder inputs.
@@ -61,7 +67,8 @@ class PreprocessorFunctions:
 
     def windows(self, rows: dict[str, Any]) -> dict[str, Any]:
         """Run `pack_rows` with arguments and results by name."""
-        windows = pack_rows(self.tokenizer, **rows)
+        with without_ragged_checks():
+            windows = pack_rows(self.tokenizer, **rows)
         places = {"starts": windows.starts, "ends": windows.ends}
         return {**windows.inputs, "rows": windows.rows, **places}
 

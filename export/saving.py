@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -164,7 +165,11 @@ class SignatureCopy:
     index: int
 
 
-def copy_signatures(directory: Path, copies: Sequence[SignatureCopy]) -> None:
+def copy_signatures(
+    directory: Path,
+    copies: Sequence[SignatureCopy],
+    same: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Add signatures to a SavedModel on disk.
 
     Servers find them in the graph and its signature map, and so does
@@ -175,6 +180,8 @@ def copy_signatures(directory: Path, copies: Sequence[SignatureCopy]) -> None:
             `tf.function` that takes its arguments in the order of their names and
             has one constant named `INDEX`.
         copies: The signatures to add.
+        same: Name of a traced signature -> that of another of the same function, whose
+            nodes in the graph it gets. A session prepares such nodes once.
 
     Raises:
         ValueError: if a template is of another form.
@@ -183,6 +190,8 @@ def copy_signatures(directory: Path, copies: Sequence[SignatureCopy]) -> None:
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     (meta_graph,) = model.meta_graphs
     _Copier(meta_graph).add(copies)
+    for name, other in same.items():
+        _use_nodes_of(meta_graph, name, other)
     _stop_inference(meta_graph)
     path.write_bytes(model.SerializeToString(deterministic=True))
     (directory / _FINGERPRINT_FILE).unlink(missing_ok=True)
@@ -276,6 +285,19 @@ class _Copier:
         node.CopyFrom(self._objects.nodes[self._places[copy.template]])
         node.bare_concrete_function.concrete_function_name = function
         self._signature_map.children.add(node_id=place, local_name=copy.name)
+
+
+def _use_nodes_of(
+    meta_graph: meta_graph_pb2.MetaGraphDef, name: str, other: str
+) -> None:
+    signature = meta_graph.signature_def[name]
+    tensors = [*signature.inputs.values(), *signature.outputs.values()]
+    unused = {info.name.partition(":")[0] for info in tensors}
+    kept = [node for node in meta_graph.graph_def.node if node.name not in unused]
+    kept = [node_def_pb2.NodeDef.FromString(n.SerializeToString()) for n in kept]
+    del meta_graph.graph_def.node[:]
+    meta_graph.graph_def.node.extend(kept)
+    signature.CopyFrom(meta_graph.signature_def[other])
 
 
 def _drop_hints(function: function_pb2.FunctionDef) -> None:

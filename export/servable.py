@@ -93,7 +93,7 @@ def save_version(
         base, list(tasks.values()), names, root, task_signatures
     )
     save_with_base_shard(root, directory, signatures)
-    copy_signatures(directory, copies)
+    copy_signatures(directory, copies, same={DEFAULT: MIXED})
     _share_base_shard(base.directory, directory)
     path = directory / SERVABLE_FILE
     path.parent.mkdir(exist_ok=True)

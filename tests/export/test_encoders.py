@@ -11,7 +11,7 @@ from adapters_tf.export.adapter import save_adapter_model
 from adapters_tf.export.base import export_base
 from adapters_tf.export.preprocessor import PreprocessorFunctions
 from adapters_tf.export.session import ServingSession
-from adapters_tf.export.text_tokens import without_growing_table
+from adapters_tf.export.text_tokens import without_growing_table, without_ragged_checks
 from adapters_tf.export.versions import create_servable
 from adapters_tf.models.adapter_file import save_adapter
 from adapters_tf.models.presets import load_preprocessor, preprocess_texts
@@ -60,6 +60,18 @@ def test_byte_pairs_leave_no_state(encoder_named):
         ours = concrete(tf.constant(rows))
         assert ours.to_list() == theirs(tf.constant(rows)).to_list()
     assert without_growing_table("other") == "other"
+
+
+def test_ragged_tensors_are_unchecked_in_a_block_alone():
+    def number():
+        graph = tf.function(lambda x: tf.RaggedTensor.from_row_splits(x, x))
+        concrete = graph.get_concrete_function(tf.TensorSpec([None], tf.int64))
+        return len(concrete.graph.get_operations())
+
+    before = number()
+    with without_ragged_checks():
+        assert number() < before / 5
+    assert number() == before
 
 
 @pytest.mark.slow

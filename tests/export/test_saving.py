@@ -13,7 +13,7 @@ from adapters_tf.export.saving import (
     graph_function,
     traced_for_saving,
 )
-from adapters_tf.export.session import ServingSession
+from adapters_tf.export.session import ServingSession, read_meta_graph
 
 TABLE = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]], np.float32)
 VECTOR = tf.TensorSpec([None], tf.float32)
@@ -65,6 +65,29 @@ INPUTS = {
     "shift": np.array([5.0, 6.0, 7.0], np.float32),
     "x": np.array([1.0, 2.0, 4.0], np.float32),
 }
+
+
+def test_second_name_of_a_signature(tmp_path):
+    """It has the nodes of the first, which a session prepares once."""
+    line = Line()
+    signature = tf.function(
+        lambda shift, x: line.shared(shift, x, tf.constant(1)), [VECTOR, VECTOR]
+    )
+    path = tmp_path / "model"
+    tf.saved_model.save(line, str(path), {"one": signature, "same": signature})
+    nodes = len(read_meta_graph(path).graph_def.node)
+    copy_signatures(path, [], same={"same": "one"})
+    # The two inputs and the call.
+    assert len(read_meta_graph(path).graph_def.node) == nodes - 3
+    loaded = tf.saved_model.load(str(path)).signatures
+    y, _ = expected(1, **INPUTS)
+    with ServingSession(path) as session:
+        assert session.signatures["same"].inputs == session.signatures["one"].inputs
+        for name in ("one", "same"):
+            np.testing.assert_array_equal(session.run(name, INPUTS)["y"], y)
+            np.testing.assert_array_equal(
+                loaded[name](**{k: tf.constant(v) for k, v in INPUTS.items()})["y"], y
+            )
 
 
 def test_in_a_session(model):

@@ -14,7 +14,7 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.data.examples import Examples
 from adapters_tf.data.files import FileFormat
 from adapters_tf.data.labels import encode_class_labels, infer_labels
-from adapters_tf.export import create_servable, export_adapter
+from adapters_tf.export import create_servable, export_adapter, servable_check
 from adapters_tf.export.session import ServingSession
 from adapters_tf.models.task import KindFacts
 from adapters_tf.models.text_model import TextModel
@@ -167,7 +167,14 @@ def rows_csv(tmp_path):
 
 
 def test_from_file_to_servable(
-    ordinal, rows_csv, tiny_preset, base_dir, saved_task, check_here, tmp_path
+    ordinal,
+    rows_csv,
+    tiny_preset,
+    base_dir,
+    saved_task,
+    check_here,
+    monkeypatch,
+    tmp_path,
 ):
     data = load_file_task(
         rows_csv, None, FileFormat(("text",), "stars"), "rank", dev_fraction=0.2
@@ -197,6 +204,8 @@ def test_from_file_to_servable(
     # Beside it one task with more classes, and one with a score.
     tasks = {"stars": str(tmp_path / "exported")}
     tasks |= {name: saved_task(name).directory for name in ("norms", "fixed")}
+    # The signatures of the first task and of all together; others' have their tests.
+    monkeypatch.setattr(servable_check, "_OWN_SIGNATURES", 1)
     create_servable(base_dir, tasks, tmp_path / "servable")
     with ServingSession(tmp_path / "servable" / "1") as session:
         served = session.run("stars_text", {"text": np.array(texts, object)})
