@@ -14,6 +14,8 @@ from adapters_tf.training import progress
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.progress import Progress, Throughput, progress_line
 
+pytestmark = pytest.mark.usefixtures("runs_share_models")
+
 
 @pytest.mark.parametrize(
     ("done", "speed", "left", "line"),
