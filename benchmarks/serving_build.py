@@ -304,7 +304,7 @@ def save_token_paths(
     }
     names = (PLAIN, PLAIN_TEXT, ONE, ROWS)
     signatures = {
-        name: tf.function(function, input_signature=spec)
+        name: tf.function(function, input_signature=spec, autograph=False)
         for name, (function, spec) in zip(names, specs.items(), strict=True)
     }
     tf.saved_model.save(root, str(directory), signatures=signatures)

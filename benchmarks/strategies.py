@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,12 @@ _DEADLINE = 900.0
 
 
 def train_in_new_processes(
-    spec: Spec, workers: int = 1, seconds: float = _DEADLINE
-) -> dict[str, np.ndarray]:
-    """The losses, outputs and trained weights of a run in processes of its own.
+    specs: Sequence[Spec], workers: int = 1, seconds: float = _DEADLINE
+) -> list[dict[str, np.ndarray]]:
+    """The losses, outputs and trained weights of runs in processes of their own.
 
     Args:
-        spec: The run.
+        specs: The runs, one after another, of one strategy and number of devices.
         workers: How many processes train together.
         seconds: How long they may take.
 
@@ -90,10 +90,9 @@ def train_in_new_processes(
         UserError: with what they wrote, if one failed.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        output = Path(scratch, "run.npz")
-        about = json.dumps(dataclasses.asdict(spec))
+        about = json.dumps([dataclasses.asdict(spec) for spec in specs])
         processes = start_workers(
-            child_command("strategies", about, str(output)),
+            child_command("strategies", about, scratch),
             workers,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -108,22 +107,30 @@ def train_in_new_processes(
             if one.returncode:
                 failed.append(errors.strip()[-1500:])
         if failed:
+            named = ", ".join(map(str, specs))
             raise UserError(
-                f"Training with {workers} process(es) of {spec} failed: {failed[0]}"
+                f"Training with {workers} process(es) of {named} failed: {failed[0]}"
             )
-        with np.load(output) as arrays:
-            return dict(arrays)
+        results = []
+        for number in range(len(specs)):
+            with np.load(_file_of_run(scratch, number)) as arrays:
+                results.append(dict(arrays))
+        return results
 
 
-def run_child(spec: str, output: str) -> None:
-    """Train as one worker; `run.py --child strategies SPEC OUTPUT.npz` runs it.
+def _file_of_run(directory: str, number: int) -> Path:
+    return Path(directory, f"{number}.npz")
+
+
+def run_child(specs: str, directory: str) -> None:
+    """Train as one worker; `run.py --child strategies SPECS DIRECTORY` runs it.
 
     Args:
-        spec: A JSON object with the fields of `Spec`.
-        output: The file that the first worker writes.
+        specs: A JSON list of objects with the fields of `Spec`.
+        directory: Where the first worker writes a file for each run.
     """
     try:
-        train_and_write(Spec(**json.loads(spec)), output)
+        train_and_write([Spec(**spec) for spec in json.loads(specs)], directory)
     except UserError as error:
         sys.exit(str(error))
 
@@ -194,7 +201,7 @@ def measure_strategies(
                 xla = ", XLA" if jit_compile else ""
                 say(f"{strategy}, {devices * workers} device(s), {precision}{xla}")
                 start = time.perf_counter()
-                arrays = train_in_new_processes(spec, workers)
+                (arrays,) = train_in_new_processes([spec], workers)
                 reference = reference or arrays
                 outputs = np.abs(arrays["outputs"] - reference["outputs"]).max()
                 result["runs"].append(
@@ -241,23 +248,29 @@ def as_markdown(result: dict[str, Any]) -> str:
     )
 
 
-def train_and_write(spec: Spec, output: str) -> None:
-    """Train, predict, and write the weights and outputs."""
+def train_and_write(specs: Sequence[Spec], directory: str) -> None:
+    """Train, predict, and write the weights and outputs of each run."""
+    import keras
     import tensorflow as tf
 
     (cpu,) = tf.config.list_physical_devices("CPU")
-    if spec.devices > 1:
+    # Both fixed for a process's lifetime: a second strategy's collectives would have
+    # the keys of the first one's.
+    ((name, devices),) = {(spec.strategy, spec.devices) for spec in specs}
+    if devices > 1:
         tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * spec.devices
+            cpu, [tf.config.LogicalDeviceConfiguration()] * devices
         )
     from adapters_tf.training.devices import get_strategy
     from adapters_tf.training.workers import is_chief
 
-    strategy = get_strategy(spec.strategy)
-    with strategy.scope():
-        arrays = _train(spec)
-    if is_chief(strategy):
-        np.savez(output, **arrays)
+    strategy = get_strategy(name)
+    for number, spec in enumerate(specs):
+        keras.backend.clear_session()  # or each run would name its weights anew
+        with strategy.scope():
+            arrays = _train(spec)
+        if is_chief(strategy):
+            np.savez(_file_of_run(directory, number), **arrays)
 
 
 def _train(spec: Spec) -> dict[str, Any]:

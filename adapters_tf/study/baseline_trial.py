@@ -135,7 +135,7 @@ def _predictor(model: keras.Model, table: TokenTable) -> Callable[[], np.ndarray
     spec = tuple(tf.TensorSpec([None, None], tf.int32) for _ in table.dev)
 
     # Keras's predict would trace the model again for the first few shapes of batches.
-    @tf.function(input_signature=[spec], autograph=False)
+    @tf.function(input_signature=[spec])
     def run(tokens: Any) -> Any:
         return model(tokens, training=False)
 

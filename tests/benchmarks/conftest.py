@@ -1,6 +1,17 @@
 """What the tests of several benchmarks need."""
 
 import pytest
+from small_data import make_preset
+
+
+@pytest.fixture(scope="session")
+def small_preset(shared_artefact):
+    """Directory of a base of one block, for jobs whose numbers nobody judges."""
+
+    def make(directory):
+        make_preset(directory, seed=1, num_layers=1)
+
+    return str(shared_artefact("one_block_preset", make))
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from benchmarks import jobs
 
 
 @pytest.mark.slow
-def test_strategies_quick(call, tiny_preset, tmp_path, capsys):
+def test_strategies_quick(call, small_preset, tmp_path, capsys):
     output = tmp_path / "strategies.json"
-    args = (f"--preset={tiny_preset}", "--bottleneck_dim=4", f"--output={output}")
+    args = (f"--preset={small_preset}", "--bottleneck_dim=4", f"--output={output}")
     assert call(jobs, "strategies", "--quick", *args) == 0
     result = json.loads(output.read_text())
     keys = {"benchmark", "machine", "options", "training", "runs"}
@@ -33,9 +33,9 @@ def test_strategies_quick(call, tiny_preset, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_reuse(call, tiny_preset, tmp_path, capsys):
+def test_reuse(call, small_preset, tmp_path, capsys):
     output = tmp_path / "reuse.json"
-    args = (f"--preset={tiny_preset}", "--trials=2", f"--output={output}")
+    args = (f"--preset={small_preset}", "--trials=2", f"--output={output}")
     assert call(jobs, "reuse", "--bottleneck_dim=4", *args) == 0
     result = json.loads(output.read_text())
     assert len(result["new"]) == len(result["shared"]) == 2
@@ -54,13 +54,13 @@ def test_failed_strategy_says_why(call, capsys):
 
 
 @pytest.mark.slow
-def test_faults_quick(call, tiny_preset, tmp_path, monkeypatch, capsys):
+def test_faults_quick(call, small_preset, tmp_path, monkeypatch, capsys):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     output = tmp_path / "faults.json"
     # More epochs, so that some of the kills hit training.
-    args = (f"--preset={tiny_preset}", "--epochs=12", "--seed=1", f"--output={output}")
+    args = (f"--preset={small_preset}", "--epochs=12", "--seed=1", f"--output={output}")
     assert call(jobs, "faults", "--quick", *args) == 0
     assert list(scratch.iterdir()) == []
     result = json.loads(output.read_text())

@@ -99,12 +99,12 @@ def test_ratios():
     assert (faster.setting, faster.value, share.value) == ("sst2", 3.5, 0.25)
 
 
-def test_the_trainer_gets_the_batches_of_the_way(tiny_preset):
+def test_the_trainer_gets_the_batches_of_the_way(small_preset):
     """`WayTrainer` overrides two methods of the trainer's own."""
     task = Task("rows", "classification", ("text",), ("no", "yes"))
     texts = ["the film " * n for n in (1, 2, 3, 5, 7, 9, 11, 13)] * 5
     examples = Examples((texts,), np.arange(40, dtype=np.int32) % 2)
-    model = build_task_model(TrainJob(preset=tiny_preset, seq_length=32), task)
+    model = build_task_model(TrainJob(preset=small_preset, seq_length=32), task)
     features = tokenize(examples, model.preprocessor)
     config = TrainConfig(epochs=1, batch_size=4, seed=3)
     trainer = WayTrainer(model, features, config)
@@ -131,7 +131,7 @@ def test_the_trainer_gets_the_batches_of_the_way(tiny_preset):
 
 
 @pytest.mark.slow
-def test_data_quick(call, tiny_preset, tmp_path, capsys, numbers):
+def test_data_quick(call, small_preset, tmp_path, capsys, numbers):
     folder = tmp_path / "SST-2"
     folder.mkdir()
     for name in ("train", "dev"):
@@ -139,7 +139,7 @@ def test_data_quick(call, tiny_preset, tmp_path, capsys, numbers):
         lines += [f"{'the film ' * (1 + i % 9)}\t{i % 2}" for i in range(200)]
         (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
     output = tmp_path / "data.json"
-    args = (f"--preset={tiny_preset}", f"--data_dir={tmp_path}", "--seq_length=32")
+    args = (f"--preset={small_preset}", f"--data_dir={tmp_path}", "--seq_length=32")
     sizes = ("--batch_size=16", "--bottleneck_dim=4", f"--output={output}")
     assert call(jobs, "data", "--quick", *args, *sizes) == 0
     result = json.loads(output.read_text())

@@ -10,14 +10,14 @@ from benchmarks import jobs, serving
 
 
 @pytest.mark.slow
-def test_serving_quick(call, tiny_preset, tmp_path, monkeypatch, capsys, numbers):
+def test_serving_quick(call, small_preset, tmp_path, monkeypatch, capsys, numbers):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     texts = tmp_path / "texts.txt"
     texts.write_text("the film was good\nawful plot\n\nso very sad\n")
     output = tmp_path / "serving.json"
-    args = (f"--preset={tiny_preset}", f"--texts={texts}", f"--output={output}")
+    args = (f"--preset={small_preset}", f"--texts={texts}", f"--output={output}")
     measure_loads = serving.measure_loads
 
     def measure_two(cases, repeats):
@@ -61,8 +61,8 @@ def test_serving_quick(call, tiny_preset, tmp_path, monkeypatch, capsys, numbers
     }
     assert all(math.isfinite(number) for number in numbers(result))
 
-    # Two blocks of two adapters of 8 units, five LayerNorms, a head of 2 or 3.
-    floats = 4 * (2 * 8 * 16 + 16 + 8) + 5 * 2 * 16
+    # A block of two adapters of 8 units, three LayerNorms, a head of 2 or 3.
+    floats = 2 * (2 * 8 * 16 + 16 + 8) + 3 * 2 * 16
     heads = [classes * 17 for classes in (2, 3)]
     assert one["adapter_bytes"] == 4 * (floats + sum(heads) / 2) + 4 + 4 * 8
     # The base once, and both tasks.
@@ -101,12 +101,12 @@ def test_serving_quick(call, tiny_preset, tmp_path, monkeypatch, capsys, numbers
 
 
 @pytest.mark.slow
-def test_scaling_quick(call, tiny_preset, tmp_path, monkeypatch, capsys):
+def test_scaling_quick(call, small_preset, tmp_path, monkeypatch, capsys):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     output = tmp_path / "scaling.json"
-    args = (f"--preset={tiny_preset}", f"--output={output}")
+    args = (f"--preset={small_preset}", f"--output={output}")
     assert call(jobs, "scaling", "--quick", *args) == 0
     result = json.loads(output.read_text())
     sweeps = {(s["axis"], s["measure"]): s for s in result["sweeps"]}

@@ -133,7 +133,7 @@ def sms_folder(root, rows=80):
 
 
 @pytest.mark.slow
-def test_both_runs(tiny_preset, tmp_path, monkeypatch):
+def test_both_runs(small_preset, tmp_path, monkeypatch):
     python = tmp_path / "python"
     python.write_text(PEER % sys.executable)
     python.chmod(0o755)
@@ -146,7 +146,7 @@ def test_both_runs(tiny_preset, tmp_path, monkeypatch):
         str(python),
         sms_folder(tmp_path),
         ("sms_spam",),
-        tiny_preset,
+        small_preset,
         max_train_examples=40,
         epochs=2,
         peer_epochs=2,

@@ -14,6 +14,8 @@ from adapters_tf.training import loop as train_loop
 from adapters_tf.training.config import TrainConfig
 from adapters_tf.training.loop import Progress, Throughput, progress_line
 
+pytestmark = pytest.mark.usefixtures("runs_share_models")
+
 
 @pytest.mark.parametrize(
     ("done", "speed", "left", "line"),
