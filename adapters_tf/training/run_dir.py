@@ -25,8 +25,10 @@ TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
 # The run that `--overwrite` replaces, until the new one has ended.
 ASIDE_DIR = ".replaced"
-_RUN_FILES = (METRICS_FILE, HISTORY_FILE)
-_RUN_FILES += (ADAPTER_DIR, BEST_ADAPTER_DIR, CHECKPOINT_DIR, TENSORBOARD_DIR)
+_RUN_FILES = (
+    *(METRICS_FILE, HISTORY_FILE, ADAPTER_DIR, BEST_ADAPTER_DIR),
+    *(CHECKPOINT_DIR, TENSORBOARD_DIR),
+)
 _LOCK_FILE = ".lock"
 # What a run's settings hold beside its flags, and what to say of it.
 _BASE = "base_fingerprint"
