@@ -11,6 +11,7 @@ from adapters_tf.export.adapter import export_adapter
 from adapters_tf.export.bank import BankLayout, ExportedTask
 from adapters_tf.export.combine import CombinedLayer
 from adapters_tf.export.describe import describe_servable
+from adapters_tf.export.self_check import exports_checked_by
 from adapters_tf.export.session import ServingSession
 from adapters_tf.export.versions import add_task, create_servable, remove_task
 from adapters_tf.models.adapter_file import load_adapter
@@ -59,11 +60,12 @@ def tasks(save_task):
 
 
 @pytest.fixture(scope="module")
-def servable(base_dir, tasks, checks_here, tmp_path_factory):
-    """A servable of all of them."""
+def servable(base_dir, tasks, tmp_path_factory):
+    """A servable of all of them, whose signatures on texts a test runs."""
     path = tmp_path_factory.mktemp("variants") / "servable"
     directories = {name: task.directory for name, task in tasks.items()}
-    create_servable(base_dir, directories, path)
+    with exports_checked_by(lambda *_: None):
+        create_servable(base_dir, directories, path)
     return path
 
 
@@ -116,13 +118,18 @@ def test_combined_layer_computes_and_trains_it(
     assert norm(gradients) == pytest.approx(norm(tape.gradient(loss, own)), rel=1e-3)
 
 
-def test_signatures_and_mixed_rows_are_those_of_keras(servable, tasks):
+def test_signatures_and_mixed_rows_are_those_of_keras(
+    servable, tasks, token_inputs, as_keras
+):
     texts = np.array([text.encode() for text in TEXTS], object)
     logits = {name: logits_of(task) for name, task in tasks.items()}
+    inputs = token_inputs()
     with ServingSession(servable / "1") as session:
         for name, task in tasks.items():
             outputs = session.run(f"{name}_text", {"text": texts})
             assert_outputs(outputs, task, logits[name])
+            expected = task.model(as_keras(inputs), training=False).numpy()
+            assert_outputs(session.run(name, inputs), task, expected)
         rows = [(i, name) for i in range(len(TEXTS)) for name in tasks]
         for chosen in (rows, rows[::-1], rows[:1], [r for r in rows if r[1] == "deep"]):
             outputs = session.run(
@@ -147,11 +154,16 @@ def test_parameters_of_each_task_are_told(servable, tasks):
 
 
 def test_tasks_are_added_and_removed(servable, tasks, check_here):
-    """Out of the newest version's bank; each write checks itself against the tasks."""
+    """Out of the newest version's bank; writes check themselves against the tasks.
+
+    Not all of them: a wrong bank would be wrong in the later versions too.
+    """
     add_task(servable, "again", tasks["pfeiffer"].directory)
-    remove_task(servable, "deep")
-    for name in ("parallel", "all", "pfeiffer", "again", "hidden"):
-        remove_task(servable, name)
+    for names in (("deep",), ("parallel", "all"), ("pfeiffer", "again", "hidden")):
+        with exports_checked_by(lambda *_: None):
+            for name in names[:-1]:
+                remove_task(servable, name)
+        remove_task(servable, names[-1])
     # What is left is held as plain tasks are.
     (task,) = describe_servable(servable).tasks
     assert task.name == "plain"
