@@ -84,6 +84,12 @@ class AdapterBackbone(_Backbone):
         base_digests: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
+        if any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(args)):
+            raise UserError(
+                "A backbone with adapters is made of sizes. Received: a model's inputs "
+                "and outputs, which keras.models.clone_model(recursive=True) gives. "
+                "copy.deepcopy(model) copies a model with its backbone"
+            )
         if isinstance(adapter, dict):
             adapter = adapter_from_dict(adapter)
         blocks: list[AdapterTransformerEncoder] = []

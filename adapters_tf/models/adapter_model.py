@@ -20,6 +20,37 @@ from adapters_tf.models.task_record import check_labels, check_text_columns
 from adapters_tf.models.trainable_set import Tuning, apply_trainable_set, check_layers
 
 
+@keras.saving.register_keras_serializable(package="adapters_tf")
+class StepSettings:
+    """The arguments of `compile` that plain Keras models lack.
+
+    Only task models read them; another model that is given them is a faulty copy.
+
+    Args:
+        **settings: Their values.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return self.settings
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Refuse.
+
+        Raises:
+            UserError: always; names how to copy a model.
+        """
+        raise UserError(
+            "Only a task model can be compiled as one. Received: a plain Keras model "
+            "with its settings, as keras.models.clone_model makes it, which would "
+            "train the whole base. copy.deepcopy(model) copies a task model"
+        )
+
+
 class AdapterModel(FitOnRows):
     """A backbone with adapters and a head; the base class of the task models.
 
@@ -230,11 +261,15 @@ class AdapterModel(FitOnRows):
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any]:
-        own = {"seed": self.seed, "clip_norm": self.clip_norm}
-        return {**super().get_compile_config(), **own}
+        own = StepSettings(seed=self.seed, clip_norm=self.clip_norm)
+        config = keras.saving.serialize_keras_object(own)
+        return {**super().get_compile_config(), "step_settings": config}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        # Earlier files hold the settings beside the others.
+        own = config.get("step_settings", {}).get("config", {})
+        others = {k: v for k, v in config.items() if k != "step_settings"}
+        self.compile(**keras.saving.deserialize_keras_object(others), **own)
         self.optimizer.build(self.trainable_variables)
 
     def default_metrics(self) -> list[keras.metrics.Metric]:

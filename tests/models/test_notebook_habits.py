@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from adapters_tf.errors import DataError
+from adapters_tf.errors import DataError, UserError
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.multi_label import AdapterMultiLabelClassifier
 from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
@@ -420,9 +420,19 @@ def test_copies(classifier, inputs):
 
 @pytest.mark.parametrize("recursive", [False, True])
 def test_keras_cannot_clone_it(classifier, recursive):
-    # It calls the constructors of Keras's own classes: docs/limits.md says what to use.
-    with pytest.raises(TypeError, match="argument 'seed'|missing 3 required"):
+    # It makes a plain model that would train all of the base.
+    with pytest.raises(UserError, match=r"clone_model.*copy.deepcopy\(model\) copies"):
         keras.models.clone_model(classifier, recursive=recursive)
+
+
+def test_settings_of_compile_in_files_of_before(classifier):
+    classifier.compile(run_eagerly=True, seed=5, clip_norm=None)
+    config = classifier.get_compile_config()
+    old = {k: v for k, v in config.items() if k != "step_settings"}
+    for read in (config, old | {"seed": 5, "clip_norm": None}):
+        classifier.compile()
+        classifier.compile_from_config(read)
+        assert (classifier.seed, classifier.clip_norm) == (5, None)
 
 
 def test_questions_in_a_table(make):
