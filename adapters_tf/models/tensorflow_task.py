@@ -62,19 +62,22 @@ class TensorFlowTask(keras_hub.models.Task):
         """Tokenize a few rows of texts at once, before they become a dataset.
 
         A dataset of texts traces a graph of the tokenizer in every call of `fit`,
-        `evaluate` and `predict`, which takes about a second even for one text.
+        `evaluate` and `predict`, which takes about a second even for one text. Only
+        keras-hub's WordPiece is known to give the same outside of a graph; its byte
+        pairs do not. And a preprocessor of other making may draw random numbers.
 
         Args:
             x: Texts in memory, or the model's input tensors.
 
         Returns:
             A dictionary of `TOKENIZED`, or `x` itself if it holds tensors or many rows,
-            or if the preprocessor is not keras-hub's own: another may draw random
-            numbers in each epoch.
+            or if the tokenizer or preprocessor is another.
         """
-        parts = (self.preprocessor, getattr(self.preprocessor, "tokenizer", None))
+        tokenizer = getattr(self.preprocessor, "tokenizer", None)
+        parts = (self.preprocessor, tokenizer)
         known = all(type(part).__module__.startswith("keras_hub.") for part in parts)
-        if isinstance(x, dict) or not known:
+        word_piece = isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer)
+        if isinstance(x, dict) or not known or not word_piece:
             return x
         rows = num_rows(x)
         if not 0 < rows * self.preprocessor.sequence_length <= _MOST_TOKENS:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from adapters_tf.models import tensorflow_task
 from adapters_tf.models.presets import preprocess_texts
+from adapters_tf.tasks.build import build_model
 from adapters_tf.tasks.classification import AdapterTextClassifier
 from adapters_tf.tasks.question_answering import AdapterQuestionAnswerer
 from adapters_tf.tasks.regression import AdapterTextRegressor
@@ -134,6 +135,38 @@ def test_texts_in_memory_and_in_a_dataset_are_the_same(
     np.testing.assert_array_equal(
         model.predict(texts, batch_size=3, verbose=0), expected
     )
+
+
+def test_rows_tokenized_at_once_are_those_of_a_graph(adapted, preprocessor):
+    """One to three texts of any length, cut where they do not fit."""
+    model = AdapterTextClassifier(adapted(), num_classes=2, preprocessor=preprocessor)
+    random = np.random.default_rng(5)
+    words = np.array(" ".join(TEXTS).split())
+    for number in (1, 2, 3):
+        columns = tuple(
+            [" ".join(random.choice(words, n)) for n in random.integers(0, 15, 200)]
+            for _ in range(number)
+        )
+        texts = columns if number > 1 else columns[0]
+        data = tf.data.Dataset.from_tensor_slices(texts).batch(200)
+        if number > 1:
+            data = data.map(lambda *x: (x,))
+        (expected,) = data.map(lambda x: preprocess_texts(preprocessor, x))
+        found = model.tokenized(texts)["tokenized"]
+        assert found.keys() == expected.keys()
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, expected[name])
+
+
+@pytest.mark.parametrize("name", ["roberta", "albert"])
+def test_other_tokenizers_run_in_a_graph(name, encoder_named):
+    model = build_model(
+        "classification",
+        encoder_named(name).path,
+        head={"num_classes": 2},
+        seq_length=12,
+    )
+    assert model.tokenized(TEXTS) is TEXTS
 
 
 def test_a_preprocessor_of_ones_own_runs_in_every_epoch(adapted, tokenizer):
