@@ -326,7 +326,7 @@ def test_truncated_checkpoint_is_named_and_passed_over(
     other = shutil.copytree(run, tmp_path / "other")
     (other / "settings.json").write_text("{")
     assert call(train, *run_flags(other)) == 2
-    assert "give --overwrite to adapters-tf" in capsys.readouterr().err
+    assert "adapters-tf-train does so with --overwrite" in capsys.readouterr().err
     assert call(train, *run_flags(other, "--overwrite", epochs=1)) == 0
 
     # As a process leaves it that is killed, or has no space, at its first one.
