@@ -21,6 +21,7 @@ from adapters_tf.export.servable_functions import (
     ServableFunctions,
     TaskTable,
     encoder_inputs,
+    windows_of,
 )
 from adapters_tf.export.versions import BASE_DIR, add_task
 from adapters_tf.export.warmup import write_version_warmup
@@ -255,11 +256,12 @@ def save_token_paths(
     root.base_variables = list(base.model.variables)
     bank = base.build_bank(tasks)
     root.bank = {key: tf.Variable(v, trainable=False) for key, v in bank.items()}
+    table = TaskTable.of_tasks(tasks)
     functions = ServableFunctions(
         base.model,
         base.preprocessor,
         root.bank,
-        TaskTable(tasks),
+        table,
         base.layout,
         base.layout.forms_for(tasks),
     )
@@ -279,7 +281,9 @@ def save_token_paths(
     def plain_text(text: Any) -> Any:
         every = tf.ones(tf.shape(text), tf.int32)
         known = tf.cast(every, tf.bool)
-        windows = functions.windows(text, tf.zeros_like(text), every - 1, known)
+        windows = windows_of(
+            base.preprocessor, table, text, tf.zeros_like(text), every - 1, known
+        )
         return pooled(base.model(encoder_inputs(windows), training=False))
 
     def one(

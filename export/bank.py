@@ -130,12 +130,18 @@ class BankLayout:
             )
 
 
-def build_bank(tasks: list[ExportedTask], layout: BankLayout) -> dict[str, np.ndarray]:
+def build_bank(
+    tasks: list[ExportedTask],
+    layout: BankLayout,
+    forms: tuple[TaskForm, ...] | None = None,
+) -> dict[str, np.ndarray]:
     """Join tasks so that each takes only the space of its own tensors.
 
     Args:
         tasks: T tasks of one base.
         layout: The layout of the base.
+        forms: The forms in which the bank holds the tasks; by default
+            `layout.forms_for(tasks)`.
 
     Returns:
         See `BaseFunctions.bank_specs`. Adapters are as in
@@ -152,7 +158,7 @@ def build_bank(tasks: list[ExportedTask], layout: BankLayout) -> dict[str, np.nd
         raise ValueError("A bank holds at least one task.")
     bank: dict[str, np.ndarray] = {}
     encoders = [task.encoder for task in tasks]
-    for form in layout.forms_for(tasks):
+    for form in forms or layout.forms_for(tasks):
         bank |= join(encoders, form, layout.block_paths, layout.hidden_dim)
     for path in layout.norm_paths:
         # Blocks without an adapter keep the base's LayerNorms.

@@ -1,18 +1,22 @@
 """Run a batch whose rows belong to different tasks."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from adapters_tf.export.bank import hidden_features
 from adapters_tf.export.servable_functions import (
-    ServableFunctions,
     TaskTable,
     TextRows,
     encoder_inputs,
+    windows_of,
 )
 
+# The values of `status`: the row's task was run, or why not.
 OK, NO_TASK, UNKNOWN_TASK = "ok", "no task", "unknown task"
+INVALID_NAME, DAMAGED_TASK = "invalid task name", "damaged task"
+OTHER_BASE, UNSUPPORTED_TASK = "task of another base", "unsupported task"
 # The outputs of every servable, with their blank values for rows of other kinds.
 BLANKS: dict[str, str | int | float] = {
     "label": "",
@@ -27,33 +31,71 @@ BLANKS: dict[str, str | int | float] = {
 OF_CLASSES = ("labels", "probabilities")
 
 
+class FoundTasks(NamedTuple):
+    """The tasks of a batch of B rows.
+
+    Attributes:
+        bank: The tasks' tensors; see `adapters_tf.export.bank`.
+        table: Facts about them.
+        tasks: `[B]` int32: each row's task; any task for rows without one.
+        known: `[B]` bool: whether the row's task can be run.
+        status: `[B]` strings: `OK`, or why not.
+    """
+
+    bank: dict[str, Any]
+    table: TaskTable
+    tasks: Any
+    known: Any
+    status: Any
+
+
+class BankTasks:
+    """The tasks of a servable that holds them in a bank.
+
+    Args:
+        bank: `build_bank`, as variables.
+        table: Facts about its tasks.
+        lookup: Table from a task's name to its index, -1 for other names.
+    """
+
+    def __init__(self, bank: dict[str, Any], table: TaskTable, lookup: Any) -> None:
+        self._bank = bank
+        self._table = table
+        self._lookup = lookup
+
+    def find(self, task: Any) -> FoundTasks:
+        """Look up the tasks of a batch.
+
+        Args:
+            task: `[B]` names of tasks, or any other strings.
+        """
+        index = self._lookup.lookup(task)
+        known = index >= 0
+        status = tf.where(tf.equal(task, ""), NO_TASK, UNKNOWN_TASK)
+        return FoundTasks(
+            self._bank,
+            self._table,
+            tf.maximum(index, 0),
+            known,
+            tf.where(known, OK, status),
+        )
+
+
 class MixedRows:
     """The function of `mixed_text`.
 
     Args:
-        functions: The servable's functions.
         base: The loaded base SavedModel.
-        bank: As in `ServableFunctions`.
-        bank_keys: The entries for the base's `encode_rows`.
-        table: Constants of the tasks.
-        lookup: Table from a task's name to its index, -1 for other names.
+        preprocessor: Its loaded preprocessor.
+        find: Function from the names of a batch's tasks to the tasks.
     """
 
     def __init__(
-        self,
-        functions: ServableFunctions,
-        base: Any,
-        bank: dict[str, Any],
-        bank_keys: list[str],
-        table: TaskTable,
-        lookup: Any,
+        self, base: Any, preprocessor: Any, find: Callable[[Any], FoundTasks]
     ) -> None:
-        self._functions = functions
         self._base = base
-        self._bank = bank
-        self._bank_keys = bank_keys
-        self._table = table
-        self._lookup = lookup
+        self._preprocessor = preprocessor
+        self._find = find
 
     def __call__(self, text: Any, text_pair: Any, task: Any) -> dict[str, Any]:
         """Compute the outputs of each row; see docs/export.md.
@@ -63,18 +105,20 @@ class MixedRows:
             text_pair: `[B]` strings, "" if the row's task has one text.
             task: `[B]` names of tasks.
         """
-        index = self._lookup.lookup(task)
-        known = index >= 0
-        tasks = tf.maximum(index, 0)
-        windows = self._functions.windows(text, text_pair, tasks, known)
-        bank = {key: tf.convert_to_tensor(self._bank[key]) for key in self._bank_keys}
+        bank, table, tasks, known, status = self._find(task)
+        windows = windows_of(self._preprocessor, table, text, text_pair, tasks, known)
+        of_encoder = {
+            key: tf.convert_to_tensor(value)
+            for key, value in bank.items()
+            if not key.startswith("head/")
+        }
         encoded = self._base.encode_rows(
-            encoder_inputs(windows), bank, tf.gather(tasks, windows["rows"])
+            encoder_inputs(windows), of_encoder, tf.gather(tasks, windows["rows"])
         )
-        texts = TextRows(self._functions.preprocessor, windows, text, text_pair)
-        rows = _Batch(texts, encoded, self._bank, self._table, tasks, known)
+        texts = TextRows(self._preprocessor, windows, text, text_pair)
+        rows = _Batch(texts, encoded, bank, table, tasks, known)
         results: dict[str, Any] = {}
-        for kind in self._table.kinds:
+        for kind in table.kinds:
             for name, value in kind.mixed_outputs(rows).items():
                 if name in BLANKS:
                     wanted = rows.wanted(kind.name)
@@ -86,11 +130,10 @@ class MixedRows:
             width = [rows.num_classes] if name in OF_CLASSES else []
             if name not in results:
                 results[name] = tf.fill([tf.size(text), *width], blank)
-        status = tf.where(tf.equal(task, ""), NO_TASK, UNKNOWN_TASK)
         return {
             **results,
-            "kind": tf.where(known, tf.gather(self._table.kind_name, tasks), ""),
-            "status": tf.where(known, OK, status),
+            "kind": tf.where(known, tf.gather(table.kind_name, tasks), ""),
+            "status": status,
         }
 
 
@@ -101,7 +144,7 @@ class _Batch:
         texts: The rows.
         encoded: Outputs of the encoder for the windows.
         bank: As in `ServableFunctions`.
-        table: Constants of the tasks.
+        table: Facts about the tasks.
         tasks: `[B]` int32.
         known: `[B]` bool: whether the row's task exists.
     """

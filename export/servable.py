@@ -1,6 +1,8 @@
 """Write a version of a servable: its SavedModel and `servable.json`."""
 
+import dataclasses
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.combine import load_exported
 from adapters_tf.export.describe import FORMAT_VERSION, SERVABLE_FILE
-from adapters_tf.export.mixed_rows import MixedRows
+from adapters_tf.export.live_tasks import ANCHOR, LiveTasks
+from adapters_tf.export.mixed_rows import BankTasks, MixedRows
 from adapters_tf.export.op_check import unsupported_ops
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
 from adapters_tf.export.saving import (
@@ -28,10 +31,29 @@ from adapters_tf.export.servable_functions import (
     TaskTable,
     takes_pair,
 )
+from adapters_tf.export.task_file import TaskLayout, task_bytes
 from adapters_tf.io import file_sha256
 
 # The signatures for rows of any task.
 MIXED, DEFAULT = "mixed_text", "serving_default"
+
+
+# The entry of a live servable's bank with the files of its fixed tasks.
+FILES = "files"
+
+
+@dataclasses.dataclass(frozen=True)
+class ServableOptions:
+    """What a servable is like, in all of its versions.
+
+    Args:
+        task_signatures: Whether each task has its own signatures in addition to
+            `mixed_text`.
+        live: Whether the graph reads tasks from files beside the versions.
+    """
+
+    task_signatures: bool = True
+    live: bool = False
 
 
 class LoadedBase:
@@ -60,7 +82,7 @@ def save_version(
     base: LoadedBase,
     tasks: dict[str, ExportedTask],
     directory: Path,
-    task_signatures: bool = True,
+    options: ServableOptions,
 ) -> None:
     """Write the SavedModel and `servable.json` of a version without checking them.
 
@@ -68,10 +90,9 @@ def save_version(
 
     Args:
         base: The base.
-        tasks: Name -> task; at least one.
+        tasks: Name -> task; at least one, unless tasks are live.
         directory: Where to write.
-        task_signatures: Whether each task has its own signatures in addition to
-            `mixed_text`.
+        options: What the servable is like.
 
     Raises:
         UserError: if the stock TensorFlow Serving lacks one of its ops.
@@ -81,26 +102,39 @@ def save_version(
     root.base_variables = list(base.model.variables)
     # Lookup tables or the model of tokenizers other than WordPiece.
     root.tokenizer = getattr(base.preprocessor, "tokenizer", None)
-    bank = base.build_bank(list(tasks.values()))
+    bank = _live_bank(base, tasks) if options.live else _joined_bank(base, tasks)
     root.bank = {key: tf.Variable(v, trainable=False) for key, v in bank.items()}
     root.lookup = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
-            tf.constant(names), tf.range(len(names)), tf.string, tf.int32
+            tf.constant(names, tf.string), tf.range(len(names)), tf.string, tf.int32
         ),
         default_value=-1,
     )
-    signatures, copies = _signatures(
-        base, list(tasks.values()), names, root, task_signatures
-    )
-    save_with_base_shard(root, directory, signatures)
+    with tempfile.TemporaryDirectory() as scratch:
+        if options.live:
+            anchor = Path(scratch, ANCHOR)
+            anchor.write_text("The graph finds the folder of live tasks from here.\n")
+            root.anchor = tf.saved_model.Asset(str(anchor))
+        signatures, copies = _signatures(base, tasks, root, options)
+        save_with_base_shard(root, directory, signatures)
     copy_signatures(directory, copies, same={DEFAULT: MIXED})
     _share_base_shard(base.directory, directory)
     path = directory / SERVABLE_FILE
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(_about(base, tasks, task_signatures), indent=1) + "\n")
+    path.write_text(json.dumps(_about(base, tasks, options), indent=1) + "\n")
     missing = unsupported_ops(directory)
     if missing:
         raise UserError(f"TensorFlow Serving lacks ops of this servable: {missing}")
+
+
+def _joined_bank(base: LoadedBase, tasks: dict[str, ExportedTask]) -> dict[str, Any]:
+    return base.build_bank(list(tasks.values()))
+
+
+def _live_bank(base: LoadedBase, tasks: dict[str, ExportedTask]) -> dict[str, Any]:
+    layout = TaskLayout(base.layout)
+    files = [task_bytes(task, layout) for task in tasks.values()]
+    return {FILES: tf.constant(files, tf.string)}
 
 
 def _share_base_shard(base_dir: Path, directory: Path) -> None:
@@ -114,14 +148,15 @@ def _share_base_shard(base_dir: Path, directory: Path) -> None:
 
 
 def _about(
-    base: LoadedBase, tasks: dict[str, ExportedTask], task_signatures: bool
+    base: LoadedBase, tasks: dict[str, ExportedTask], options: ServableOptions
 ) -> dict[str, Any]:
+    lengths = [task.config["seq_length"] for task in tasks.values()]
     return {
         "format_version": FORMAT_VERSION,
         "base_fingerprint": base.config["fingerprint"],
         "base_shard_sha256": file_sha256(base.directory / BASE_SHARD),
-        "task_signatures": task_signatures,
-        "seq_length": max(task.config["seq_length"] for task in tasks.values()),
+        **dataclasses.asdict(options),
+        "seq_length": max(lengths, default=128),
         "tasks": {
             name: {
                 # The index in the bank, because JSON objects have no order.
@@ -138,35 +173,55 @@ def _about(
 
 def _signatures(
     base: LoadedBase,
-    tasks: list[ExportedTask],
-    names: list[str],
+    tasks: dict[str, ExportedTask],
     root: Any,
-    task_signatures: bool,
+    options: ServableOptions,
 ) -> tuple[dict[str, Any], list[SignatureCopy]]:
     """Return the signatures to trace and the copies to make of them."""
-    table = TaskTable(tasks)
+    signatures: dict[str, Any] = {}
+    copies: list[SignatureCopy] = []
+    if options.live:
+        files, anchor = root.bank[FILES], root.anchor.asset_path
+        layout, fingerprint = TaskLayout(base.layout), base.config["fingerprint"]
+        find = LiveTasks(layout, fingerprint, root.lookup, files, anchor).find
+    else:
+        table = TaskTable.of_tasks(list(tasks.values()))
+        _check_can_cut(base, table)
+        find = BankTasks(root.bank, table, root.lookup).find
+    if options.task_signatures:
+        signatures, copies = _own_signatures(base, tasks, root.bank, table)
+    mixed = MixedRows(base.model, base.preprocessor, find)
+    strings = [_strings(name) for name in ("text", "text_pair", "task")]
+    signatures[MIXED] = graph_function(mixed.__call__, input_signature=strings)
+    signatures[DEFAULT] = signatures[MIXED]
+    return signatures, copies
+
+
+def _check_can_cut(base: LoadedBase, table: TaskTable) -> None:
     if table.needs_all_windows and not hasattr(base.preprocessor, "all_windows"):
         raise UserError(
             "Tasks with tags of words, or with more than two text columns, need a base "
             f"that can cut texts so. Received: {base.directory}, written by an older "
             "adapters-tf; export the base again."
         )
+
+
+def _own_signatures(
+    base: LoadedBase,
+    tasks: dict[str, ExportedTask],
+    bank: dict[str, Any],
+    table: TaskTable,
+) -> tuple[dict[str, Any], list[SignatureCopy]]:
+    """Return the tasks' own signatures to trace and the copies to make of them."""
+    forms = base.layout.forms_for(list(tasks.values()))
     functions = ServableFunctions(
-        base.model,
-        base.preprocessor,
-        root.bank,
-        table,
-        base.layout,
-        base.layout.forms_for(tasks),
+        base.model, base.preprocessor, bank, table, base.layout, forms
     )
-    keys = [key for key in root.bank if not key.startswith("head/")]
-    mixed = MixedRows(functions, base.model, root.bank, keys, table, root.lookup)
     strings = _strings("text"), _strings("text_pair")
     signatures: dict[str, Any] = {}
     copies: list[SignatureCopy] = []
     first: dict[tuple[str, bool], str] = {}
-    own = zip(names, tasks, strict=True) if task_signatures else ()
-    for index, (name, task) in enumerate(own):
+    for index, (name, task) in enumerate(tasks.items()):
         kind, pair = task.config["kind"], takes_pair(task.config)
         template = first.setdefault((kind, pair), name)
         if template != name:
@@ -184,10 +239,6 @@ def _signatures(
             _on_texts(functions, kind, index, pair),
             input_signature=strings[: 1 + pair],
         )
-    signatures[MIXED] = graph_function(
-        mixed.__call__, input_signature=[*strings, _strings("task")]
-    )
-    signatures[DEFAULT] = signatures[MIXED]
     return signatures, copies
 
 

@@ -62,7 +62,7 @@ def servable_cases(
                 inputs["text_pair"] = np.array(pairs)
             cases.append(Case(f"signatures/{name}_text", inputs, expected))
             cases.append(Case(f"signatures/{name}", tokens, on_tokens))
-    width = TaskTable(list(tasks.values())).num_classes
+    width = TaskTable.of_tasks(list(tasks.values())).num_classes
     rows.append(("a text", "", "", {}))
     rows.append(("a text", "", "no such task", {}))
     for start in range(0, len(rows), _ROWS_OF_MIXED):

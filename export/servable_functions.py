@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from adapters_tf.adapters.base import TaskForm
@@ -13,6 +12,7 @@ from adapters_tf.export.base_functions import INPUTS
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.export.text_tokens import clean_utf8
 from adapters_tf.models.question_windows import LOWEST_SCORE
+from adapters_tf.tasks.base import Kind
 from adapters_tf.tasks.kinds import kind_named, kinds
 from adapters_tf.tasks.text_kind import BIAS, KERNEL, head_features
 
@@ -29,67 +29,101 @@ def num_texts(config: dict[str, Any]) -> int:
 
 
 class TaskTable:
-    """Constants `[T]`, one for each task.
+    """Facts about T tasks, as tensors.
 
     Args:
-        tasks: T tasks.
-
-    Attributes:
         kinds: The kinds of the tasks (Python objects).
-        kind: Index of the task's kind in `kinds`, int32.
-        kind_name: Name of the task's kind, strings.
-        has_pair: Whether rows have two texts or more, bool.
-        is_list: Whether rows have more than two, bool.
-        is_question: Whether rows are laid out as questions, bool.
-        is_words: Whether rows are tokenised word by word, bool.
-        seq_length: Longest input in tokens, int32.
-        num_classes: The largest number of classes or outputs among tasks on one vector
-            (a Python integer).
-        needs_all_windows: Whether there are tasks on words, or with more than two texts
-            (a Python Boolean).
+        kind: `[T]` int32 indices of the tasks' kinds in `kinds`.
+        num_texts: `[T]` int32 numbers of text columns.
+        seq_length: `[T]` int32: the longest input in tokens.
+        head_inputs: The names of the inputs of heads on one vector.
+        head_input: `[T]` int32 indices in `head_inputs`.
+        labels: The names of the tasks' classes, task after task; "" for each output of
+            a task without classes.
+        num_labels: `[T]` int32: how many of `labels` each task has.
+        num_classes: The largest number of classes or outputs among tasks on one
+            vector, at least 1: an integer or a scalar.
+        most_outputs: Kind -> the largest number of outputs among its tasks.
+        needs_all_windows: Whether there may be tasks on words, or with more than two
+            texts.
     """
 
-    def __init__(self, tasks: list[ExportedTask]) -> None:
+    def __init__(
+        self,
+        kinds: list[Kind],
+        kind: Any,
+        num_texts: Any,
+        seq_length: Any,
+        head_inputs: Sequence[str],
+        head_input: Any,
+        labels: Any,
+        num_labels: Any,
+        num_classes: Any,
+        most_outputs: dict[str, Any],
+        needs_all_windows: bool,
+    ) -> None:
+        layouts = [about.layout for about in kinds]
+        self.kinds = kinds
+        self.kind = kind
+        self.kind_name = tf.gather([about.name for about in kinds], kind)
+        self.is_question = tf.gather([each == "question" for each in layouts], kind)
+        self.is_words = tf.gather([each == "words" for each in layouts], kind)
+        self.has_pair = self.is_question | (num_texts >= 2)
+        self.is_list = num_texts > 2
+        self.seq_length = seq_length
+        self.num_classes = num_classes
+        self.needs_all_windows = needs_all_windows
+        self._most_outputs = most_outputs
+        self._head_inputs = head_inputs
+        self._head_input = head_input
+        # Label 0 belongs to no task.
+        self._labels = tf.concat([[""], labels], 0)
+        self._num_labels = num_labels
+        self._first_label = 1 + tf.cumsum(num_labels, exclusive=True)
+
+    @classmethod
+    def of_tasks(cls, tasks: list[ExportedTask]) -> "TaskTable":
+        """Return the table of one task or more, as constants."""
         configs = [task.config for task in tasks]
         names = [config["kind"] for config in configs]
         of_task = [kind_named(name) for name in names]
-        self.kinds = [kind for name, kind in kinds().items() if name in names]
-        self.kind = tf.constant([self.kinds.index(kind) for kind in of_task])
-        self.kind_name = tf.constant(names)
-        self.has_pair = tf.constant([takes_pair(config) for config in configs])
-        more = [num_texts(config) > 2 for config in configs]
-        self.is_list = tf.constant(more)
-        self.is_question = tf.constant([k.layout == "question" for k in of_task])
-        is_words = [kind.layout == "words" for kind in of_task]
-        self.is_words = tf.constant(is_words)
-        self.needs_all_windows = any(is_words) or any(more)
-        self.seq_length = tf.constant([c["seq_length"] for c in configs], tf.int32)
+        own_kinds = [kind for name, kind in kinds().items() if name in names]
+        texts = [num_texts(config) for config in configs]
         outputs = [task.head[BIAS].size for task in tasks]
         labels = [
             list(config["task"].get("labels") or [""] * size)
             for config, size in zip(configs, outputs, strict=True)
         ]
-        # Label 0 belongs to no task.
-        self._labels = tf.constant(["", *(name for own in labels for name in own)])
-        counts = np.array([len(own) for own in labels], np.int32)
-        self._num_labels = tf.constant(counts)
-        self._first_label = tf.constant(1 + np.cumsum(counts, dtype=np.int32) - counts)
-        widths = zip(of_task, outputs, counts.tolist(), strict=True)
-        self.num_classes = max(
-            (max(size, count) for kind, size, count in widths if kind.one_vector),
-            default=1,
-        )
-        self._most_outputs = {
-            kind: max(n for n, k in zip(outputs, of_task, strict=True) if k is kind)
-            for kind in self.kinds
-        }
+        counts = [len(own) for own in labels]
+        widths = zip(of_task, outputs, counts, strict=True)
         heads = [config["head"].get("head_input", "cls") for config in configs]
-        self._head_inputs = sorted(set(heads))
-        self._head_input = tf.constant([self._head_inputs.index(h) for h in heads])
+        head_inputs = sorted(set(heads))
+        return cls(
+            kinds=own_kinds,
+            kind=tf.constant([own_kinds.index(kind) for kind in of_task]),
+            num_texts=tf.constant(texts),
+            seq_length=tf.constant([c["seq_length"] for c in configs], tf.int32),
+            head_inputs=head_inputs,
+            head_input=tf.constant([head_inputs.index(h) for h in heads]),
+            labels=tf.constant([name for own in labels for name in own]),
+            num_labels=tf.constant(counts),
+            num_classes=max(
+                (max(size, count) for kind, size, count in widths if kind.one_vector),
+                default=1,
+            ),
+            most_outputs={
+                kind.name: max(
+                    n for n, k in zip(outputs, of_task, strict=True) if k is kind
+                )
+                for kind in own_kinds
+            },
+            needs_all_windows=max(texts) > 2
+            or any(kind.layout == "words" for kind in of_task),
+        )
 
     def most_outputs(self, kind: str) -> int:
-        """Return the largest number of outputs among tasks of this kind, as an int."""
-        return self._most_outputs[kind_named(kind)]
+        """Return the largest number of outputs among tasks of this kind."""
+        return self._most_outputs[kind]
 
     def labels(self, task: Any) -> Any:
         """Return `[C]` strings: the classes of one task, or "" for each output."""
@@ -132,7 +166,7 @@ class ServableFunctions:
         base: A loaded base SavedModel.
         preprocessor: Its loaded preprocessor.
         bank: `build_bank`, as variables or tensors.
-        table: Constants of the bank's tasks.
+        table: Facts about the bank's tasks.
         layout: The layout of the base.
         forms: The forms in which the bank holds the tasks' adapters.
 
@@ -198,36 +232,13 @@ class ServableFunctions:
             task: Scalar int32.
         """
         tasks = tf.fill(tf.shape(text), task)
-        windows = self.windows(text, text_pair, tasks, tf.fill(tf.shape(text), True))
+        known = tf.fill(tf.shape(text), True)
+        windows = windows_of(
+            self.preprocessor, self._table, text, text_pair, tasks, known
+        )
         outputs = self.on_tokens(kind)(encoder_inputs(windows), task)
         rows = TextRows(self.preprocessor, windows, text, text_pair)
         return kind_named(kind).text_outputs(outputs, rows)
-
-    # === Parts of both ===
-
-    def windows(self, text: Any, text_pair: Any, tasks: Any, known: Any) -> Any:
-        """Return the preprocessor's windows of rows.
-
-        Args:
-            text: `[B]` strings.
-            text_pair: `[B]` strings.
-            tasks: `[B]` int32.
-            known: `[B]` bool: whether to run a task on the row.
-        """
-        table = self._table
-        inputs = {
-            "text": text,
-            "text_pair": text_pair,
-            "has_pair": tf.gather(table.has_pair, tasks) & known,
-            "is_question": tf.gather(table.is_question, tasks) & known,
-            # Use the shortest length for rows without a task to run.
-            "seq_lengths": tf.where(known, tf.gather(table.seq_length, tasks), 2),
-        }
-        if not table.needs_all_windows:
-            return self.preprocessor.windows(inputs)
-        inputs["is_words"] = tf.gather(table.is_words, tasks) & known
-        inputs["is_list"] = tf.gather(table.is_list, tasks) & known
-        return self.preprocessor.all_windows(inputs)
 
     def _span(self, path: str, task: Any) -> slice:
         start = tf.gather(self._bank[f"{path}/offset"], task)
@@ -240,6 +251,39 @@ class ServableFunctions:
             KERNEL: tf.transpose(self._bank["head/kernel"][units]),
             BIAS: self._bank["head/bias"][units],
         }
+
+
+def windows_of(
+    preprocessor: Any,
+    table: TaskTable,
+    text: Any,
+    text_pair: Any,
+    tasks: Any,
+    known: Any,
+) -> dict[str, Any]:
+    """Return the preprocessor's windows of rows.
+
+    Args:
+        preprocessor: A base's loaded preprocessor.
+        table: Facts about the tasks.
+        text: `[B]` strings.
+        text_pair: `[B]` strings.
+        tasks: `[B]` int32.
+        known: `[B]` bool: whether to run a task on the row.
+    """
+    inputs = {
+        "text": text,
+        "text_pair": text_pair,
+        "has_pair": tf.gather(table.has_pair, tasks) & known,
+        "is_question": tf.gather(table.is_question, tasks) & known,
+        # Use the shortest length for rows without a task to run.
+        "seq_lengths": tf.where(known, tf.gather(table.seq_length, tasks), 2),
+    }
+    if not table.needs_all_windows:
+        return preprocessor.windows(inputs)
+    inputs["is_words"] = tf.gather(table.is_words, tasks) & known
+    inputs["is_list"] = tf.gather(table.is_list, tasks) & known
+    return preprocessor.all_windows(inputs)
 
 
 class TextRows:
