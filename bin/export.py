@@ -20,14 +20,15 @@ _USAGE = (
 def _define_change(usage: str) -> Groups:
     g = Groups(usage)
     g.group("Servable")
-    g.string("servable", None, "servable, which gets a new version")
+    g.string("servable", None, "servable, which gets a new version unless it is live")
     return g
 
 
 def define_add() -> Groups:
     """The flags of `add`."""
     g = _define_change(
-        "Writes a new version with one more task; the others do not change.\n"
+        "Writes a new version with one more task, or the file of a live task; the "
+        "others do not change.\n"
         "  adapters-tf-export add --servable=S --name=stsb --adapter=out/adapter"
     )
     g.group("Task")
@@ -46,8 +47,9 @@ def add(flags: Any) -> None:
     verb = "Replacing" if flags.replace else "Adding"
     with timed(f"{verb} the task {flags.name} of {flags.servable}") as done:
         version = add_task(flags.servable, flags.name, flags.adapter, flags.replace)
-        done(f"{_version_dir(flags, version)}, {CHECKED}")
-    _say_after_change(flags, version)
+        live = _live_file(flags)
+        done(f"{live}" if live else f"{_version_dir(flags, version)}, {CHECKED}")
+    _say_after_change(flags, None if live else version)
 
 
 def define_remove() -> Groups:
@@ -68,9 +70,10 @@ def remove(flags: Any) -> None:
     from adapters_tf.export import remove_task
 
     with timed(f"Removing the task {flags.name} of {flags.servable}") as done:
+        live = _live_file(flags)
         version = remove_task(flags.servable, flags.name)
-        done(f"{_version_dir(flags, version)}, {CHECKED}")
-    _say_after_change(flags, version)
+        done(f"{live}" if live else f"{_version_dir(flags, version)}, {CHECKED}")
+    _say_after_change(flags, None if live else version)
 
 
 def define_rollback() -> Groups:
@@ -100,10 +103,21 @@ def _version_dir(flags: Any, version: int) -> str:
     return str(Path(flags.servable, str(version)))
 
 
-def _say_after_change(flags: Any, version: int) -> None:
+def _live_file(flags: Any) -> Path | None:
+    """Return the file of the live task of this name, if there is one."""
+    from adapters_tf.export.task_folder import task_path
+
+    path = task_path(Path(flags.servable), flags.name)
+    return path if path.exists() else None
+
+
+def _say_after_change(flags: Any, version: int | None) -> None:
     from adapters_tf.bin.export_text import flag, say_next
 
-    print(f"A server that watches {flags.servable} goes over to version {version}.")
+    if version is None:
+        print(f"Servers of {flags.servable} go by it from the next request on.")
+    else:
+        print(f"A server that watches {flags.servable} goes over to version {version}.")
     say_next(
         "What it holds now",
         "adapters-tf-export list",
@@ -129,6 +143,34 @@ def show(flags: Any) -> None:
     from adapters_tf.export import describe_servable
 
     print(servable_text(flags.servable, describe_servable(flags.servable)))
+
+
+# === verify ===
+
+
+def define_verify() -> Groups:
+    """The flags of `verify`."""
+    g = Groups(
+        "Reads all of a servable and checks every checksum.\n"
+        "  adapters-tf-export verify --servable=S"
+    )
+    g.group("Servable")
+    g.string("servable", None, "servable")
+    return g
+
+
+def verify(flags: Any) -> None:
+    """Verify a servable."""
+    require(flags, "servable")
+    from adapters_tf.bin.export_text import timed
+    from adapters_tf.export import verify_servable
+
+    with timed(f"Reading all of {flags.servable}") as done:
+        found = verify_servable(flags.servable)
+        done(
+            f"Nothing is damaged: versions {found.versions}, tasks in them "
+            f"{found.tasks}, live tasks {found.live_tasks}"
+        )
 
 
 # === All jobs ===
@@ -175,6 +217,12 @@ JOBS = (
         "what a servable holds",
         define_list,
         show,
+    ),
+    SubJob(
+        "verify",
+        "whether a servable is intact",
+        define_verify,
+        verify,
     ),
     SubJob(
         "deployment",

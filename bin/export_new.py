@@ -84,7 +84,9 @@ def define_servable() -> Groups:
     g = Groups(
         "Writes a servable for TensorFlow Serving: a base and any number of tasks.\n"
         "  adapters-tf-export servable --base=B --output_dir=S \\\n"
-        "      --adapters=sst2=sst2/adapter,stsb=stsb/adapter"
+        "      --adapters=sst2=sst2/adapter,stsb=stsb/adapter\n"
+        "With --live, tasks are files that a running server reads as soon as `add` has "
+        "written them."
     )
     g.group("Parts")
     g.string("base", None, "base SavedModel")
@@ -92,6 +94,9 @@ def define_servable() -> Groups:
         "adapters", None, "name=adapter directory (or SavedModel), with commas between"
     )
     g.boolean("task_signatures", True, "signatures for each task, beside mixed_text")
+    g.boolean(
+        "live", False, "tasks can be files in tasks/; all are called by mixed_text"
+    )
     g.group("Output")
     g.string("output_dir", None, "new directory")
     return g
@@ -99,16 +104,23 @@ def define_servable() -> Groups:
 
 def servable(flags: Any) -> None:
     """Write a servable."""
-    require(flags, "base", "adapters", "output_dir")
-    adapters = parse_adapters(flags.adapters)
+    require(flags, "base", *([] if flags.live else ["adapters"]), "output_dir")
+    adapters = parse_adapters(flags.adapters or [])
     from adapters_tf.bin.export_text import CHECKED, disk_size, flag, say_next, timed
     from adapters_tf.export import create_servable
 
     output = flags.output_dir
     names = ", ".join(adapters) if len(adapters) < 9 else f"{len(adapters)} tasks"
-    with timed(f"Writing the servable of {names} to {output}") as done:
-        create_servable(flags.base, adapters, output, flags.task_signatures)
+    with timed(f"Writing the servable of {names or 'live tasks'} to {output}") as done:
+        create_servable(flags.base, adapters, output, flags.task_signatures, flags.live)
         done(f"{output}, version 1: {disk_size(output)}, {CHECKED}")
+    if flags.live:
+        say_next(
+            "Add a task, which a running server answers for at once",
+            "adapters-tf-export add",
+            flag("servable", output),
+            "--name=mytask --adapter=adapters-tf-run/adapter",
+        )
     say_next("Serve it here", "adapters-tf-serve", flag("servable", output))
     say_next(
         "Or write the files for TensorFlow Serving",

@@ -3,10 +3,11 @@
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from adapters_tf.export.describe import ServableSummary, TaskSummary, size_by_file
+from adapters_tf.export.describe import size_by_file
+from adapters_tf.export.summary import ServableSummary, TaskSummary
 
 CHECKED = "equal to the model in memory, in a new process, to 1e-5"
 _LABELS_WIDTH = 28
@@ -69,10 +70,22 @@ def servable_text(path: str, summary: ServableSummary) -> str:
         "called by "
         + ("mixed_text, NAME_text, NAME" if summary.task_signatures else "mixed_text"),
         "",
-        f"Tasks of version {summary.versions[-1]}:",
     ]
+    if summary.tasks or not summary.live:
+        lines += [f"Tasks of version {summary.versions[-1]}:", *_table(summary.tasks)]
+    if summary.live:
+        count = len(summary.live_tasks)
+        lines += [""] if summary.tasks else []
+        lines += [f"Live tasks: {count}", *_table(summary.live_tasks)]
+    return "\n".join(lines)
+
+
+def _table(tasks: Sequence[TaskSummary]) -> list[str]:
+    if not tasks:
+        return []
+    lines = []
     header = ("task", "kind", "labels", "bottleneck", "metric", "parameters", "size")
-    rows = [header, *(_row(task) for task in summary.tasks)]
+    rows = [header, *(_row(task) for task in tasks)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     for row in rows:
         # Align numbers on the right.
@@ -81,7 +94,7 @@ def servable_text(path: str, summary: ServableSummary) -> str:
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return lines
 
 
 _NUMBERS = ("bottleneck", "parameters", "size")

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from adapters_tf.export.base import export_base as export_base
     from adapters_tf.export.combine import CombinedLayer as CombinedLayer
     from adapters_tf.export.deployment.write import write_deployment as write_deployment
-    from adapters_tf.export.describe import ServableSummary as ServableSummary
-    from adapters_tf.export.describe import describe_servable as describe_servable
+    from adapters_tf.export.summary import ServableSummary as ServableSummary
+    from adapters_tf.export.summary import describe_servable as describe_servable
+    from adapters_tf.export.summary import verify_servable as verify_servable
     from adapters_tf.export.versions import add_task as add_task
     from adapters_tf.export.versions import create_servable as create_servable
     from adapters_tf.export.versions import remove_task as remove_task
@@ -29,7 +30,11 @@ _MODULES = {
     "adapters_tf.export.base": ("export_base",),
     "adapters_tf.export.combine": ("CombinedLayer",),
     "adapters_tf.export.deployment.write": ("write_deployment",),
-    "adapters_tf.export.describe": ("ServableSummary", "describe_servable"),
+    "adapters_tf.export.summary": (
+        "ServableSummary",
+        "describe_servable",
+        "verify_servable",
+    ),
     "adapters_tf.export.versions": (
         "add_task",
         "create_servable",

@@ -4,16 +4,17 @@ import json
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from adapters_tf.adapters import form_of
 from adapters_tf.backends import require_tensorflow_backend
-from adapters_tf.errors import AdapterFileError
+from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export.bank import BankLayout, ExportedTask, absent_adapters
 from adapters_tf.export.base_functions import fingerprint_words, hub_outputs
+from adapters_tf.export.combine import check_same_base, load_exported
 from adapters_tf.export.saving import (
     FORMAT_VERSION,
     constant_function,
@@ -23,7 +24,7 @@ from adapters_tf.export.saving import (
 from adapters_tf.export.self_check import SAMPLE_PAIRS, SAMPLE_TEXTS, Case, check_export
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.models.adapter import Adapter, check_exportable, check_tensors
-from adapters_tf.models.adapter_file import load_adapter
+from adapters_tf.models.adapter_file import CONFIG_FILE, load_adapter
 from adapters_tf.models.adapter_model import AdapterModel
 from adapters_tf.models.presets import preprocess_texts
 from adapters_tf.preset_names import resolve_preset
@@ -197,6 +198,77 @@ def _constants(adapter: Adapter) -> dict[str, Any]:
 def exported_config(adapter: Adapter) -> dict[str, Any]:
     """Return the SavedModel's `config()` as JSON values."""
     return adapter.to_dict() | {"format_version": FORMAT_VERSION}
+
+
+# === A task of a servable ===
+
+
+def check_is_task(path: str | os.PathLike[str]) -> None:
+    """Reject a path that holds no task, before a base is loaded.
+
+    Args:
+        path: An adapter directory or an adapter SavedModel.
+
+    Raises:
+        UserError: if it is neither, the adapter directory is damaged, or exports do not
+            support the adapter (see `check_exportable`).
+    """
+    if _is_adapter_directory(path):
+        check_exportable(load_adapter(path))
+    elif not os.path.isfile(os.path.join(path, "saved_model.pb")):
+        raise UserError(
+            "A task of a servable is an adapter directory, such as that of "
+            "adapters-tf-train, or an adapter SavedModel, from adapters-tf-export "
+            f"adapter. Received: {os.fspath(path)!r}, which has no {CONFIG_FILE} and "
+            "no saved_model.pb."
+        )
+
+
+class BaseOfTasks(Protocol):
+    """What `read_task` needs to know about a base.
+
+    Attributes:
+        fingerprint: Its `base_fingerprint`.
+        layout: Its layout.
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def layout(self) -> BankLayout: ...
+
+
+def read_task(base: BaseOfTasks, path: str | os.PathLike[str]) -> ExportedTask:
+    """Read a task for a base, without loading the base.
+
+    Args:
+        base: The servable's base.
+        path: An adapter directory or an adapter SavedModel.
+
+    Raises:
+        UserError: see `check_is_task`.
+        AdapterFileError: if the adapter is for another base, or its tensors are not
+            exactly those of its form.
+    """
+    name = f"The one in {os.fspath(path)!r}"
+    check_is_task(path)
+    if _is_adapter_directory(path):
+        adapter = load_adapter(path)
+        check_same_base(base.fingerprint, adapter.base_fingerprint, name)
+        return task_of_adapter(adapter, base.layout)
+    saved_model = load_exported(path, "adapter")
+    other = saved_model.base_fingerprint().numpy().decode()
+    check_same_base(base.fingerprint, other, name)
+    config = json.loads(saved_model.config().numpy())
+    return ExportedTask.from_saved_model(config, saved_model)
+
+
+def _is_adapter_directory(path: str | os.PathLike[str]) -> bool:
+    return os.path.isfile(os.path.join(path, CONFIG_FILE))
+
+
+# === Checking the SavedModel ===
 
 
 def _cases(model: AdapterModel) -> list[Case]:

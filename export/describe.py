@@ -1,6 +1,5 @@
-"""Read what a servable's directory holds, without loading a SavedModel."""
+"""Read the directory of a servable: its versions, and the bank and facts of each."""
 
-import dataclasses
 import os
 import re
 from pathlib import Path
@@ -9,14 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from adapters_tf.adapters import full_forms
-from adapters_tf.adapters.joined import count_numbers
 from adapters_tf.errors import UserError
 from adapters_tf.io import read_json
 
 FORMAT_VERSION = 1
 # The description of a version and its tasks.
 SERVABLE_FILE = Path("assets.extra", "servable.json")
+# The entry of a live servable's bank with the files of its fixed tasks.
+FILES = "files"
 # A folder next to the versions. TensorFlow Serving ignores it, because its name is not
 # an integer.
 BASE_DIR = "base"
@@ -80,53 +79,6 @@ class BankFile:
         return {entry: self.read(entry) for entry in self.shapes}
 
 
-@dataclasses.dataclass(frozen=True)
-class TaskSummary:
-    """One task of a servable.
-
-    Attributes:
-        name: Its name, used in its signatures.
-        kind: As `Adapter.kind`.
-        labels: The class names; empty without classes.
-        bottleneck_dim: Units of its largest bottleneck, 0 without adapters.
-        metrics: Metric -> value on the dev rows of its training, the task's main
-            metric first. Empty if the adapter was saved without metrics.
-        parameters: Number of parameters that it adds to the base, of 4 bytes each.
-    """
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    bottleneck_dim: int
-    metrics: dict[str, float]
-    parameters: int
-
-
-@dataclasses.dataclass(frozen=True)
-class ServableSummary:
-    """The content of a servable; the tasks are those of the newest version.
-
-    Attributes:
-        versions: Its versions, ascending.
-        base_fingerprint: Fingerprint of its base.
-        seq_length: Longest input of its tasks, in tokens.
-        tasks: The newest version's tasks.
-        task_signatures: Whether the tasks have their own signatures.
-        base_bytes: Size of the base's files.
-        version_bytes: Version -> size of its files without the base's files.
-        total_bytes: Size of all files; a file with several names counts once.
-    """
-
-    versions: tuple[int, ...]
-    base_fingerprint: str
-    seq_length: int
-    tasks: tuple[TaskSummary, ...]
-    task_signatures: bool
-    base_bytes: int
-    version_bytes: dict[int, int]
-    total_bytes: int
-
-
 def versions_of(servable: Path) -> list[int]:
     """List the versions of a servable, ascending.
 
@@ -164,6 +116,8 @@ def read_servable_json(version_dir: str | os.PathLike[str]) -> dict[str, Any]:
             about["tasks"] = _in_order(about["tasks"])
             str(about["base_shard_sha256"])
             bool(about["task_signatures"])
+            # Servables of before have no live tasks.
+            about["live"] = bool(about.get("live", False))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is missing or corrupt: {error!r}") from error
     if version != FORMAT_VERSION:
@@ -215,53 +169,6 @@ def find_versions(directory: Path) -> dict[int, Path]:
     }
 
 
-def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
-    """Describe a servable without loading its SavedModels.
-
-    Args:
-        servable: The servable.
-
-    Raises:
-        UserError: if the directory is not a servable, or its newest version is
-            unreadable.
-    """
-    path = Path(servable)
-    versions = versions_of(path)
-    newest = path / str(versions[-1])
-    about = read_servable_json(newest)
-    parameters, bottlenecks = _sizes(BankFile(newest))
-    tasks = []
-    for i, (name, entry) in enumerate(about["tasks"].items()):
-        config = entry["config"]
-        order = [m for m in config["task"].get("metrics", ()) if m in config["metrics"]]
-        metrics = {m: config["metrics"][m] for m in [*order, *config["metrics"]]}
-        tasks.append(
-            TaskSummary(
-                name=name,
-                kind=entry["kind"],
-                labels=tuple(entry["labels"]),
-                bottleneck_dim=bottlenecks[i],
-                metrics=metrics,
-                parameters=parameters[i],
-            )
-        )
-    base = size_by_file(path / BASE_DIR)
-    files = {version: size_by_file(path / str(version)) for version in versions}
-    return ServableSummary(
-        versions=tuple(versions),
-        base_fingerprint=about["base_fingerprint"],
-        seq_length=about["seq_length"],
-        tasks=tuple(tasks),
-        task_signatures=about["task_signatures"],
-        base_bytes=sum(base.values()),
-        version_bytes={
-            version: sum(size for file, size in own.items() if file not in base)
-            for version, own in files.items()
-        },
-        total_bytes=sum(size_by_file(path).values()),
-    )
-
-
 def size_by_file(directory: Path) -> dict[Any, int]:
     """Return file sizes in bytes below a directory; hard links count once.
 
@@ -274,27 +181,3 @@ def size_by_file(directory: Path) -> dict[Any, int]:
             about = path.stat()
             sizes[about.st_dev, about.st_ino] = about.st_size
     return sizes
-
-
-def _sizes(bank: BankFile) -> tuple[list[int], list[int]]:
-    """Return each task's parameters and largest bottleneck; see `build_bank`."""
-    d = bank.shapes["head/kernel"][1]
-    outputs = bank.read("head/size")
-    total = outputs * (d + 1)
-    if "head/hidden/row" in bank.shapes:
-        total = total + (bank.read("head/hidden/row") > 0) * (d * d + d)
-    largest = outputs * 0
-    blocks: dict[str, None] = {}
-    for entry in bank.shapes:
-        path, _, name = entry.rpartition("/")
-        if path == "head" or path == "head/hidden":
-            continue
-        if name == "row":
-            # Gamma and beta of the task's own LayerNorms.
-            total = total + (bank.read(entry) > 0) * 2 * d
-        elif name == "size":
-            blocks[path.rpartition("/")[0]] = None
-            largest = largest.clip(bank.read(entry))
-    for form in full_forms():
-        total = total + count_numbers(bank.shapes, bank.read, form, list(blocks), d)
-    return total.tolist(), largest.tolist()

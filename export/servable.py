@@ -12,7 +12,7 @@ from adapters_tf.errors import UserError
 from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.combine import load_exported
-from adapters_tf.export.describe import FORMAT_VERSION, SERVABLE_FILE
+from adapters_tf.export.describe import FILES, FORMAT_VERSION, SERVABLE_FILE
 from adapters_tf.export.live_tasks import ANCHOR, LiveTasks
 from adapters_tf.export.mixed_rows import BankTasks, MixedRows
 from adapters_tf.export.op_check import unsupported_ops
@@ -33,13 +33,10 @@ from adapters_tf.export.servable_functions import (
 )
 from adapters_tf.export.task_file import TaskLayout, task_bytes
 from adapters_tf.io import file_sha256
+from adapters_tf.tasks.kinds import kinds
 
 # The signatures for rows of any task.
 MIXED, DEFAULT = "mixed_text", "serving_default"
-
-
-# The entry of a live servable's bank with the files of its fixed tasks.
-FILES = "files"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +51,12 @@ class ServableOptions:
 
     task_signatures: bool = True
     live: bool = False
+
+
+def read_options(about: dict[str, Any]) -> ServableOptions:
+    """Read the options of a version from its `servable.json`."""
+    fields = dataclasses.fields(ServableOptions)
+    return ServableOptions(**{field.name: about[field.name] for field in fields})
 
 
 class LoadedBase:
@@ -71,6 +74,7 @@ class LoadedBase:
         self.model = load_exported(directory, "base")
         self.preprocessor = load_exported(directory / PREPROCESSOR_DIR, "preprocessor")
         self.config: dict[str, Any] = json.loads(self.model.config().numpy())
+        self.fingerprint: str = self.config["fingerprint"]
         self.layout = BankLayout.of_base(self.config)
 
     def build_bank(self, tasks: list[ExportedTask]) -> dict[str, Any]:
@@ -151,9 +155,12 @@ def _about(
     base: LoadedBase, tasks: dict[str, ExportedTask], options: ServableOptions
 ) -> dict[str, Any]:
     lengths = [task.config["seq_length"] for task in tasks.values()]
+    # What the files of live tasks depend on.
+    graph = {"layout": dataclasses.asdict(base.layout), "kinds": list(kinds())}
     return {
         "format_version": FORMAT_VERSION,
-        "base_fingerprint": base.config["fingerprint"],
+        **(graph if options.live else {}),
+        "base_fingerprint": base.fingerprint,
         "base_shard_sha256": file_sha256(base.directory / BASE_SHARD),
         **dataclasses.asdict(options),
         "seq_length": max(lengths, default=128),
@@ -182,8 +189,8 @@ def _signatures(
     copies: list[SignatureCopy] = []
     if options.live:
         files, anchor = root.bank[FILES], root.anchor.asset_path
-        layout, fingerprint = TaskLayout(base.layout), base.config["fingerprint"]
-        find = LiveTasks(layout, fingerprint, root.lookup, files, anchor).find
+        layout = TaskLayout(base.layout)
+        find = LiveTasks(layout, base.fingerprint, root.lookup, files, anchor).find
     else:
         table = TaskTable.of_tasks(list(tasks.values()))
         _check_can_cut(base, table)

@@ -1,15 +1,23 @@
 """Compute the expected outputs of a servable's signatures from its parts."""
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from adapters_tf.adapters import METHODS, AdapterMethod
+from adapters_tf.export.adapter import task_of_adapter, task_shapes
 from adapters_tf.export.bank import ExportedTask
 from adapters_tf.export.base_functions import INPUTS
+from adapters_tf.export.live_tasks import SUFFIX, TASKS_DIR
 from adapters_tf.export.mixed_rows import BLANKS, OF_CLASSES
 from adapters_tf.export.rows import SEPARATOR
+from adapters_tf.export.saving import link_tree
 from adapters_tf.export.self_check import SAMPLE_PAIRS, SAMPLE_TEXTS, Case
 from adapters_tf.export.servable import MIXED, LoadedBase
 from adapters_tf.export.servable_functions import (
@@ -18,7 +26,12 @@ from adapters_tf.export.servable_functions import (
     num_texts,
     takes_pair,
 )
+from adapters_tf.export.task_file import TaskLayout, task_bytes
+from adapters_tf.models.adapter import Adapter
+from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.kinds import kind_named
+
+Tasks = dict[str, ExportedTask]
 
 # Maximum number of tasks whose own signatures are run, because each first run takes
 # seconds. mixed_text runs rows of every task.
@@ -64,7 +77,7 @@ def servable_cases(
             cases.append(Case(f"signatures/{name}", tokens, on_tokens))
     width = TaskTable.of_tasks(list(tasks.values())).num_classes
     rows.append(("a text", "", "", {}))
-    rows.append(("a text", "", "no such task", {}))
+    rows.append(("a text", "", "no_such_task", {}))
     for start in range(0, len(rows), _ROWS_OF_MIXED):
         cases.append(_mixed_case(rows[start : start + _ROWS_OF_MIXED], tasks, width))
     return cases
@@ -165,3 +178,52 @@ def _column(
         if value is not None:
             column[place, : len(value)] = value[:width]
     return column
+
+
+# === Live servables ===
+
+
+@contextlib.contextmanager
+def live_copy(base: LoadedBase, directory: Path) -> Iterator[tuple[Path, Tasks]]:
+    """Yield a copy of a version with live tasks of its own, one of each method.
+
+    Args:
+        base: The base.
+        directory: The version. The copy, of hard links, is inside it for the time of
+            the block.
+
+    Yields:
+        The copied version, and its live tasks by name.
+    """
+    servable = directory / "check"
+    link_tree(directory, servable / "1")
+    tasks, layout = {}, TaskLayout(base.layout)
+    (servable / TASKS_DIR).mkdir()
+    for method, config in METHODS.items():
+        name = f"check_{method}"
+        tasks[name] = _sample_task(base, config())
+        path = servable / TASKS_DIR / f"{name}{SUFFIX}"
+        path.write_bytes(task_bytes(tasks[name], layout))
+    try:
+        yield servable / "1", tasks
+    finally:
+        shutil.rmtree(servable)
+
+
+def _sample_task(base: LoadedBase, config: AdapterMethod) -> ExportedTask:
+    adapter = Adapter(
+        tensors={},
+        kind="classification",
+        adapter=config,
+        tuning=Tuning(),
+        head={"num_classes": 3, "head_input": "cls", "dropout": 0.0},
+        base_fingerprint=base.fingerprint,
+        task={"labels": ["first", "second", "third"], "text_columns": ["text"]},
+        seq_length=16,
+    )
+    random = np.random.default_rng(0)
+    tensors = {
+        name: (0.05 * random.normal(size=shape)).astype(np.float32)
+        for name, shape in task_shapes(adapter, base.layout).items()
+    }
+    return task_of_adapter(dataclasses.replace(adapter, tensors=tensors), base.layout)

@@ -31,7 +31,13 @@ import tensorflow as tf
 
 from adapters_tf.adapters import full_forms
 from adapters_tf.errors import AdapterFileError, UserError
-from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank, split_bank
+from adapters_tf.export.bank import (
+    BankLayout,
+    ExportedTask,
+    absent_adapters,
+    build_bank,
+    split_bank,
+)
 from adapters_tf.export.base_functions import fingerprint_words
 from adapters_tf.export.task_tensors import NORM
 
@@ -163,7 +169,19 @@ def task_bytes(task: ExportedTask, layout: TaskLayout) -> bytes:
     }
     integers["seq_length"] = np.array([task.config["seq_length"]])
     integers["texts"] = np.array([len(task.config["task"].get("text_columns", ()))])
+    sizes = [integers[f"{form.name}/size"].max(initial=0) for form in full_forms()]
+    integers["bottleneck_dim"] = np.array([max(sizes)])
+    integers["parameters"] = np.array([_count_parameters(task, layout.base)])
     return _to_bytes(layout, bank["fingerprint"], arrays, integers, texts)
+
+
+def _count_parameters(task: ExportedTask, base: BankLayout) -> int:
+    once = {"fingerprint", *(tensor.name for tensor in task.form.once())}
+    absent = absent_adapters(
+        task.config, task.encoder, base.block_paths, base.hidden_dim
+    )
+    own = [v for name, v in task.encoder.items() if name not in once | absent]
+    return sum(value.size for value in [*own, *task.head.values()])
 
 
 def blank_bytes(layout: TaskLayout, fingerprint: str, kind: str) -> bytes:
@@ -264,27 +282,40 @@ class TaskFile(NamedTuple):
     Attributes:
         config: The adapter's `exported_config`.
         fingerprint: `[4]` int64, `fingerprint_words` of its base.
+        layout: The number of its layout.
+        parameters: Number of parameters that it adds to the base.
+        bottleneck_dim: Units of its largest bottleneck, 0 without adapters.
         num_bytes: The file's size.
     """
 
     config: dict[str, Any]
     fingerprint: np.ndarray
+    layout: int
+    parameters: int
+    bottleneck_dim: int
     num_bytes: int
 
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str | os.PathLike[str]) -> "TaskFile":
+        """Read the description of a task's file, and check all of its bytes.
 
-def read_about(data: bytes, path: str | os.PathLike[str]) -> TaskFile:
-    """Read the description of a task's file, and check all of its bytes.
+        Args:
+            data: The file's content.
+            path: The file's name, for the message.
 
-    Args:
-        data: The file's content.
-        path: The file's name, for the message.
-
-    Raises:
-        AdapterFileError: if it is damaged or no task's file.
-    """
-    about = _read_example(data, path)
-    config = json.loads(about["config"].bytes_list.value[0])
-    return TaskFile(config, np.frombuffer(data, "<i8", 4, len(MAGIC)), len(data))
+        Raises:
+            AdapterFileError: if it is damaged or no task's file.
+        """
+        about = _read_example(data, path)
+        numbers = np.frombuffer(data, "<i8", 5, len(MAGIC)).astype(np.int64)
+        return cls(
+            json.loads(about["config"].bytes_list.value[0]),
+            numbers[:4],
+            int(numbers[4]),
+            about["parameters"].int64_list.value[0],
+            about["bottleneck_dim"].int64_list.value[0],
+            len(data),
+        )
 
 
 def read_task_bytes(
@@ -300,9 +331,8 @@ def read_task_bytes(
     Raises:
         AdapterFileError: if it is damaged, no task's file, or of another layout.
     """
-    about = _read_example(data, path)
-    (number,) = struct.unpack_from("<q", data, len(MAGIC) + 32)
-    if number != layout.number:
+    about, file = _read_example(data, path), TaskFile.from_bytes(data, path)
+    if file.layout != layout.number:
         raise AdapterFileError(
             f"{os.fspath(path)!r} is a task's file for another base or for one that "
             "another version of adapters-tf exported. Add its adapter again."
@@ -317,9 +347,8 @@ def read_task_bytes(
         start += length
     integers = {n: np.array(about[n].int64_list.value) for n in layout.integers}
     bank = _from_sections(arrays, integers, layout)
-    bank["fingerprint"] = np.frombuffer(data, "<i8", 4, len(MAGIC)).astype(np.int64)
-    config = json.loads(about["config"].bytes_list.value[0])
-    return split_bank(bank, [config], layout.base)[0]
+    bank["fingerprint"] = file.fingerprint
+    return split_bank(bank, [file.config], layout.base)[0]
 
 
 def _read_example(data: bytes, path: str | os.PathLike[str]) -> Any:

@@ -1,7 +1,6 @@
 """Create a servable, read, add and remove its tasks, and roll back versions."""
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -9,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.adapter import task_of_adapter
+from adapters_tf.export.adapter import check_is_task, read_task
 from adapters_tf.export.bank import ExportedTask, split_bank
-from adapters_tf.export.combine import (
-    check_fits,
-    check_is_saved_model,
-    check_same_base,
-    load_exported,
-)
+from adapters_tf.export.combine import check_is_saved_model
 from adapters_tf.export.describe import (
     BASE_DIR,
+    FILES,
     MAX_VERSION,
     SERVABLE_FILE,
     BankFile,
@@ -26,19 +21,22 @@ from adapters_tf.export.describe import (
     read_servable_json,
     versions_of,
 )
+from adapters_tf.export.live_tasks import TASKS_DIR
 from adapters_tf.export.saving import BASE_SHARD, link_tree, new_directory
 from adapters_tf.export.self_check import check_export
 from adapters_tf.export.servable import (
     DEFAULT,
     MIXED,
     LoadedBase,
+    ServableOptions,
+    read_options,
     save_version,
 )
-from adapters_tf.export.servable_check import servable_cases
+from adapters_tf.export.servable_check import live_copy, servable_cases
+from adapters_tf.export.task_file import TaskLayout, read_task_bytes
+from adapters_tf.export.task_folder import add_live_task, remove_live_task
 from adapters_tf.export.warmup import check_can_write_warmup, write_version_warmup
 from adapters_tf.io import file_sha256, open_locked
-from adapters_tf.models.adapter import check_exportable
-from adapters_tf.models.adapter_file import CONFIG_FILE, load_adapter
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # A signature's name, with "_text", and the names of its tensors stay short.
@@ -52,6 +50,7 @@ def create_servable(
     adapters: Mapping[str, str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],
     task_signatures: bool = True,
+    live: bool = False,
 ) -> None:
     """Write a servable with a first version.
 
@@ -64,7 +63,11 @@ def create_servable(
         task_signatures: Whether each task has its own signatures (`NAME` and
             `NAME_text`) in addition to `mixed_text`, now and in later versions. Each
             task's graphs take memory and their first calls take time. Leave them out if
-            clients call hundreds of tasks only by `mixed_text`.
+            clients call hundreds of tasks only by `mixed_text`. Live servables have
+            `mixed_text` alone.
+        live: Whether the graph reads tasks that the version does not hold from files
+            in `tasks/`. `add_task` then writes such a file, and running servers answer
+            with it at once.
 
     Raises:
         UserError: if a name is invalid, an adapter is missing, unsupported or for
@@ -73,8 +76,11 @@ def create_servable(
     """
     for name in adapters:
         check_name(name, [n for n in adapters if n != name])
-    if not adapters:
-        raise UserError("A servable holds at least one task. Received: no adapters")
+    if not adapters and not live:
+        raise UserError(
+            "A servable holds at least one task, unless its tasks are live (--live). "
+            "Received: no adapters"
+        )
     check_can_write_warmup()
     check_is_saved_model(base_dir, "base")
     for path in adapters.values():
@@ -84,7 +90,10 @@ def create_servable(
         tasks = {name: read_task(base, path) for name, path in adapters.items()}
         link_tree(Path(base_dir), directory / BASE_DIR)
         base.directory = directory / BASE_DIR
-        _write_version(base, tasks, list(tasks), directory / "1", task_signatures)
+        options = ServableOptions(task_signatures and not live, live)
+        _write_version(base, tasks, list(tasks), directory / "1", options)
+        if live:
+            (directory / TASKS_DIR).mkdir()
 
 
 def add_task(
@@ -93,7 +102,7 @@ def add_task(
     adapter_dir: str | os.PathLike[str],
     replace: bool = False,
 ) -> int:
-    """Write a new version with one more task, or with one task replaced.
+    """Add or replace a task: in a new version, or as a file of a live servable.
 
     The tensors of the other tasks do not change. If another process is adding a
     version, this waits for it, so that none is lost; so do `remove_task` and
@@ -106,12 +115,18 @@ def add_task(
         replace: Replace the task of this name.
 
     Returns:
-        The new version.
+        The version that answers for the task: a new one, or the newest of a live
+        servable.
 
     Raises:
         UserError: see `create_servable`; also if the name is in use and `replace` is
             false, or the name is not in use and `replace` is true.
     """
+    about = read_newest(servable)
+    if about["live"]:
+        _check_not_fixed(name, about)
+        add_live_task(Path(servable), about, name, adapter_dir, replace)
+        return versions_of(Path(servable))[-1]
     with _next_version(servable) as version:
         names = list(read_newest(servable)["tasks"])
         if (name in names) != replace:
@@ -133,19 +148,23 @@ def add_task(
 
 
 def remove_task(servable: str | os.PathLike[str], name: str) -> int:
-    """Write a new version without a task.
+    """Remove a task: in a new version, or the file of a live task.
 
     Args:
         servable: The servable.
         name: The task's name.
 
     Returns:
-        The new version.
+        The version without the task: a new one, or the newest if the task was live.
 
     Raises:
         UserError: if the directory is not a servable, there is no such task, it is the
             only one, or the new version cannot be written.
     """
+    about = read_newest(servable)
+    if about["live"] and name not in about["tasks"]:
+        remove_live_task(Path(servable), name)
+        return versions_of(Path(servable))[-1]
     with _next_version(servable) as version:
         names = list(read_newest(servable)["tasks"])
         if name not in names:
@@ -153,7 +172,7 @@ def remove_task(servable: str | os.PathLike[str], name: str) -> int:
                 f"There is no task {name!r} to remove. The servable has: "
                 f"{', '.join(names)}"
             )
-        if len(names) == 1:
+        if len(names) == 1 and not about["live"]:
             raise UserError(
                 f"A servable holds at least one task, and {name!r} is the only one. "
                 "Stop serving the directory, or add another task first."
@@ -189,7 +208,8 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
         base, tasks = _open(path, to)
         with new_directory(path / str(version)) as directory:
             link_tree(path / str(to), directory)
-            check_export(directory, servable_cases(base, tasks, []))
+            options = read_options(read_servable_json(directory))
+            _check_version(base, tasks, [], directory, options)
     return version
 
 
@@ -208,6 +228,16 @@ def _next_version(servable: str | os.PathLike[str]) -> Iterator[int]:
             # While it is locked, so that no other process removes the next one's.
             stack.callback((path / _LOCK_FILE).unlink, missing_ok=True)
         yield _next(versions_of(path))
+
+
+def _check_not_fixed(name: str, about: dict[str, Any]) -> None:
+    check_name(name, [])
+    if name in about["tasks"]:
+        raise UserError(
+            f"The task {name!r} is fixed in the servable's newest version, which "
+            "answers for it whatever is in tasks/. Choose another name, or remove the "
+            "fixed task first."
+        )
 
 
 def check_name(name: str, others: list[str]) -> None:
@@ -249,6 +279,10 @@ def _open(
     _check_base(path, about)
     base = LoadedBase(path / BASE_DIR)
     bank = BankFile(directory).read_all()
+    if about["live"]:
+        layout = TaskLayout(base.layout)
+        files = zip(about["tasks"], bank[FILES], strict=True)
+        return base, {n: read_task_bytes(data, layout, n) for n, data in files}
     configs = [entry["config"] for entry in about["tasks"].values()]
     if len(configs) != len(bank["head/size"]):
         raise UserError(
@@ -291,9 +325,9 @@ def _append(
     tasks: dict[str, ExportedTask],
     changed: list[str],
 ) -> None:
-    own = read_newest(servable)["task_signatures"]
+    options = read_options(read_newest(servable))
     with new_directory(servable / str(version)) as directory:
-        _write_version(base, tasks, changed, directory, own)
+        _write_version(base, tasks, changed, directory, options)
 
 
 def _write_version(
@@ -301,58 +335,24 @@ def _write_version(
     tasks: dict[str, ExportedTask],
     changed: list[str],
     directory: Path,
-    task_signatures: bool,
+    options: ServableOptions,
 ) -> None:
-    save_version(base, tasks, directory, task_signatures)
-    own = changed if task_signatures else []
-    check_export(directory, servable_cases(base, tasks, own))
+    save_version(base, tasks, directory, options)
+    _check_version(base, tasks, changed, directory, options)
     write_version_warmup(directory)
 
 
-def check_is_task(path: str | os.PathLike[str]) -> None:
-    """Reject a path that holds no task, before a base is loaded.
-
-    Args:
-        path: An adapter directory or an adapter SavedModel.
-
-    Raises:
-        UserError: if it is neither, the adapter directory is damaged, or exports do not
-            support the adapter (see `check_exportable`).
-    """
-    if _is_adapter_directory(path):
-        check_exportable(load_adapter(path))
-    elif not os.path.isfile(os.path.join(path, "saved_model.pb")):
-        raise UserError(
-            "A task of a servable is an adapter directory, such as that of "
-            "adapters-tf-train, or an adapter SavedModel, from adapters-tf-export "
-            f"adapter. Received: {os.fspath(path)!r}, which has no {CONFIG_FILE} and "
-            "no saved_model.pb."
-        )
-
-
-def read_task(base: LoadedBase, path: str | os.PathLike[str]) -> ExportedTask:
-    """Read a task for a base, without loading the base into Keras.
-
-    Args:
-        base: The servable's base.
-        path: An adapter directory or an adapter SavedModel.
-
-    Raises:
-        UserError: see `check_is_task`.
-        AdapterFileError: if the adapter is for another base, or its tensors are not
-            exactly those of its form.
-    """
-    name = f"The one in {os.fspath(path)!r}"
-    check_is_task(path)
-    if _is_adapter_directory(path):
-        adapter = load_adapter(path)
-        check_same_base(base.config["fingerprint"], adapter.base_fingerprint, name)
-        return task_of_adapter(adapter, base.layout)
-    saved_model = load_exported(path, "adapter")
-    check_fits(base.model, saved_model, name)
-    config = json.loads(saved_model.config().numpy())
-    return ExportedTask.from_saved_model(config, saved_model)
-
-
-def _is_adapter_directory(path: str | os.PathLike[str]) -> bool:
-    return os.path.isfile(os.path.join(path, CONFIG_FILE))
+def _check_version(
+    base: LoadedBase,
+    tasks: dict[str, ExportedTask],
+    changed: list[str],
+    directory: Path,
+    options: ServableOptions,
+) -> None:
+    if not options.live:
+        own = changed if options.task_signatures else []
+        check_export(directory, servable_cases(base, tasks, own))
+        return
+    # A copy that reads its live tasks from a folder of its own.
+    with live_copy(base, directory) as (copy, live):
+        check_export(copy, servable_cases(base, tasks | live, []))

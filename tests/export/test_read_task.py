@@ -9,10 +9,9 @@ import pytest
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError, UserError
-from adapters_tf.export.adapter import task_shapes
+from adapters_tf.export.adapter import check_is_task, read_task, task_shapes
 from adapters_tf.export.bank import BankLayout
 from adapters_tf.export.servable import LoadedBase
-from adapters_tf.export.versions import check_is_task, read_task
 from adapters_tf.models.adapter_file import load_adapter, save_adapter
 
 TASKS = ("topics", "entails", "likeness", "questions", "norms", "fixed", "answers")
