@@ -10,7 +10,12 @@ import numpy as np
 
 from adapters_tf.adapters import AdapterConfig
 from adapters_tf.export.base import export_base
-from adapters_tf.export.servable import MIXED, LoadedBase, save_version
+from adapters_tf.export.servable import (
+    MIXED,
+    LoadedBase,
+    ServableOptions,
+    save_version,
+)
 from adapters_tf.export.session import ServingSession
 from adapters_tf.models.features import Features
 from adapters_tf.tasks.build import build_model
@@ -129,7 +134,7 @@ def measure_servables(
                 random_tasks.name(index): random_tasks.exported(index)
                 for index in range(count)
             }
-            save_version(base, own, version, task_signatures=False)
+            save_version(base, own, version, ServableOptions(task_signatures=False))
             del own
             loaded = load_in_new_process([version], [request])
             resident = loaded["resident_bytes"]

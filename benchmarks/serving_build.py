@@ -15,7 +15,7 @@ from adapters_tf.export.bank import BankLayout, ExportedTask
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.saving import link_tree
 from adapters_tf.export.self_check import check_export
-from adapters_tf.export.servable import LoadedBase, save_version
+from adapters_tf.export.servable import LoadedBase, ServableOptions, save_version
 from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.servable_functions import (
     ServableFunctions,
@@ -156,7 +156,7 @@ def build_servable(
         lambda: check_export(version, servable_cases(base, tasks, names))
     )
     mixed_only = directory / "mixed_only"
-    save_version(base, tasks, mixed_only, task_signatures=False)
+    save_version(base, tasks, mixed_only, ServableOptions(task_signatures=False))
     _, writing["warm_up_file"] = timed(lambda: write_version_warmup(version))
     token_paths = directory / "token_paths"
     save_token_paths(base, list(tasks.values()), token_paths)

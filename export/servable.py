@@ -86,7 +86,7 @@ def save_version(
     base: LoadedBase,
     tasks: dict[str, ExportedTask],
     directory: Path,
-    options: ServableOptions,
+    options: ServableOptions = ServableOptions(),
 ) -> None:
     """Write the SavedModel and `servable.json` of a version without checking them.
 
@@ -110,7 +110,11 @@ def save_version(
     root.bank = {key: tf.Variable(v, trainable=False) for key, v in bank.items()}
     root.lookup = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
-            tf.constant(names, tf.string), tf.range(len(names)), tf.string, tf.int32
+            # A table cannot be empty, and no task has an empty name.
+            tf.constant(["", *names]),
+            tf.range(-1, len(names)),
+            tf.string,
+            tf.int32,
         ),
         default_value=-1,
     )
