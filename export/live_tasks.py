@@ -260,7 +260,12 @@ class LiveTasks:
         hidden, d = about["hidden"], base.hidden_dim
         bank["head/hidden/row"] = tf.where(hidden > 0, _offsets(hidden), 0)[:, 0]
         zeros = tf.zeros([1, d, d])
-        bank[HIDDEN_KERNEL] = tf.concat([zeros, items[HIDDEN_KERNEL]], 0)
+        kernels = items[HIDDEN_KERNEL]
+        bank[HIDDEN_KERNEL] = tf.cond(
+            tf.shape(kernels)[0] > 0,
+            lambda: tf.concat([zeros, kernels], 0),
+            lambda: zeros,
+        )
         bank[HIDDEN_BIAS] = items[HIDDEN_BIAS]
         return bank | {"fingerprint": tf.constant(self._fingerprint)}
 

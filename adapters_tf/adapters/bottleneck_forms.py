@@ -19,9 +19,9 @@ from adapters_tf.layers.activations import activation_code
 
 # Names of an adapter's variables, as in the adapter file.
 DOWN, UP = "down_projection", "up_projection"
-_NORM = ("layer_norm/gamma", "layer_norm/beta")
+INNER_NORM = ("layer_norm/gamma", "layer_norm/beta")
 # One array holds all further layers of a deep bottleneck.
-_DEEP = ("bottleneck_layers/kernel", "bottleneck_layers/bias")
+DEEP = ("bottleneck_layers/kernel", "bottleneck_layers/bias")
 EPSILON = 1e-12  # Epsilon of the LayerNorm inside an adapter.
 # Exported tasks store these numbers to say what their adapters read.
 SERIAL, PARALLEL, READS_LAYER_NORM = range(3)
@@ -93,7 +93,9 @@ class SerialForm(TaskForm):
         return at_site
 
     def for_rows(self, bank: dict[str, Any], rows: Rows) -> AtSite:
-        compute = _of_rows(bank, rows)
+        from adapters_tf.adapters.bottleneck_rows import of_rows
+
+        compute = of_rows(bank, rows)
 
         def at_site(path: str, site: Site) -> Any:
             return rows.apply(
@@ -112,10 +114,10 @@ class BottleneckForm(SerialForm):
         return (*super().once(), TaskTensor("placement", (), dtype="int32"))
 
     def at_site(self, hidden_dim: int) -> tuple[TaskTensor, ...]:
-        kernel, bias = _DEEP
+        kernel, bias = DEEP
         return (
             *super().at_site(hidden_dim),
-            *(TaskTensor(name, (None,), ragged=True) for name in _NORM),
+            *(TaskTensor(name, (None,), ragged=True) for name in INNER_NORM),
             TaskTensor(kernel, (None, None, None), ragged=True),
             TaskTensor(bias, (None, None), ragged=True),
         )
@@ -133,7 +135,7 @@ class BottleneckForm(SerialForm):
         self, variables: dict[str, np.ndarray], path: str, hidden_dim: int
     ) -> dict[str, np.ndarray]:
         values = super().site_values(variables, path, hidden_dim)
-        for name in _DEEP:
+        for name in DEEP:
             part = name.rsplit("/", 1)[1]
             layers, i = [], 1
             while f"{path}/bottleneck_layer_{i}/{part}" in variables:
@@ -167,7 +169,9 @@ class BottleneckForm(SerialForm):
     def for_rows(self, bank: dict[str, Any], rows: Rows) -> AtSite:
         import tensorflow as tf
 
-        compute = _of_rows(bank, rows, deeper=_deeper_rows, normalize=_normalize_rows)
+        from adapters_tf.adapters.bottleneck_rows import of_rows
+
+        compute = of_rows(bank, rows, every_variant=True)
         placement = tf.gather(bank["placement"], rows.tasks)
 
         def at_site(path: str, site: Site) -> Any:
@@ -229,10 +233,10 @@ def _normalize(tensors: dict[str, Any], path: str, x: Any) -> Any:
     gamma, beta = (
         # Avoid a branch: if the task's own tensor is empty, this takes the zeros.
         tf.concat([tensors[f"{path}/{name}"], tf.zeros([d])], axis=0)[:d]
-        for name in _NORM
+        for name in INNER_NORM
     )
     normalized = ops.layer_normalization(x, axis=-1, epsilon=EPSILON)
-    has_one = tf.size(tensors[f"{path}/{_NORM[0]}"]) > 0
+    has_one = tf.size(tensors[f"{path}/{INNER_NORM[0]}"]) > 0
     return tf.where(has_one, normalized * gamma + beta, x)
 
 
@@ -242,7 +246,7 @@ def _deeper(tensors: dict[str, Any], path: str, x: Any) -> Any:
 
     from adapters_tf.adapters.graph_activations import activate
 
-    kernels, biases = (tensors[f"{path}/{name}"] for name in _DEEP)
+    kernels, biases = (tensors[f"{path}/{name}"] for name in DEEP)
 
     def layer(i: Any, x: Any) -> tuple[Any, Any]:
         x = activate(tf.matmul(x, kernels[i]) + biases[i], tensors["activation"])
@@ -251,142 +255,6 @@ def _deeper(tensors: dict[str, Any], path: str, x: Any) -> Any:
     shape = tf.TensorShape([None, None, None])
     _, x = tf.while_loop(
         lambda i, x: i < tf.shape(kernels)[0],
-        layer,
-        [0, tf.ensure_shape(x, shape)],
-        shape_invariants=[tf.TensorShape([]), shape],
-    )
-    return x
-
-
-# === Each row with its own task ===
-
-_Activate = Callable[[Any, Any], Any]
-
-
-def _of_rows(
-    bank: dict[str, Any],
-    rows: Rows,
-    deeper: Callable[..., Any] | None = None,
-    normalize: Callable[..., Any] | None = None,
-) -> Callable[[str, Any, Any], Any]:
-    """Return a function that computes `bottleneck` for rows of many tasks.
-
-    Args:
-        bank: The tasks' tensors.
-        rows: All rows; their tasks' activations are looked up once.
-        deeper: `_deeper_rows`, if the bank has further bottleneck layers.
-        normalize: `_normalize_rows`, if the bank has inner LayerNorms.
-
-    Returns:
-        A function of a path, `[n, length, d]` and `[n]` tasks.
-    """
-    import tensorflow as tf
-
-    from adapters_tf.adapters.graph_activations import activate, activate_rows
-
-    codes = tf.gather(bank["activation"], rows.tasks)
-    code = tf.reduce_max(codes)
-    same = tf.reduce_all(tf.equal(codes, code))
-
-    def activate_own(hidden: Any, tasks: Any) -> Any:
-        return tf.cond(
-            same,
-            lambda: activate(hidden, code),
-            lambda: activate_rows(hidden, tf.gather(bank["activation"], tasks)),
-        )
-
-    def compute(path: str, x: Any, tasks: Any) -> Any:
-        sizes = tf.gather(bank[f"{path}/size"], tasks)
-        # Use at least 0, because without rows there is no largest size.
-        units = tf.range(tf.maximum(tf.reduce_max(sizes), 0))
-        first = tf.gather(bank[f"{path}/offset"], tasks)
-        # Unit 0 is all zeros and pads bottlenecks smaller than the largest.
-        places = tf.where(units < sizes[:, None], first[:, None] + units, 0)
-        kernel = tf.gather(bank[f"{path}/{DOWN}/kernel"], places)
-        bias = tf.gather(bank[f"{path}/{DOWN}/bias"], places)
-        up = tf.gather(bank[f"{path}/{UP}/kernel"], places)
-        up_bias = tf.gather(bank[f"{path}/{UP}/bias"], tasks)
-        return bottleneck(
-            x,
-            lambda x: tf.matmul(x, kernel, transpose_b=True) + bias[:, None, :],
-            lambda x: activate_own(x, tasks),
-            lambda x: tf.matmul(x, up) + up_bias[:, None, :],
-            deeper
-            and functools.partial(deeper, bank, path, tasks, sizes, activate_own),
-            normalize and functools.partial(normalize, bank, path, tasks),
-        )
-
-    return compute
-
-
-def _normalize_rows(bank: dict[str, Any], path: str, tasks: Any, x: Any) -> Any:
-    """Apply each task's LayerNorm, if it has one, to `[n, length, d]`."""
-    import tensorflow as tf
-
-    d = x.shape[-1]
-    has_one = tf.gather(bank[f"{path}/{_NORM[0]}/shape"], tasks)[:, 0] > 0
-
-    def normalized() -> Any:
-        gamma, beta = (
-            tf.gather(bank[f"{path}/{name}"], _places(bank, path, name, tasks, d))
-            for name in _NORM
-        )
-        y = ops.layer_normalization(x, axis=-1, epsilon=EPSILON)
-        y = y * gamma[:, None, :] + beta[:, None, :]
-        return tf.where(has_one[:, None, None], y, x)
-
-    return tf.cond(tf.reduce_any(has_one), normalized, lambda: x)
-
-
-def _places(bank: dict[str, Any], path: str, name: str, tasks: Any, size: int) -> Any:
-    """Return `[n, size]` positions of a ragged tensor's numbers; 0 if it is empty."""
-    import tensorflow as tf
-
-    first = tf.gather(bank[f"{path}/{name}/offset"], tasks)
-    has_one = tf.gather(bank[f"{path}/{name}/shape"], tasks)[:, 0] > 0
-    return tf.where(has_one[:, None], first[:, None] + tf.range(size), 0)
-
-
-def _deeper_rows(
-    bank: dict[str, Any], path: str, tasks: Any, sizes: Any, activate: _Activate, x: Any
-) -> Any:
-    """Apply each task's further bottleneck layers to `[n, length, largest m]`.
-
-    Args:
-        bank: The tasks' tensors.
-        path: The site's path.
-        tasks: `[n]` int32.
-        sizes: `[n]` int32, each task's own number of units.
-        activate: Applies the activations of tasks.
-        x: `[n, length, m]`.
-    """
-    import tensorflow as tf
-
-    kernel, bias = (f"{path}/{name}" for name in _DEEP)
-    depths = tf.gather(bank[f"{kernel}/shape"], tasks)[:, 0]
-    kernel_offset, bias_offset = (
-        tf.gather(bank[f"{name}/offset"], tasks) for name in (kernel, bias)
-    )
-    units = tf.range(tf.shape(x)[2])
-    size = sizes[:, None]
-    shape = tf.TensorShape([None, None, None])
-
-    def layer(i: Any, x: Any) -> tuple[Any, Any]:
-        # Position 0 holds a zero, for the units that a task does not have.
-        inside = (units < size) & (i < depths)[:, None]
-        places = bias_offset[:, None] + i * size + units
-        b = tf.gather(bank[bias], tf.where(inside, places, 0))
-        row = (i * size + units) * size
-        places = kernel_offset[:, None, None] + row[:, :, None] + units
-        both = inside[:, :, None] & inside[:, None, :]
-        k = tf.gather(bank[kernel], tf.where(both, places, 0))
-        y = activate(tf.matmul(x, k) + b[:, None, :], tasks)
-        y = tf.where((i < depths)[:, None, None], y, x)
-        # The function call for several tasks' activations loses the static rank.
-        return i + 1, tf.ensure_shape(y, shape)
-
-    _, x = tf.while_loop(
-        lambda i, x: i < tf.maximum(tf.reduce_max(depths), 0),
         layer,
         [0, tf.ensure_shape(x, shape)],
         shape_invariants=[tf.TensorShape([]), shape],
