@@ -153,7 +153,9 @@ def build_servable(
     writing = {}
     _, writing["saved_model"] = timed(lambda: save_version(base, tasks, version))
     _, writing["self_check"] = timed(
-        lambda: check_export(version, servable_cases(base, tasks, names))
+        lambda: check_export(
+            version, servable_cases(base, tasks, names, ServableOptions())
+        )
     )
     mixed_only = directory / "mixed_only"
     save_version(base, tasks, mixed_only, ServableOptions(task_signatures=False))
@@ -281,8 +283,10 @@ def save_token_paths(
     def plain_text(text: Any) -> Any:
         every = tf.ones(tf.shape(text), tf.int32)
         known = tf.cast(every, tf.bool)
+        lengths = tf.gather(table.seq_length, every - 1)
+        pair = tf.zeros_like(text)
         windows = windows_of(
-            base.preprocessor, table, text, tf.zeros_like(text), every - 1, known
+            base.preprocessor, table, text, pair, every - 1, known, lengths
         )
         return pooled(base.model(encoder_inputs(windows), training=False))
 

@@ -97,6 +97,9 @@ def define_servable() -> Groups:
     g.boolean(
         "live", False, "tasks can be files in tasks/; all are called by mixed_text"
     )
+    g.string(
+        "embedding", None, "vector of rows without a task: cls, pooled or mean [none]"
+    )
     g.group("Output")
     g.string("output_dir", None, "new directory")
     return g
@@ -112,7 +115,14 @@ def servable(flags: Any) -> None:
     output = flags.output_dir
     names = ", ".join(adapters) if len(adapters) < 9 else f"{len(adapters)} tasks"
     with timed(f"Writing the servable of {names or 'live tasks'} to {output}") as done:
-        create_servable(flags.base, adapters, output, flags.task_signatures, flags.live)
+        create_servable(
+            flags.base,
+            adapters,
+            output,
+            task_signatures=flags.task_signatures,
+            live=flags.live,
+            embedding=flags.embedding,
+        )
         done(f"{output}, version 1: {disk_size(output)}, {CHECKED}")
     if flags.live:
         say_next(

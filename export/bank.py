@@ -172,6 +172,22 @@ def build_bank(
     return bank | _join_heads([task.head for task in tasks])
 
 
+def blank_task(layout: BankLayout, like: ExportedTask) -> ExportedTask:
+    """Return a task that has no tensors, so that the base computes as it is.
+
+    Args:
+        layout: The layout of the base.
+        like: Any task of the base, for its kind and fingerprint.
+    """
+    none, d = np.zeros(0, np.float32), layout.hidden_dim
+    norms = {f"{path}/{name}": none for path in layout.norm_paths for name in NORM}
+    config = {**like.config, "adapter": None, "task": {}, "head": {}}
+    encoder = norms | {"fingerprint": like.encoder["fingerprint"]}
+    return ExportedTask(
+        config, encoder, {KERNEL: np.zeros((d, 0), np.float32), BIAS: none}
+    )
+
+
 def split_bank(
     bank: dict[str, np.ndarray], configs: list[dict[str, Any]], layout: BankLayout
 ) -> list[ExportedTask]:

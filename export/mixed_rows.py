@@ -12,6 +12,7 @@ from adapters_tf.export.servable_functions import (
     encoder_inputs,
     windows_of,
 )
+from adapters_tf.tasks.text_kind import head_features
 
 # The values of `status`: the row's task was run, or why not.
 OK, NO_TASK, UNKNOWN_TASK = "ok", "no task", "unknown task"
@@ -37,7 +38,8 @@ class FoundTasks(NamedTuple):
     Attributes:
         bank: The tasks' tensors; see `adapters_tf.export.bank`.
         table: Facts about them.
-        tasks: `[B]` int32: each row's task; any task for rows without one.
+        tasks: `[B]` int32: each row's task; for others any task, or, if they get the
+            base's embedding, a blank one.
         known: `[B]` bool: whether the row's task can be run.
         status: `[B]` strings: `OK`, or why not.
     """
@@ -56,12 +58,16 @@ class BankTasks:
         bank: `build_bank`, as variables.
         table: Facts about its tasks.
         lookup: Table from a task's name to its index, -1 for other names.
+        blank: The index for other names.
     """
 
-    def __init__(self, bank: dict[str, Any], table: TaskTable, lookup: Any) -> None:
+    def __init__(
+        self, bank: dict[str, Any], table: TaskTable, lookup: Any, blank: int
+    ) -> None:
         self._bank = bank
         self._table = table
         self._lookup = lookup
+        self._blank = blank
 
     def find(self, task: Any) -> FoundTasks:
         """Look up the tasks of a batch.
@@ -75,10 +81,22 @@ class BankTasks:
         return FoundTasks(
             self._bank,
             self._table,
-            tf.maximum(index, 0),
+            tf.where(known, index, self._blank),
             known,
             tf.where(known, OK, status),
         )
+
+
+class Embedding(NamedTuple):
+    """What rows without a task get.
+
+    Attributes:
+        source: "cls", "pooled" or "mean"; see `head_features`.
+        seq_length: Tokens to which their texts are cut.
+    """
+
+    source: str
+    seq_length: int
 
 
 class MixedRows:
@@ -88,14 +106,20 @@ class MixedRows:
         base: The loaded base SavedModel.
         preprocessor: Its loaded preprocessor.
         find: Function from the names of a batch's tasks to the tasks.
+        embedding: What rows without a task get, if anything.
     """
 
     def __init__(
-        self, base: Any, preprocessor: Any, find: Callable[[Any], FoundTasks]
+        self,
+        base: Any,
+        preprocessor: Any,
+        find: Callable[[Any], FoundTasks],
+        embedding: Embedding | None = None,
     ) -> None:
         self._base = base
         self._preprocessor = preprocessor
         self._find = find
+        self._embedding = embedding
 
     def __call__(self, text: Any, text_pair: Any, task: Any) -> dict[str, Any]:
         """Compute the outputs of each row; see docs/export.md.
@@ -106,7 +130,14 @@ class MixedRows:
             task: `[B]` names of tasks.
         """
         bank, table, tasks, known, status = self._find(task)
-        windows = windows_of(self._preprocessor, table, text, text_pair, tasks, known)
+        # Rows without a task are cut to the shortest length.
+        length = tf.where(known, tf.gather(table.seq_length, tasks), 2)
+        embedded = tf.equal(status, NO_TASK)
+        if self._embedding:
+            length = tf.where(embedded, self._embedding.seq_length, length)
+        windows = windows_of(
+            self._preprocessor, table, text, text_pair, tasks, known, length
+        )
         of_encoder = {
             key: tf.convert_to_tensor(value)
             for key, value in bank.items()
@@ -130,11 +161,13 @@ class MixedRows:
             width = [rows.num_classes] if name in OF_CLASSES else []
             if name not in results:
                 results[name] = tf.fill([tf.size(text), *width], blank)
-        return {
-            **results,
-            "kind": tf.where(known, tf.gather(table.kind_name, tasks), ""),
-            "status": status,
-        }
+        kind = tf.where(known, tf.gather(table.kind_name, tasks), "")
+        if self._embedding:
+            features = rows.features(self._embedding.source)
+            results["embedding"] = tf.where(embedded[:, None], features, 0.0)
+            kind = tf.where(embedded, "embedding", kind)
+            status = tf.where(embedded, OK, status)
+        return {**results, "kind": kind, "status": status}
 
 
 class _Batch:
@@ -205,10 +238,17 @@ class _Batch:
         )
         return inside, logits + tf.gather(self._bank["head/bias"], units)[:, None, :]
 
-    def _text_logits(self) -> tuple[Any, Any]:
+    def features(self, source: str) -> Any:
+        """Return `[B, d]` vectors of the rows; see `head_features`."""
+        return head_features(source, self._first_outputs())
+
+    def _first_outputs(self) -> dict[str, Any]:
+        """Return the encoder's outputs for each row's first window."""
         first = self.first_windows
-        outputs = {name: tf.gather(v, first) for name, v in self._encoded.items()}
-        features = self._table.features(outputs, self._tasks)
+        return {name: tf.gather(value, first) for name, value in self._encoded.items()}
+
+    def _text_logits(self) -> tuple[Any, Any]:
+        features = self._table.features(self._first_outputs(), self._tasks)
         features = hidden_features(self._bank, features, self._tasks)
         inside, units = self._units(self._tasks, self.num_classes)
         kernel = tf.gather(self._bank["head/kernel"], units)

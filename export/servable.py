@@ -9,12 +9,17 @@ from typing import Any
 import tensorflow as tf
 
 from adapters_tf.errors import UserError
-from adapters_tf.export.bank import BankLayout, ExportedTask, build_bank
+from adapters_tf.export.bank import (
+    BankLayout,
+    ExportedTask,
+    blank_task,
+    build_bank,
+)
 from adapters_tf.export.base_functions import input_specs
 from adapters_tf.export.combine import load_exported
 from adapters_tf.export.describe import FILES, FORMAT_VERSION, SERVABLE_FILE
-from adapters_tf.export.live_tasks import ANCHOR, LiveTasks
-from adapters_tf.export.mixed_rows import BankTasks, MixedRows
+from adapters_tf.export.live_tasks import ANCHOR, HEAD_INPUTS, LiveTasks
+from adapters_tf.export.mixed_rows import BankTasks, Embedding, MixedRows
 from adapters_tf.export.op_check import unsupported_ops
 from adapters_tf.export.preprocessor import PREPROCESSOR_DIR
 from adapters_tf.export.saving import (
@@ -47,10 +52,21 @@ class ServableOptions:
         task_signatures: Whether each task has its own signatures in addition to
             `mixed_text`.
         live: Whether the graph reads tasks from files beside the versions.
+        embedding: What rows without a task get from the base: "cls", the first token's
+            vector, "pooled", "mean", the mean of all tokens' vectors, or `None` for
+            nothing.
     """
 
     task_signatures: bool = True
     live: bool = False
+    embedding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.embedding not in (None, *HEAD_INPUTS):
+            raise UserError(
+                f"embedding must be one of {', '.join(HEAD_INPUTS)}, or None. "
+                f"Received: embedding={self.embedding!r}"
+            )
 
 
 def read_options(about: dict[str, Any]) -> ServableOptions:
@@ -106,7 +122,11 @@ def save_version(
     root.base_variables = list(base.model.variables)
     # Lookup tables or the model of tokenizers other than WordPiece.
     root.tokenizer = getattr(base.preprocessor, "tokenizer", None)
-    bank = _live_bank(base, tasks) if options.live else _joined_bank(base, tasks)
+    in_bank = list(tasks.values())
+    if options.embedding and not options.live:
+        # Rows without a task run it; live tasks always have one.
+        in_bank.append(blank_task(base.layout, in_bank[0]))
+    bank = _live_bank(base, tasks) if options.live else base.build_bank(in_bank)
     root.bank = {key: tf.Variable(v, trainable=False) for key, v in bank.items()}
     root.lookup = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
@@ -123,7 +143,7 @@ def save_version(
             anchor = Path(scratch, ANCHOR)
             anchor.write_text("The graph finds the folder of live tasks from here.\n")
             root.anchor = tf.saved_model.Asset(str(anchor))
-        signatures, copies = _signatures(base, tasks, root, options)
+        signatures, copies = _signatures(base, tasks, in_bank, root, options)
         save_with_base_shard(root, directory, signatures)
     copy_signatures(directory, copies, same={DEFAULT: MIXED})
     _share_base_shard(base.directory, directory)
@@ -133,10 +153,6 @@ def save_version(
     missing = unsupported_ops(directory)
     if missing:
         raise UserError(f"TensorFlow Serving lacks ops of this servable: {missing}")
-
-
-def _joined_bank(base: LoadedBase, tasks: dict[str, ExportedTask]) -> dict[str, Any]:
-    return base.build_bank(list(tasks.values()))
 
 
 def _live_bank(base: LoadedBase, tasks: dict[str, ExportedTask]) -> dict[str, Any]:
@@ -185,6 +201,7 @@ def _about(
 def _signatures(
     base: LoadedBase,
     tasks: dict[str, ExportedTask],
+    in_bank: list[ExportedTask],
     root: Any,
     options: ServableOptions,
 ) -> tuple[dict[str, Any], list[SignatureCopy]]:
@@ -196,16 +213,33 @@ def _signatures(
         layout = TaskLayout(base.layout)
         find = LiveTasks(layout, base.fingerprint, root.lookup, files, anchor).find
     else:
-        table = TaskTable.of_tasks(list(tasks.values()))
+        table = TaskTable.of_tasks(in_bank)
         _check_can_cut(base, table)
-        find = BankTasks(root.bank, table, root.lookup).find
+        blank = len(tasks) if options.embedding else 0
+        find = BankTasks(root.bank, table, root.lookup, blank).find
     if options.task_signatures:
         signatures, copies = _own_signatures(base, tasks, root.bank, table)
-    mixed = MixedRows(base.model, base.preprocessor, find)
+    embedding = None
+    if options.embedding:
+        embedding = Embedding(options.embedding, longest_input(base.config))
+    mixed = MixedRows(base.model, base.preprocessor, find, embedding)
     strings = [_strings(name) for name in ("text", "text_pair", "task")]
     signatures[MIXED] = graph_function(mixed.__call__, input_signature=strings)
     signatures[DEFAULT] = signatures[MIXED]
     return signatures, copies
+
+
+def longest_input(config: dict[str, Any]) -> int:
+    """Return the tokens of the longest text that a base embeds.
+
+    Args:
+        config: The base's `config()`.
+    """
+    return config["max_sequence_length"] or _LONGEST_INPUT
+
+
+# For bases without a number of positions.
+_LONGEST_INPUT = 512
 
 
 def _check_can_cut(base: LoadedBase, table: TaskTable) -> None:

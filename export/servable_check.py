@@ -19,7 +19,12 @@ from adapters_tf.export.mixed_rows import BLANKS, OF_CLASSES
 from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.saving import link_tree
 from adapters_tf.export.self_check import SAMPLE_PAIRS, SAMPLE_TEXTS, Case
-from adapters_tf.export.servable import MIXED, LoadedBase
+from adapters_tf.export.servable import (
+    MIXED,
+    LoadedBase,
+    ServableOptions,
+    longest_input,
+)
 from adapters_tf.export.servable_functions import (
     TaskTable,
     TextRows,
@@ -30,6 +35,7 @@ from adapters_tf.export.task_file import TaskLayout, task_bytes
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.kinds import kind_named
+from adapters_tf.tasks.text_kind import head_features
 
 Tasks = dict[str, ExportedTask]
 
@@ -40,7 +46,10 @@ _ROWS_OF_MIXED = 64
 
 
 def servable_cases(
-    base: LoadedBase, tasks: dict[str, ExportedTask], changed: list[str]
+    base: LoadedBase,
+    tasks: dict[str, ExportedTask],
+    changed: list[str],
+    options: ServableOptions,
 ) -> list[Case]:
     """Return texts for every task, with the outputs of base and adapter without a bank.
 
@@ -48,8 +57,9 @@ def servable_cases(
         base: The base.
         tasks: The servable's tasks.
         changed: Names of the added or replaced tasks, whose own signatures are run.
+        options: What the servable is like.
     """
-    own = changed[:_OWN_SIGNATURES]
+    own = changed[:_OWN_SIGNATURES] if options.task_signatures else []
     cases, rows = [], []
     for index, (name, task) in enumerate(tasks.items()):
         # Use two texts per task in mixed rows, and all texts for its own signatures.
@@ -75,12 +85,35 @@ def servable_cases(
                 inputs["text_pair"] = np.array(pairs)
             cases.append(Case(f"signatures/{name}_text", inputs, expected))
             cases.append(Case(f"signatures/{name}", tokens, on_tokens))
-    width = TaskTable.of_tasks(list(tasks.values())).num_classes
-    rows.append(("a text", "", "", {}))
+    rows.append(("a text", "", "", _embedding(base, "a text", options)))
     rows.append(("a text", "", "no_such_task", {}))
     for start in range(0, len(rows), _ROWS_OF_MIXED):
-        cases.append(_mixed_case(rows[start : start + _ROWS_OF_MIXED], tasks, width))
+        of_case = rows[start : start + _ROWS_OF_MIXED]
+        names = [name for _, _, name, _ in of_case if name in tasks]
+        # A live servable knows only the tasks of the batch.
+        widest = [tasks[name] for name in (names if options.live else tasks)]
+        width = TaskTable.of_tasks(widest).num_classes if widest else 1
+        cases.append(_mixed_case(of_case, tasks, width))
     return cases
+
+
+def _embedding(base: LoadedBase, text: str, options: ServableOptions) -> dict[str, Any]:
+    """Return what a text without a task gets, beside blanks."""
+    if not options.embedding:
+        return {}
+    none = tf.constant([False])
+    windows = base.preprocessor.windows(
+        {
+            "text": tf.constant([text]),
+            "text_pair": tf.constant([""]),
+            "has_pair": none,
+            "is_question": none,
+            "seq_lengths": tf.constant([longest_input(base.config)]),
+        }
+    )
+    inputs = {name: windows[name] for name in INPUTS}
+    outputs = {**base.model(inputs, training=False), **inputs}
+    return {"embedding": head_features(options.embedding, outputs)[0].numpy()}
 
 
 def _expected(
@@ -125,11 +158,15 @@ def _mixed_case(
     width: int,
 ) -> Case:
     texts, pairs, names, outputs = zip(*rows, strict=True)
-    status = [
-        "ok" if name in tasks else "unknown task" if name else "no task"
-        for name in names
-    ]
     kinds = [tasks[name].config["kind"] if name in tasks else "" for name in names]
+    kinds = [
+        "embedding" if "embedding" in row else kind
+        for row, kind in zip(outputs, kinds, strict=True)
+    ]
+    status = [
+        "ok" if kind else "unknown task" if name else "no task"
+        for name, kind in zip(names, kinds, strict=True)
+    ]
     expected = {"status": np.array(status), "kind": np.array(kinds)}
     for name, blank in BLANKS.items():
         columns = width if name in OF_CLASSES else None

@@ -234,7 +234,13 @@ class ServableFunctions:
         tasks = tf.fill(tf.shape(text), task)
         known = tf.fill(tf.shape(text), True)
         windows = windows_of(
-            self.preprocessor, self._table, text, text_pair, tasks, known
+            self.preprocessor,
+            self._table,
+            text,
+            text_pair,
+            tasks,
+            known,
+            tf.gather(self._table.seq_length, tasks),
         )
         outputs = self.on_tokens(kind)(encoder_inputs(windows), task)
         rows = TextRows(self.preprocessor, windows, text, text_pair)
@@ -260,6 +266,7 @@ def windows_of(
     text_pair: Any,
     tasks: Any,
     known: Any,
+    seq_lengths: Any,
 ) -> dict[str, Any]:
     """Return the preprocessor's windows of rows.
 
@@ -269,15 +276,15 @@ def windows_of(
         text: `[B]` strings.
         text_pair: `[B]` strings.
         tasks: `[B]` int32.
-        known: `[B]` bool: whether to run a task on the row.
+        known: `[B]` bool: whether to run a task on the row; others are single texts.
+        seq_lengths: `[B]` int32 maximum tokens of rows.
     """
     inputs = {
         "text": text,
         "text_pair": text_pair,
         "has_pair": tf.gather(table.has_pair, tasks) & known,
         "is_question": tf.gather(table.is_question, tasks) & known,
-        # Use the shortest length for rows without a task to run.
-        "seq_lengths": tf.where(known, tf.gather(table.seq_length, tasks), 2),
+        "seq_lengths": seq_lengths,
     }
     if not table.needs_all_windows:
         return preprocessor.windows(inputs)

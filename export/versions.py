@@ -51,6 +51,7 @@ def create_servable(
     output_dir: str | os.PathLike[str],
     task_signatures: bool = True,
     live: bool = False,
+    embedding: str | None = None,
 ) -> None:
     """Write a servable with a first version.
 
@@ -68,6 +69,9 @@ def create_servable(
         live: Whether the graph reads tasks that the version does not hold from files
             in `tasks/`. `add_task` then writes such a file, and running servers answer
             with it at once.
+        embedding: What `mixed_text` returns as `embedding` for rows without a task:
+            "cls", the base's vector of the first token, "pooled", or "mean", the mean
+            over all tokens. By default there is no such output.
 
     Raises:
         UserError: if a name is invalid, an adapter is missing, unsupported or for
@@ -81,6 +85,7 @@ def create_servable(
             "A servable holds at least one task, unless its tasks are live (--live). "
             "Received: no adapters"
         )
+    options = ServableOptions(task_signatures and not live, live, embedding)
     check_can_write_warmup()
     check_is_saved_model(base_dir, "base")
     for path in adapters.values():
@@ -90,7 +95,6 @@ def create_servable(
         tasks = {name: read_task(base, path) for name, path in adapters.items()}
         link_tree(Path(base_dir), directory / BASE_DIR)
         base.directory = directory / BASE_DIR
-        options = ServableOptions(task_signatures and not live, live)
         _write_version(base, tasks, list(tasks), directory / "1", options)
         if live:
             (directory / TASKS_DIR).mkdir()
@@ -284,7 +288,8 @@ def _open(
         files = zip(about["tasks"], bank[FILES], strict=True)
         return base, {n: read_task_bytes(data, layout, n) for n, data in files}
     configs = [entry["config"] for entry in about["tasks"].values()]
-    if len(configs) != len(bank["head/size"]):
+    blank = 1 if about["embedding"] else 0
+    if len(configs) + blank != len(bank["head/size"]):
         raise UserError(
             f"{directory / SERVABLE_FILE} must list the tasks of the version's bank. "
             f"Received: {len(configs)} tasks, and a bank of {len(bank['head/size'])}. "
@@ -350,9 +355,8 @@ def _check_version(
     options: ServableOptions,
 ) -> None:
     if not options.live:
-        own = changed if options.task_signatures else []
-        check_export(directory, servable_cases(base, tasks, own))
+        check_export(directory, servable_cases(base, tasks, changed, options))
         return
     # A copy that reads its live tasks from a folder of its own.
     with live_copy(base, directory) as (copy, live):
-        check_export(copy, servable_cases(base, tasks | live, []))
+        check_export(copy, servable_cases(base, tasks | live, [], options))

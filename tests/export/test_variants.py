@@ -10,9 +10,9 @@ from adapters_tf.errors import UserError
 from adapters_tf.export.adapter import export_adapter
 from adapters_tf.export.bank import BankLayout, ExportedTask
 from adapters_tf.export.combine import CombinedLayer
-from adapters_tf.export.describe import describe_servable
 from adapters_tf.export.self_check import exports_checked_by
 from adapters_tf.export.session import ServingSession
+from adapters_tf.export.summary import describe_servable
 from adapters_tf.export.versions import add_task, create_servable, remove_task
 from adapters_tf.models.adapter_file import load_adapter
 from adapters_tf.models.presets import preprocess_texts
