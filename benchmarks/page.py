@@ -9,7 +9,7 @@ from typing import Any
 from adapters_tf.bin.program import Groups, SubJob, require
 from adapters_tf.errors import UserError
 from benchmarks import data as pipeline
-from benchmarks import faults, reuse, scaling, steps, strategies, time_to_quality
+from benchmarks import faults, live, reuse, scaling, steps, strategies, time_to_quality
 from benchmarks import serving_tables as serving
 from benchmarks.report import Ratio, table
 
@@ -39,6 +39,7 @@ _TABLES: Mapping[str, Callable[[Result], str]] = {
     "scaling": scaling.as_markdown,
     "reuse": reuse.as_markdown,
     "serving": serving.as_markdown,
+    "live": live.as_markdown,
     "strategies": strategies.as_markdown,
     "faults": faults.as_markdown,
 }
