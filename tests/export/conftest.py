@@ -407,6 +407,18 @@ def servable(base_dir, saved_tasks, shared_artefact):
 
 
 @pytest.fixture(scope="session")
+def live_servable(base_dir, saved_tasks, shared_artefact):
+    """A live servable with two fixed tasks and no live one, checked as every export."""
+
+    def create(path):
+        tasks = {n: saved_tasks[n].adapter_dir for n in ("topics", "questions")}
+        with _check_here():
+            create_servable(base_dir, tasks, path / "S", live=True, embedding="mean")
+
+    return shared_artefact("live_servable", create) / "S"
+
+
+@pytest.fixture(scope="session")
 def token_inputs():
     """Function: n rows of tokens of many lengths, as TF Hub's inputs."""
 

@@ -12,7 +12,6 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
 from adapters_tf.export import (
     add_task,
-    create_servable,
     describe_servable,
     remove_task,
     roll_back,
@@ -27,7 +26,7 @@ from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.session import ServingSession
 from adapters_tf.export.task_file import TaskLayout, task_bytes
 
-FIXED = ("topics", "questions")
+FIXED = ("topics", "questions")  # of `live_servable`
 LIVE = ("entails", "likeness", "norms", "fixed", "answers")
 TEXT, PAIR = "the film was very good", "so sad was the actor ."
 
@@ -58,17 +57,6 @@ def deep(save_task):
 
 
 @pytest.fixture(scope="module")
-def live(base_dir, saved_tasks, shared_artefact, checks_here):
-    """A live servable of `FIXED`, checked as every export, and no live task."""
-
-    def create(path):
-        tasks = {name: saved_tasks[name].adapter_dir for name in FIXED}
-        create_servable(base_dir, tasks, path / "S", live=True, embedding="mean")
-
-    return shared_artefact("live_servable", create) / "S"
-
-
-@pytest.fixture(scope="module")
 def directories(saved_tasks, many, tags, deep):
     """Name -> adapter directory of all tasks."""
     found = {name: task.adapter_dir for name, task in saved_tasks.items()}
@@ -77,10 +65,10 @@ def directories(saved_tasks, many, tags, deep):
 
 
 @pytest.fixture(scope="module")
-def copy(live, tmp_path_factory):
+def copy(live_servable, tmp_path_factory):
     """A servable of this module's own, with a session that has it loaded."""
     path = tmp_path_factory.mktemp("live") / "S"
-    link_tree(live, path)
+    link_tree(live_servable, path)
     with ServingSession(path / "1") as session:
         yield path, session
 
@@ -122,7 +110,7 @@ def same_rows(found, expected, rows):
 
 
 def test_every_task_answers_as_without_a_servable(
-    base_dir, live, servable, directories, copy
+    base_dir, servable, directories, copy
 ):
     """All kinds, heads, sizes and variants, added while the version is loaded."""
     base = LoadedBase(Path(base_dir))
@@ -142,7 +130,7 @@ def test_every_task_answers_as_without_a_servable(
     assert not unsupported_ops(servable / "1")
 
 
-def test_a_fixed_servable_answers_the_same(live, servable, directories, run, request):
+def test_a_fixed_servable_answers_the_same(servable, directories, run, request):
     """To the bit, if the batch has the same rows."""
     fixed = request.getfixturevalue("saved_tasks")
     rows = [(TEXT, PAIR, name) for name in (*FIXED, "entails", "norms")]
@@ -382,10 +370,10 @@ def test_what_a_killed_process_left_goes_with_the_next_change(servable, director
     assert verify_servable(servable) == (1, 2, 1)
 
 
-def test_versions_of_a_live_servable(live, directories, tmp_path, check_here):
+def test_versions_of_a_live_servable(live_servable, directories, tmp_path, check_here):
     """Removing a fixed task writes a version; live tasks are those of all versions."""
     path = tmp_path / "S"
-    link_tree(live, path)
+    link_tree(live_servable, path)
     add_task(path, "norms", directories["norms"])
     assert remove_task(path, "topics") == 2
     assert remove_task(path, "questions") == 3
