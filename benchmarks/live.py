@@ -19,8 +19,9 @@ from adapters_tf.export.servable import (
     save_version,
 )
 from adapters_tf.export.session import ServingSession
-from adapters_tf.export.task_file import TaskLayout, task_bytes
+from adapters_tf.export.task_file import task_bytes
 from adapters_tf.export.task_folder import task_path
+from adapters_tf.export.task_layout import TaskLayout
 from adapters_tf.preset_names import resolve_preset
 from benchmarks.report import (
     check_output,
@@ -49,6 +50,7 @@ def measure_live(
     tasks: int,
     in_memory: int,
     bottleneck_dim: int,
+    seq_length: int,
     rows: Sequence[int],
     calls: int,
     say: Callable[[str], None] = print,
@@ -60,6 +62,7 @@ def measure_live(
         tasks: Number of task files.
         in_memory: Tasks of the servable that holds them in memory.
         bottleneck_dim: Units of every adapter.
+        seq_length: Tokens to which texts are cut.
         rows: Rows of the calls, whose tasks are drawn by Zipf's law with exponent 1.
         calls: Calls of each servable for each number of rows; they take turns.
         say: Called with a line when something begins that takes a while.
@@ -72,6 +75,7 @@ def measure_live(
         "tasks": tasks,
         "in_memory": in_memory,
         "bottleneck_dim": bottleneck_dim,
+        "seq_length": seq_length,
         "calls": calls,
     }
     machine = describe_machine()
@@ -105,8 +109,9 @@ def _build(
     """Write a live servable and one in memory; return them and a task's bytes."""
     say(f"the base of {options['preset']} and {options['tasks']} task files")
     preset = resolve_preset(options["preset"])
-    random_tasks = RandomTasks(preset, options["bottleneck_dim"], 128)
-    export_base(preset, scratch / "base", 128)
+    length = options["seq_length"]
+    random_tasks = RandomTasks(preset, options["bottleneck_dim"], length)
+    export_base(preset, scratch / "base", length)
     base = LoadedBase(scratch / "base")
     layout, files = TaskLayout(base.layout), []
     live, fixed = scratch / "live", scratch / "fixed"
@@ -211,7 +216,7 @@ def as_markdown(result: dict[str, Any]) -> str:
         rows.append([str(one["rows"]), *cells, *ratios])
     columns = [
         "rows",
-        *(f"{way} {q}" for way in ("live", "in memory") for q in quantiles),
+        *(f"{way} {q}, ms" for way in ("live", "in memory") for q in quantiles),
         *(f"ratio {q}" for q in quantiles),
     ]
     growth = memory["all_tasks"] - memory["one_task"]
@@ -219,13 +224,13 @@ def as_markdown(result: dict[str, Any]) -> str:
         "# Live tasks\n\n"
         f"{machine_line(result['machine'])}. Base {options['preset']}, bottleneck "
         f"{options['bottleneck_dim']}: {options['tasks']:,} task files of "
-        f"{megabytes(result['task_bytes'])} ({options['different_tasks']} different "
+        f"{megabytes(result['task_bytes'])} MB ({options['different_tasks']} different "
         f"ones), beside {options['in_memory']} tasks in memory.\n\n"
-        f"- Memory after one task: {megabytes(memory['one_task'])}; with every task "
-        f"asked for once: {'+' if growth >= 0 else '-'}{megabytes(abs(growth))}.\n"
+        f"- Memory after one task: {megabytes(memory['one_task'])} MB; with every task "
+        f"asked for once: {'+' if growth >= 0 else '-'}{megabytes(abs(growth))} MB.\n"
         f"- From the rename of a new file to its first answer: median "
-        f"{milliseconds(float(np.median(first)))}, longest "
-        f"{milliseconds(float(first.max()))}, of {len(first)}.\n\n"
+        f"{milliseconds(float(np.median(first)))} ms, longest "
+        f"{milliseconds(float(first.max()))} ms, of {len(first)}.\n\n"
         f"Tasks are drawn by Zipf's law, exponent 1; {options['calls']} calls of "
         f"each.\n\n{table(columns, rows)}\n"
     )
@@ -246,6 +251,7 @@ def define() -> Groups:
     g.integer("tasks", 10000, "task files")
     g.integer("in_memory", 16, "tasks of the other servable")
     g.integer("bottleneck_dim", 16, "units of an adapter's bottleneck")
+    g.integer("seq_length", 128, "tokens that texts are cut to")
     g.strings("rows", ["1", "16"], "rows of the calls")
     g.integer("calls", 500, "calls of each servable")
     output_flag(g)
@@ -255,13 +261,14 @@ def define() -> Groups:
 def main(flags: Any) -> None:
     """Measure, print and write."""
     check_output(flags.output)
-    check_counts(flags, "tasks", "in_memory", "bottleneck_dim", "calls")
+    check_counts(flags, "tasks", "in_memory", "bottleneck_dim", "seq_length", "calls")
     rows = whole_numbers("rows", flags.rows)
     result = measure_live(
         flags.preset,
         flags.tasks,
         flags.in_memory,
         flags.bottleneck_dim,
+        flags.seq_length,
         rows,
         flags.calls,
     )

@@ -27,16 +27,8 @@ from adapters_tf.export.mixed_rows import (
     FoundTasks,
 )
 from adapters_tf.export.servable_functions import TaskTable
-from adapters_tf.export.task_file import (
-    BUCKETS,
-    COVERED,
-    HEADER,
-    HIDDEN_BIAS,
-    HIDDEN_KERNEL,
-    MAGIC,
-    TaskLayout,
-    blank_bytes,
-)
+from adapters_tf.export.task_file import BUCKETS, COVERED, HEADER, MAGIC, blank_bytes
+from adapters_tf.export.task_layout import HIDDEN_BIAS, HIDDEN_KERNEL, TaskLayout
 from adapters_tf.export.task_tensors import NORM
 from adapters_tf.tasks.kinds import kinds
 

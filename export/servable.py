@@ -36,7 +36,8 @@ from adapters_tf.export.servable_functions import (
     TaskTable,
     takes_pair,
 )
-from adapters_tf.export.task_file import TaskLayout, task_bytes
+from adapters_tf.export.task_file import task_bytes
+from adapters_tf.export.task_layout import TaskLayout
 from adapters_tf.io import file_sha256
 from adapters_tf.tasks.kinds import kinds
 

@@ -31,7 +31,8 @@ from adapters_tf.export.servable_functions import (
     num_texts,
     takes_pair,
 )
-from adapters_tf.export.task_file import TaskLayout, task_bytes
+from adapters_tf.export.task_file import task_bytes
+from adapters_tf.export.task_layout import TaskLayout
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.trainable_set import Tuning
 from adapters_tf.tasks.kinds import kind_named

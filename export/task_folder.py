@@ -12,7 +12,8 @@ from adapters_tf.export.adapter import check_is_task, read_task
 from adapters_tf.export.bank import BankLayout
 from adapters_tf.export.base_functions import fingerprint_words
 from adapters_tf.export.live_tasks import NAME, SUFFIX, TASKS_DIR
-from adapters_tf.export.task_file import TaskFile, TaskLayout, read_file, task_bytes
+from adapters_tf.export.task_file import TaskFile, read_file, task_bytes
+from adapters_tf.export.task_layout import TaskLayout
 from adapters_tf.io import LEFTOVER, open_locked, write_file
 
 _LOCK_FILE = ".lock"

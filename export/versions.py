@@ -33,8 +33,9 @@ from adapters_tf.export.servable import (
     save_version,
 )
 from adapters_tf.export.servable_check import live_copy, servable_cases
-from adapters_tf.export.task_file import TaskLayout, read_task_bytes
+from adapters_tf.export.task_file import read_task_bytes
 from adapters_tf.export.task_folder import add_live_task, remove_live_task
+from adapters_tf.export.task_layout import TaskLayout
 from adapters_tf.export.warmup import check_can_write_warmup, write_version_warmup
 from adapters_tf.io import file_sha256, open_locked
 

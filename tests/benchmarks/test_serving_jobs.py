@@ -122,3 +122,23 @@ def test_scaling_quick(call, small_preset, tmp_path, monkeypatch, capsys):
     for axis in ("seq_length", "rows", "bottleneck_dim", "tasks"):
         for suffix in ("png", "svg"):
             assert (tmp_path / f"scaling_{axis}.{suffix}").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_live_job(call, small_preset, tmp_path, numbers, capsys):
+    output = tmp_path / "live.json"
+    args = ("--tasks=5", "--in_memory=2", "--bottleneck_dim=3", "--calls=2")
+    flags = (f"--preset={small_preset}", f"--output={output}", "--rows=1,2")
+    flags = (*flags, "--seq_length=16")
+    assert call(jobs, "live", *args, *flags) == 0
+    result = json.loads(output.read_text())
+    assert result["options"]["tasks"] == result["options"]["different_tasks"] == 5
+    assert [one["rows"] for one in result["latency"]] == [1, 2]
+    assert len(result["first_answer_seconds"]) == 30
+    for one in result["latency"]:
+        for way in ("live", "in_memory"):
+            assert 0 < one[way]["p50"] <= one[way]["p95"] <= one[way]["p99"]
+    assert min(result["memory"].values()) > result["task_bytes"] > 0
+    assert "| rows | live p50, ms |" in output.with_suffix(".md").read_text()
+    assert call(jobs, "live", "--tasks=0") == 2
+    assert "tasks must be" in capsys.readouterr().err

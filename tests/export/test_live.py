@@ -24,7 +24,8 @@ from adapters_tf.export.saving import link_tree
 from adapters_tf.export.servable import LoadedBase, ServableOptions
 from adapters_tf.export.servable_check import servable_cases
 from adapters_tf.export.session import ServingSession
-from adapters_tf.export.task_file import TaskLayout, task_bytes
+from adapters_tf.export.task_file import task_bytes
+from adapters_tf.export.task_layout import TaskLayout
 
 FIXED = ("topics", "questions")  # of `live_servable`
 LIVE = ("entails", "likeness", "norms", "fixed", "answers")

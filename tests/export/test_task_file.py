@@ -12,12 +12,8 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export.adapter import read_task
 from adapters_tf.export.servable import LoadedBase
-from adapters_tf.export.task_file import (
-    TaskFile,
-    TaskLayout,
-    read_task_bytes,
-    task_bytes,
-)
+from adapters_tf.export.task_file import TaskFile, read_task_bytes, task_bytes
+from adapters_tf.export.task_layout import TaskLayout
 
 NAMES = ("topics", "entails", "likeness", "questions", "norms", "fixed", "answers")
 
