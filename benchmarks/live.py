@@ -177,7 +177,7 @@ def _measure_latency(
     warmup = 10
     for turn in range(warmup + options["calls"]):
         for name, (session, count) in ways.items():
-            wanted = _names(zipf(random, options[count], rows))
+            wanted = _names(zipf(random, options[count], rows).tolist())
             start = time.perf_counter()
             _ask(session, wanted, turn)
             if turn >= warmup:
