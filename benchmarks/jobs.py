@@ -6,6 +6,7 @@ from adapters_tf.bin.program import run_sub_jobs
 from benchmarks import (
     data,
     faults,
+    load,
     page,
     reuse,
     scaling,
@@ -25,6 +26,7 @@ JOBS = (
     time_to_quality.JOB,
     scaling.JOB,
     serving.JOB,
+    load.JOB,
     strategies.JOB,
     faults.JOB,
     reuse.JOB,
