@@ -44,7 +44,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8501
     grpc_port: int = 8500
-    max_batch_rows: int = 64
+    max_batch_rows: int = 16
     batch_timeout_ms: float = 2.0
     batch_threads: int = 2
     max_rows: int = 1024
