@@ -74,7 +74,7 @@ class Batcher:
             that its first request waited.
         max_bytes: Maximum bytes of the inputs of a batch. A larger request runs alone.
         max_wait: Seconds. The batcher refuses requests while another one has waited
-            longer than this for a thread.
+            longer than this for a thread, and one that has itself.
     """
 
     def __init__(
@@ -150,11 +150,7 @@ class Batcher:
             dues = (tasks[0].due for tasks in self._queues.values())
             waited = now - min(dues, default=now)
             if waited > self._max_wait:
-                raise ServingError(
-                    Code.UNAVAILABLE,
-                    "The batch scheduling queue to which this task was submitted is "
-                    f"full: a request has waited for {waited:.1f} s. Try again later.",
-                )
+                raise _waited(waited)
             self._waiting += 1
             self._queues.setdefault(key, deque()).append(task)
             self._changed.notify_all()
@@ -243,7 +239,7 @@ class Batcher:
             del batch
 
     def _answer(self, batch: list[_Task]) -> None:
-        live = [task for task in batch if _begin(task)]
+        live = [task for task in batch if _begin(task, self._max_wait)]
         if not live:
             return
         rows = sum(task.rows for task in live)
@@ -268,12 +264,25 @@ def _longest(array: np.ndarray) -> int:
     return max(map(len, array.flat), default=0) if array.dtype == object else 0
 
 
-def _begin(task: _Task) -> bool:
-    """Whether a client still waits for the task."""
+def _waited(seconds: float) -> ServingError:
+    return ServingError(
+        Code.UNAVAILABLE,
+        "The batch scheduling queue to which this task was submitted is full: a "
+        f"request has waited for {seconds:.1f} s. Try again later.",
+    )
+
+
+def _begin(task: _Task, max_wait: float) -> bool:
+    """Whether a client still waits for the task, and not too long already."""
     if not task.future.set_running_or_notify_cancel():
         return False
-    if task.deadline <= time.monotonic():
+    now = time.monotonic()
+    if task.deadline <= now:
         task.future.set_exception(timed_out())
+        return False
+    if now - task.due > max_wait:
+        # Others are served in time instead, rather than all too late.
+        task.future.set_exception(_waited(now - task.due))
         return False
     return True
 

@@ -28,8 +28,8 @@ class ServerOptions:
         max_rows: Maximum rows of a request.
         max_request_mb: Maximum megabytes of a request.
         max_pending: Maximum requests that wait or run; others get UNAVAILABLE.
-        max_wait: Seconds. While a request has waited longer than this for its batch to
-            run, others get UNAVAILABLE.
+        max_wait: Seconds. A request that has waited longer than this for its batch to
+            run gets UNAVAILABLE, and so do others that come meanwhile.
         request_timeout: Seconds after which the answer to a request is
             DEADLINE_EXCEEDED; a gRPC client may ask for less.
         poll_seconds: Seconds between two checks for a new version.

@@ -282,7 +282,9 @@ def test_the_rate_that_is_fast_enough():
     assert load_report.most(STEPS) == 25
 
 
-def test_tables_and_figure(tmp_path):
+@pytest.fixture
+def result():
+    """A file of the job."""
     machine = {
         **{"date": "2026-01-02", "processor": "p", "cores": 2, "memory_gb": 8.0},
         **{"system": "Linux", "load_average": 1.5, "versions": {}},
@@ -291,17 +293,28 @@ def test_tables_and_figure(tmp_path):
         {"encoder": "minilm", "protocol": name, "tasks": 1024, "steps": STEPS}
         for name in ("grpc", "rest")
     ]
-    result = {
+    return {
+        "benchmark": "load",
         "machine": machine,
         "options": {"bottleneck_dim": 16, "seq_length": 128, "seconds": 8.0},
         "texts": {"count": 9, "mean_words": 19.4},
         "sweeps": sweeps,
     }
+
+
+def test_tables(result):
     text = load_report.as_markdown(result)
     assert "processes took 25% of the machine in the mean, and 25% in the" in text
     assert "| minilm, grpc, 1,024 task(s) | 20 | 25 | 40 | 100% | 3 |" in text
     assert "| 40 | 40 | 25 | 900 | 900 | 900 | 5 UNAVAILABLE | 900 | 25% |" in text
-    load_report.draw(result, tmp_path / "load")
+
+
+def test_the_page_gets_tables_and_a_figure(result, call, tmp_path):
+    (tmp_path / "load_2.json").write_text(json.dumps(result))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- measured: load -->\n<!-- end -->\n")
+    assert call(jobs, "page", f"--results={tmp_path}", f"--output={page}") == 0
+    assert "| minilm, rest, 1,024 task(s) | 20 |" in page.read_text()
     svg = (tmp_path / "load.svg").read_text()
     for label in ("grpc, 1,024 task(s)", "minilm: answered/s", "177 ms"):
         assert label in svg
