@@ -195,12 +195,16 @@ class RestSender:
 
     def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> str:
         headers = {"Content-Type": "application/json"}
+        reused = connection.sock is not None
         try:
             connection.request("POST", self._path, body, headers)
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
+            if reused and isinstance(error, ConnectionError):
+                # The server had closed it, as it does with idle ones: open another.
+                return self._exchange(connection, body)
             return type(error).__name__
         if response.status != 200:
             return f"HTTP {response.status}"
