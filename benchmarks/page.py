@@ -9,7 +9,16 @@ from typing import Any
 from adapters_tf.bin.program import Groups, SubJob, require
 from adapters_tf.errors import UserError
 from benchmarks import data as pipeline
-from benchmarks import faults, live, reuse, scaling, steps, strategies, time_to_quality
+from benchmarks import (
+    faults,
+    live,
+    load_report,
+    reuse,
+    scaling,
+    steps,
+    strategies,
+    time_to_quality,
+)
 from benchmarks import serving_tables as serving
 from benchmarks.report import Ratio, table
 
@@ -42,6 +51,7 @@ _TABLES: Mapping[str, Callable[[Result], str]] = {
     "live": live.as_markdown,
     "strategies": strategies.as_markdown,
     "faults": faults.as_markdown,
+    "load": load_report.as_markdown,
 }
 # Job -> its lines of the summary.
 _RATIOS: Mapping[str, Callable[[Result], Sequence[Ratio]]] = {
@@ -152,18 +162,22 @@ def define() -> Groups:
 
 
 def main(flags: Any) -> None:
-    """Read, fill and write."""
+    """Read, fill and write; draw what the page shows of `load`."""
 
     require(flags, "results", "output")
     page = Path(flags.output)
     if not page.is_file():
         raise UserError(f"--output must be a page that is there. Received: {str(page)}")
-    results = read_results(Path(flags.results))
+    directory = Path(flags.results)
+    results = read_results(directory)
     text = fill_page(page.read_text(encoding="utf-8"), results)
     try:
         page.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{page} could not be written: {error.strerror}") from error
+    for result in results:
+        if result["benchmark"] == "load":
+            load_report.draw(result, directory / "load")
     print(f"{page}: {len(results)} results")
 
 

@@ -3,9 +3,11 @@
 import dataclasses
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keras_hub
 import numpy as np
 import tensorflow as tf
 
@@ -27,6 +29,7 @@ from adapters_tf.export.versions import BASE_DIR, add_task
 from adapters_tf.export.warmup import write_version_warmup
 from adapters_tf.models.adapter import Adapter
 from adapters_tf.models.adapter_file import save_adapter
+from adapters_tf.preset_names import resolve_preset
 from adapters_tf.tasks.build import build_model
 from benchmarks.timing import timed
 
@@ -166,6 +169,47 @@ def build_servable(
     return Built(
         servable, mixed_only, token_paths, tuple(names), total / count, writing
     )
+
+
+def save_random_base(
+    sizes: Mapping[str, int], seq_length: int, directory: Path
+) -> None:
+    """Write a preset of a BERT with random weights and the demo's vocabulary.
+
+    Args:
+        sizes: Arguments of `BertBackbone`, such as a value of `ENCODERS`.
+        seq_length: Its positions.
+        directory: Where to.
+    """
+    tokenizer = keras_hub.models.BertTokenizer.from_preset(resolve_preset("demo"))
+    size = tokenizer.vocabulary_size()
+    backbone = keras_hub.models.BertBackbone(
+        **{**sizes, "vocabulary_size": size}, max_sequence_length=seq_length
+    )
+    backbone.save_to_preset(str(directory))
+    tokenizer.save_to_preset(str(directory))
+
+
+def build_mixed_servable(
+    base_dir: Path, random_tasks: RandomTasks, count: int, servable: Path
+) -> list[str]:
+    """Write a servable with `mixed_text` alone, and its warm-up; nothing is checked.
+
+    Args:
+        base_dir: The base SavedModel.
+        random_tasks: Where tasks come from.
+        count: How many.
+        servable: A new directory.
+
+    Returns:
+        The tasks' names by index.
+    """
+    names = [random_tasks.name(index) for index in range(count)]
+    tasks = {name: random_tasks.exported(i) for i, name in enumerate(names)}
+    version = servable / "1"
+    save_version(LoadedBase(base_dir), tasks, version, task_signatures=False)
+    write_version_warmup(version)
+    return names
 
 
 def bytes_of(task: ExportedTask) -> int:

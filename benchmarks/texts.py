@@ -3,6 +3,8 @@
 import itertools
 import os
 
+import numpy as np
+
 from adapters_tf.data.tables import read_text
 from adapters_tf.errors import UserError
 
@@ -51,6 +53,27 @@ SENTENCES = tuple(
     )
 )
 """200 different English sentences of about 15 to 25 tokens."""
+
+
+# Words of a text: the logarithm is normal, as fitted to the dev set of SST-2.
+_LOG_WORDS, _LOG_WORDS_SPREAD = 2.855, 0.517
+_FEWEST, _MOST = 2, 47
+
+
+def varied_texts(count: int) -> list[str]:
+    """Pieces of `SENTENCES` whose lengths differ as those of SST-2's dev set do.
+
+    They have 2 to 47 words, 19 in the median; the same ones each time.
+    """
+    random = np.random.default_rng(0)
+    words = " ".join(SENTENCES).split()
+    lengths = np.exp(random.normal(_LOG_WORDS, _LOG_WORDS_SPREAD, count))
+    lengths = np.clip(lengths.round(), _FEWEST, _MOST).astype(int)
+    starts = random.integers(len(words) - _MOST, size=count)
+    return [
+        " ".join(words[start : start + length])
+        for start, length in zip(starts, lengths, strict=True)
+    ]
 
 
 def read_lines(path: str | os.PathLike[str], count: int) -> list[str]:

@@ -129,6 +129,8 @@ class ServingSession:
 
     Args:
         version_dir: A version of a servable, or any other SavedModel.
+        threads: Threads that one operation may use; `None` for all cores. The first
+            session of a process decides for all.
 
     Attributes:
         signatures: The signatures that clients can call, by name.
@@ -139,8 +141,12 @@ class ServingSession:
         tf.errors.OpError: if TensorFlow cannot load it.
     """
 
-    def __init__(self, version_dir: str | os.PathLike[str]) -> None:
-        config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
+    def __init__(
+        self, version_dir: str | os.PathLike[str], threads: int | None = None
+    ) -> None:
+        config = tf.compat.v1.ConfigProto(
+            allow_soft_placement=True, intra_op_parallelism_threads=threads or 0
+        )
         # While a server replaces a version, two versions share the GPU's memory.
         config.gpu_options.allow_growth = True
         graph = tf.Graph()

@@ -21,6 +21,11 @@ from adapters_tf.export.deployment.config_files import (
     container_path,
     docker_compose,
 )
+from adapters_tf.export.deployment.kubernetes import (
+    adapter_rules,
+    kubernetes_commands,
+    kubernetes_manifests,
+)
 from adapters_tf.export.describe import find_versions, read_servable_json
 from adapters_tf.export.rows import SEPARATOR
 from adapters_tf.export.session import Signature
@@ -55,9 +60,10 @@ def write_deployment(
     """Write the files to serve a servable with the stock TensorFlow Serving.
 
     They are `models.config`, `batching.config`, `monitoring.config`,
-    `docker-compose.yml`, `client_rest.py`, `client_grpc.py`, and `README.md` with the
-    commands. This function parses the three configurations with the server's protos
-    before it writes them. The folder is written atomically.
+    `docker-compose.yml`, `kubernetes.yaml`, `prometheus-adapter.yaml`,
+    `client_rest.py`, `client_grpc.py`, and `README.md` with the commands. This function
+    parses the three configurations with the server's protos before it writes them. The
+    folder is written atomically.
 
     Args:
         servable_dir: A servable, with at least one version.
@@ -77,24 +83,39 @@ def write_deployment(
     servable = Path(servable_dir).absolute()
     path = Path(output_dir)
     _check_output(path, overwrite)
-    content = read_servable_json(newest_version(servable))
+    version = newest_version(servable)
+    content = read_servable_json(version)
+    settings = batching or BatchingSettings()
     models = config_files.models_config(model_name, container_path(model_name))
-    batching_text = config_files.batching_config(batching or BatchingSettings())
+    batching_text = config_files.batching_config(settings)
     monitoring = config_files.monitoring_config()
     config_files.check_models_config(models)
     config_files.check_batching_config(batching_text)
     config_files.check_monitoring_config(monitoring)
-    files = {
+    configs = {
         MODELS_FILE: models,
         "batching.config": batching_text,
         "monitoring.config": monitoring,
+    }
+    readme = commands_text(model_name, str(servable), _client_rows(content))
+    files = {
+        **configs,
         "docker-compose.yml": docker_compose(model_name, str(servable)),
-        "README.md": commands_text(model_name, str(servable), _client_rows(content)),
+        "kubernetes.yaml": kubernetes_manifests(
+            model_name, configs, settings.num_batch_threads, _size(version)
+        ),
+        "prometheus-adapter.yaml": adapter_rules(),
+        "README.md": readme + kubernetes_commands(model_name, str(servable)),
     }
     for name in _CLIENTS:
         files[name] = _client(name, model_name, _client_rows(content))
     _write(files, path)
     return path
+
+
+def _size(directory: Path) -> int:
+    """Return the bytes of a folder's files."""
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
 
 
 def _check_output(path: Path, overwrite: bool) -> None:

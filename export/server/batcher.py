@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -19,6 +20,11 @@ from adapters_tf.export.server.errors import (
 
 Arrays = dict[str, np.ndarray]
 log = logging.getLogger(__name__)
+
+# Texts share a batch if the longest has at most 1.5 times the bytes of the shortest,
+# with what any text costs counted as this many bytes.
+_ALIKE = 1.5
+_BYTES_OF_ANY_TEXT = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +49,7 @@ class _Task:
     inputs: Arrays
     rows: int
     size: int
+    longest: int
     deadline: float
     due: float
     queued: float
@@ -54,7 +61,9 @@ class Batcher:
 
     It merges requests only if all their inputs agree in every dimension but the first.
     It never pads: padding a mask with anything but zeros, as TensorFlow Serving's
-    `pad_variable_length_inputs` does, changes the answers.
+    `pad_variable_length_inputs` does, changes the answers. A model pads texts to the
+    longest of a batch, so a batch takes texts of like length: the request that waited
+    longest, and those like it.
 
     Args:
         max_rows: Maximum rows of a batch. A larger request runs alone.
@@ -64,6 +73,8 @@ class Batcher:
         observe: Called for each batch with its rows, its requests, and the seconds
             that its first request waited.
         max_bytes: Maximum bytes of the inputs of a batch. A larger request runs alone.
+        max_wait: Seconds. The batcher refuses requests while another one has waited
+            longer than this for a thread, and one that has itself.
     """
 
     def __init__(
@@ -74,12 +85,14 @@ class Batcher:
         threads: int,
         observe: Callable[[int, int, float], None] = lambda *_: None,
         max_bytes: int = 1 << 24,
+        max_wait: float = math.inf,
     ) -> None:
         self._max_rows = max_rows
         self._timeout = timeout
         self._max_queue = max_queue
         self._observe = observe
         self._max_bytes = max_bytes
+        self._max_wait = max_wait
         self._queues: dict[Hashable, deque[_Task]] = {}
         self._waiting = 0
         self._closing = False
@@ -107,7 +120,7 @@ class Batcher:
             A future of the outputs. Cancelling it takes it from the queue.
 
         Raises:
-            ServingError: if the queue is full or closed.
+            ServingError: if the queue is full, too slow or closed.
         """
         rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
         count = max(rows, default=0)
@@ -121,7 +134,10 @@ class Batcher:
         else:
             wait = 0.0
         now = time.monotonic()
-        task = _Task(call, inputs, count, size, deadline, now + wait, now, Future())
+        longest = max(map(_longest, inputs.values()), default=0)
+        task = _Task(
+            call, inputs, count, size, longest, deadline, now + wait, now, Future()
+        )
         with self._changed:
             if self._closing:
                 raise ServingError(Code.UNAVAILABLE, "The server is shutting down.")
@@ -131,6 +147,10 @@ class Batcher:
                     "The batch scheduling queue to which this task was submitted is "
                     f"full: {self._waiting} requests wait. Try again later.",
                 )
+            dues = (tasks[0].due for tasks in self._queues.values())
+            waited = now - min(dues, default=now)
+            if waited > self._max_wait:
+                raise _waited(waited)
             self._waiting += 1
             self._queues.setdefault(key, deque()).append(task)
             self._changed.notify_all()
@@ -180,19 +200,36 @@ class Batcher:
 
     def _pop(self, key: Hashable) -> list[_Task]:
         queue = self._queues[key]
-        batch = [queue.popleft()]
-        rows, size = batch[0].rows, batch[0].size
-        while (
-            queue
-            and rows + queue[0].rows <= self._max_rows
-            and size + queue[0].size <= self._max_bytes
-        ):
-            rows += queue[0].rows
-            size += queue[0].size
-            batch.append(queue.popleft())
-        if not queue:
+        batch = self._choose(queue)
+        chosen = set(map(id, batch))
+        left = deque(task for task in queue if id(task) not in chosen)
+        if left:
+            self._queues[key] = left
+        else:
             del self._queues[key]
         self._waiting -= len(batch)
+        return batch
+
+    def _choose(self, queue: deque[_Task]) -> list[_Task]:
+        """The first of the queue and others, those of the nearest lengths first."""
+        first = queue[0]
+        # The sort is stable: equals stay in the order in which they came.
+        order = sorted(queue, key=lambda task: abs(task.longest - first.longest))
+        batch, rows, size = [first], first.rows, first.size
+        low = high = first.longest + _BYTES_OF_ANY_TEXT
+        for task in order:
+            length = task.longest + _BYTES_OF_ANY_TEXT
+            low_with, high_with = min(low, length), max(high, length)
+            if (
+                task is first
+                or rows + task.rows > self._max_rows
+                or size + task.size > self._max_bytes
+                or high_with > _ALIKE * low_with
+            ):
+                continue
+            batch.append(task)
+            rows, size = rows + task.rows, size + task.size
+            low, high = low_with, high_with
         return batch
 
     def _work(self) -> None:
@@ -202,7 +239,7 @@ class Batcher:
             del batch
 
     def _answer(self, batch: list[_Task]) -> None:
-        live = [task for task in batch if _begin(task)]
+        live = [task for task in batch if _begin(task, self._max_wait)]
         if not live:
             return
         rows = sum(task.rows for task in live)
@@ -222,12 +259,30 @@ def _bytes(array: np.ndarray) -> int:
     return array.nbytes + texts
 
 
-def _begin(task: _Task) -> bool:
-    """Whether a client still waits for the task."""
+def _longest(array: np.ndarray) -> int:
+    """Return the bytes of the longest string of an array."""
+    return max(map(len, array.flat), default=0) if array.dtype == object else 0
+
+
+def _waited(seconds: float) -> ServingError:
+    return ServingError(
+        Code.UNAVAILABLE,
+        "The batch scheduling queue to which this task was submitted is full: a "
+        f"request has waited for {seconds:.1f} s. Try again later.",
+    )
+
+
+def _begin(task: _Task, max_wait: float) -> bool:
+    """Whether a client still waits for the task, and not too long already."""
     if not task.future.set_running_or_notify_cancel():
         return False
-    if task.deadline <= time.monotonic():
+    now = time.monotonic()
+    if task.deadline <= now:
         task.future.set_exception(timed_out())
+        return False
+    if now - task.due > max_wait:
+        # Others are served in time instead, rather than all too late.
+        task.future.set_exception(_waited(now - task.due))
         return False
     return True
 

@@ -28,6 +28,8 @@ class ServerOptions:
         max_rows: Maximum rows of a request.
         max_request_mb: Maximum megabytes of a request.
         max_pending: Maximum requests that wait or run; others get UNAVAILABLE.
+        max_wait: Seconds. A request that has waited longer than this for its batch to
+            run gets UNAVAILABLE, and so do others that come meanwhile.
         request_timeout: Seconds after which the answer to a request is
             DEADLINE_EXCEEDED; a gRPC client may ask for less.
         poll_seconds: Seconds between two checks for a new version.
@@ -42,19 +44,20 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8501
     grpc_port: int = 8500
-    max_batch_rows: int = 64
+    max_batch_rows: int = 16
     batch_timeout_ms: float = 2.0
     batch_threads: int = 2
     max_rows: int = 1024
     max_request_mb: float = 16.0
     max_pending: int = 256
+    max_wait: float = 2.0
     request_timeout: float = 30.0
     poll_seconds: float = 1.0
     grace_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         check_counts(self, "max_batch_rows", "batch_threads", "max_rows", "max_pending")
-        for name in ("max_request_mb", "request_timeout", "poll_seconds"):
+        for name in ("max_request_mb", "max_wait", "request_timeout", "poll_seconds"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise UserError(f"{name} must be above 0. Received: {value}")

@@ -91,7 +91,9 @@ class RestApi:
         except Exception as error:
             failure = as_serving_error(error)
             return Response(
-                error_body(failure.message), failure.http_status, _headers(failure)
+                error_body(failure.message),
+                failure.http_status,
+                _headers(failure, getattr(request.state, "body_read", False)),
             )
         return Response(body, media_type="application/json")
 
@@ -130,6 +132,7 @@ class RestApi:
         with self._metrics.request("REST"):
             # First the body: a client that sends it slowly takes no other's place.
             body = await self._read(request, deadline)
+            request.state.body_read = True
             with self._service.admit():
                 return await self._in_thread(
                     lambda: self._predict(name, version, label, body, deadline)
@@ -212,10 +215,11 @@ def _version(digits: str) -> int:
     return int(digits)
 
 
-def _headers(failure: ServingError) -> dict[str, str]:
+def _headers(failure: ServingError, body_read: bool) -> dict[str, str]:
     headers = {"content-type": "application/json"}
-    if failure.http_status in (413, 503, 504):
-        # The server does not read the rest of the body.
+    if failure.http_status in (413, 503, 504) and not body_read:
+        # The server does not read the rest. Otherwise the connection stays: to open
+        # another one for each request that is refused costs a busy server more.
         headers["connection"] = "close"
     return headers
 

@@ -20,8 +20,10 @@ NAMES = {
     "client_grpc.py",
     "client_rest.py",
     "docker-compose.yml",
+    "kubernetes.yaml",
     "models.config",
     "monitoring.config",
+    "prometheus-adapter.yaml",
 }
 
 

@@ -15,8 +15,9 @@ def batcher():
     """Makes batchers that are closed after the test."""
     made = []
 
-    def make(max_rows=8, timeout=0.2, max_queue=100, threads=1, max_bytes=1 << 20):
-        made.append(Batcher(max_rows, timeout, max_queue, threads, max_bytes=max_bytes))
+    def make(max_rows=8, timeout=0.2, max_queue=100, threads=1, **limits):
+        limits = {"max_bytes": 1 << 20} | limits
+        made.append(Batcher(max_rows, timeout, max_queue, threads, **limits))
         return made[-1]
 
     yield make
@@ -66,6 +67,45 @@ def test_strings_are_merged(batcher):
     futures = [send(queue, model, text) for text in texts]
     assert [answer(f) for f in futures] == [[b"a"], [b"long\0", b""]]
     assert len(model.batches) == 1
+
+
+def hold(queue):
+    """Keep the only thread busy until the event that is returned is set."""
+    free = threading.Event()
+    busy = Model("busy", lambda inputs: free.wait(10) and {"y": inputs["x"]})
+    send(queue, busy, [1])
+    while not busy.batches:
+        time.sleep(0.001)
+    return free
+
+
+def texts_of(model):
+    return [[len(text) for text in batch] for batch in model.batches]
+
+
+def test_texts_of_like_length_share_a_batch(batcher):
+    queue = batcher(max_rows=3, timeout=0)
+    model = Model(run=lambda inputs: {"y": inputs["x"]})
+    free = hold(queue)
+    lengths = [100, 900, 110, 10, 95, 1000, 105]
+    texts = [np.array([b"x" * length], object) for length in lengths]
+    futures = [send(queue, model, text) for text in texts]
+    free.set()
+    assert [answer(f) for f in futures] == [text.tolist() for text in texts]
+    # The one that waited longest, and those nearest to it, at most `max_rows`.
+    assert texts_of(model) == [[100, 95, 105], [900, 1000], [110], [10]]
+
+
+def test_a_request_of_other_length_is_not_passed_over_for_ever(batcher):
+    queue = batcher(max_rows=2, timeout=0)
+    model = Model(run=lambda inputs: {"y": inputs["x"]})
+    free = hold(queue)
+    lengths = [100, 900, 100, 100, 100, 100]
+    for length in lengths:
+        last = send(queue, model, np.array([b"x" * length], object))
+    free.set()
+    answer(last)
+    assert texts_of(model) == [[100, 100], [900], [100, 100], [100]]
 
 
 def test_a_full_batch_does_not_wait(batcher):
@@ -159,6 +199,32 @@ def test_the_queue_is_bounded(batcher):
     with pytest.raises(ServingError, match="queue .* is full: 2") as error:
         send(queue, model, [1])
     assert error.value.code is Code.UNAVAILABLE
+
+
+def test_no_request_is_taken_while_one_waits_too_long(batcher):
+    queue, model = batcher(timeout=0), Model()
+    free = hold(queue)
+    queue._max_wait = 0.05
+    # The one that runs waits no more.
+    waiting = send(queue, model, [1])
+    time.sleep(0.06)
+    with pytest.raises(ServingError, match=r"has waited for \d.* Try again") as error:
+        send(queue, model, [2])
+    assert error.value.code is Code.UNAVAILABLE
+    free.set()
+    # That one is refused too, or it would hold up those after it.
+    with pytest.raises(ServingError, match="Try again later"):
+        waiting.result(5)
+    assert model.batches == []
+    queue._max_wait = 60
+    assert answer(send(queue, model, [3])) == [6]
+
+
+def test_waiting_for_others_to_join_is_not_waiting_too_long(batcher):
+    queue, model = batcher(timeout=60, max_wait=0.01, max_rows=2), Model()
+    first = send(queue, model, [1])
+    time.sleep(0.02)
+    assert answer(send(queue, model, [2])) == [4] and answer(first) == [2]
 
 
 def test_what_comes_too_late_is_not_run(batcher):

@@ -217,6 +217,13 @@ def test_requests_beyond_max_pending_are_refused(serve, until):
         until(lambda: client.metric("adapters_tf_serve_pending_requests") == 2)
         status, answer = client.rest({"instances": ["a"]})
         assert status == 503 and "Try again later" in answer["error"]
+        # Such a connection can be used again.
+        again = http.client.HTTPConnection("127.0.0.1", client.server.port)
+        for _ in range(2):
+            again.request("POST", "/v1/models/toy:predict", b'{"instances": ["a"]}')
+            refused = again.getresponse()
+            assert refused.status == 503 and not refused.will_close and refused.read()
+        again.close()
         received, _ = code(lambda: client.grpc("text", {"text": ["a"]}))
         assert received is Code.UNAVAILABLE
         # What is no prediction is answered still.

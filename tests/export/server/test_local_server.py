@@ -11,14 +11,31 @@ import pytest
 
 from adapters_tf.errors import UserError
 from adapters_tf.export import serving_protos
+from adapters_tf.export.server import local_server
 from adapters_tf.export.server import options as options_module
 from adapters_tf.export.server.local_server import LocalServer
 from adapters_tf.export.server.options import ServerOptions
+from adapters_tf.export.session import ServingSession
 
 
 def listens(port):
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(8, 4), (3, 1), (1, 1)])
+def test_batches_that_run_at_once_share_the_cores(serve, monkeypatch, cores, threads):
+    cpus = set(range(cores))
+    monkeypatch.setattr(local_server.os, "sched_getaffinity", lambda _: cpus)
+    loaded = []
+
+    def load(directory, threads):
+        loaded.append(threads)
+        return ServingSession(directory, threads)
+
+    monkeypatch.setattr(local_server, "ServingSession", load)
+    assert serve(batch_threads=2).rest({"instances": ["a"]})[0] == 200
+    assert loaded == [threads]
 
 
 def test_stop_lets_pending_requests_finish(serve, until):
@@ -141,6 +158,7 @@ def test_missing_protos_are_named(monkeypatch):
     [
         ({"max_rows": 0}, "max_rows must be 1 or more"),
         ({"batch_threads": 0}, "batch_threads must be 1 or more"),
+        ({"max_wait": 0.0}, "max_wait must be above 0"),
         ({"request_timeout": 0.0}, "request_timeout must be above 0"),
         ({"poll_seconds": float("nan")}, "poll_seconds must be above 0"),
         ({"max_request_mb": 5000}, "at most 1024"),
