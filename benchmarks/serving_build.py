@@ -207,7 +207,8 @@ def build_mixed_servable(
     names = [random_tasks.name(index) for index in range(count)]
     tasks = {name: random_tasks.exported(i) for i, name in enumerate(names)}
     version = servable / "1"
-    save_version(LoadedBase(base_dir), tasks, version, task_signatures=False)
+    options = ServableOptions(task_signatures=False)
+    save_version(LoadedBase(base_dir), tasks, version, options)
     write_version_warmup(version)
     return names
 

@@ -85,8 +85,8 @@ def define_servable() -> Groups:
         "Writes a servable for TensorFlow Serving: a base and any number of tasks.\n"
         "  adapters-tf-export servable --base=B --output_dir=S \\\n"
         "      --adapters=sst2=sst2/adapter,stsb=stsb/adapter\n"
-        "With --live, tasks are files that a running server reads as soon as `add` has "
-        "written them."
+        "With --live, tasks are files that a running server reads as soon as `add`\n"
+        "has written them."
     )
     g.group("Parts")
     g.string("base", None, "base SavedModel")

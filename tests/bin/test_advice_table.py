@@ -30,6 +30,7 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z]\w*)")
 COMMANDS = {
     "adapters_tf/models/model_card.py",
     "export/deployment/config_files.py",
+    "export/deployment/kubernetes.py",
     "export/serving_protos.py",
 }
 TRAINING = ["train", "sweep", "ablate init_scale"]
@@ -148,8 +149,20 @@ TABLE = {
             "export/test_versions.py::test_bulk_predictions_need_own_signatures",
         )
     ],
+    "export/task_folder.py": [
+        (
+            "replace",
+            ["export add"],
+            "export/test_live.py::test_add_replace_and_remove_change_one_file",
+        )
+    ],
     "export/versions.py": [
-        ("replace", ["export add"], "bin/test_export.py::test_replace_goes_on")
+        (
+            "live",
+            ["export servable"],
+            "export/test_live.py::test_a_servable_without_tasks_is_live",
+        ),
+        ("replace", ["export add"], "bin/test_export.py::test_replace_goes_on"),
     ],
 }
 

@@ -12,6 +12,7 @@ from adapters_tf.adapters import AdapterConfig
 from adapters_tf.errors import UserError
 from adapters_tf.export import (
     add_task,
+    create_servable,
     describe_servable,
     remove_task,
     roll_back,
@@ -369,6 +370,17 @@ def test_what_a_killed_process_left_goes_with_the_next_change(servable, director
     assert sorted(p.name for p in folder.iterdir()) == [copied.name, "x.task"]
     copied.unlink()
     assert verify_servable(servable) == (1, 2, 1)
+
+
+def test_a_servable_without_tasks_is_live(base_dir, directories, tmp_path, check_here):
+    """It starts with no task at all; another one needs a task."""
+    path = tmp_path / "S"
+    with pytest.raises(UserError, match=r"unless its tasks are live \(--live\)"):
+        create_servable(base_dir, {}, path)
+    create_servable(base_dir, {}, path, live=True)
+    assert verify_servable(path) == (1, 0, 0)
+    add_task(path, "norms", directories["norms"])
+    assert verify_servable(path) == (1, 0, 1)
 
 
 def test_versions_of_a_live_servable(live_servable, directories, tmp_path, check_here):
