@@ -27,8 +27,7 @@ def _define_change(usage: str) -> Groups:
 def define_add() -> Groups:
     """The flags of `add`."""
     g = _define_change(
-        "Writes a new version with one more task, or the file of a live task; the "
-        "others do not change.\n"
+        "Writes a new version with one more task, or the file of a live task.\n"
         "  adapters-tf-export add --servable=S --name=stsb --adapter=out/adapter"
     )
     g.group("Task")
@@ -55,7 +54,7 @@ def add(flags: Any) -> None:
 def define_remove() -> Groups:
     """The flags of `remove`."""
     g = _define_change(
-        "Writes a new version without a task; the others do not change.\n"
+        "Writes a new version without a task, or removes the file of a live task.\n"
         "  adapters-tf-export remove --servable=S --name=stsb"
     )
     g.group("Task")
