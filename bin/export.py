@@ -103,18 +103,20 @@ def _version_dir(flags: Any, version: int) -> str:
 
 
 def _live_file(flags: Any) -> Path | None:
-    """Return the file of the live task of this name, if there is one."""
+    """Return the file of the live task of this name, if servers answer with it."""
+    from adapters_tf.export.describe import read_newest
     from adapters_tf.export.task_folder import task_path
 
     path = task_path(Path(flags.servable), flags.name)
-    return path if path.exists() else None
+    is_fixed = flags.name in read_newest(flags.servable)["tasks"]
+    return path if path.exists() and not is_fixed else None
 
 
 def _say_after_change(flags: Any, version: int | None) -> None:
     from adapters_tf.bin.export_text import flag, say_next
 
     if version is None:
-        print(f"Servers of {flags.servable} go by it from the next request on.")
+        print(f"Servers of {flags.servable} use this from the next request on.")
     else:
         print(f"A server that watches {flags.servable} goes over to version {version}.")
     say_next(
@@ -150,7 +152,7 @@ def show(flags: Any) -> None:
 def define_verify() -> Groups:
     """The flags of `verify`."""
     g = Groups(
-        "Reads all of a servable and checks every checksum.\n"
+        "Reads a servable's weights and tasks, and checks every checksum.\n"
         "  adapters-tf-export verify --servable=S"
     )
     g.group("Servable")

@@ -77,6 +77,9 @@ def servable_text(path: str, summary: ServableSummary) -> str:
         count = len(summary.live_tasks)
         lines += [""] if summary.tasks else []
         lines += [f"Live tasks: {count}", *_table(summary.live_tasks)]
+    if summary.damaged_tasks:
+        names = ", ".join(summary.damaged_tasks)
+        lines += ["", f"Damaged (adapters-tf-export verify says how): {names}"]
     return "\n".join(lines)
 
 

@@ -45,7 +45,11 @@ def define() -> Groups:
     g.integer("max_rows", default["max_rows"], "rows of a request")
     g.number("max_request_mb", default["max_request_mb"], "megabytes of a request")
     g.integer("max_pending", default["max_pending"], "requests waiting or running")
-    g.number("max_wait", default["max_wait"], "seconds in the queue before others")
+    g.number(
+        "max_wait",
+        default["max_wait"],
+        "seconds a request may wait; then it and new ones are refused",
+    )
     g.number("request_timeout", default["request_timeout"], "seconds of a request")
     g.number(
         "grace_seconds", default["grace_seconds"], "for requests to end on shutdown"

@@ -118,6 +118,9 @@ def read_servable_json(version_dir: str | os.PathLike[str]) -> dict[str, Any]:
             bool(about["task_signatures"])
             # Servables of before have no live tasks.
             about["live"] = bool(about.get("live", False))
+            if about["live"]:
+                dict(about["layout"])
+                list(about["kinds"])
             about.setdefault("embedding", None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is missing or corrupt: {error!r}") from error

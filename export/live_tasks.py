@@ -1,10 +1,10 @@
 """Read the tasks that a batch names from files, inside the graph of a servable.
 
 A graph cannot go on after a failed op, but a data set can skip elements whose function
-fails. So a data set reads the files, and a file that disappears in between counts as
-absent. All bytes are checked before a row depends on them: their number, their
-checksums and the fingerprint of their base. Rows whose task fails a check get the blank
-task, and other rows do not notice.
+fails. So a data set reads the files, and a file that cannot be read counts as absent.
+All bytes are checked before a row depends on them: their number, their checksums and
+the fingerprint of their base. Rows whose task fails a check get the blank task, and
+other rows do not notice.
 
 Files are never copied whole: the graph cuts each section out of all files at once and
 joins the parts.
@@ -107,9 +107,12 @@ class LiveTasks:
             )
             known = tf.equal(status, OK)
             index = tf.where(known, index, 0)
-            table = self._table(about, tf.maximum(kind, 0), tf.maximum(head_input, 0))
+            usable = tf.equal(of_task, OK)
+            table = self._table(
+                about, usable, tf.maximum(kind, 0), tf.maximum(head_input, 0)
+            )
             return FoundTasks(
-                self._bank(sections, about),
+                self._bank(sections, about, usable),
                 table,
                 tf.gather(index, name_of_row),
                 tf.gather(known, name_of_row),
@@ -184,14 +187,24 @@ class LiveTasks:
 
     # === What the batch's rows need ===
 
-    def _table(self, about: dict[str, Any], kind: Any, head_input: Any) -> TaskTable:
+    def _table(
+        self, about: dict[str, Any], usable: Any, kind: Any, head_input: Any
+    ) -> TaskTable:
+        """Return the facts of T tasks.
+
+        Args:
+            about: Their descriptions.
+            usable: `[T]` bool: whether rows run the task. Others do not widen outputs.
+            kind: `[T]` int32.
+            head_input: `[T]` int32.
+        """
         outputs = about["outputs"][:, 0]
         one_vector = tf.gather([k.one_vector for k in self._kinds], kind)
         labels = about["labels"]
         num_labels = tf.cast(labels.row_lengths(), tf.int32)
-        widths = tf.where(one_vector, tf.maximum(outputs, num_labels), 1)
+        widths = tf.where(usable & one_vector, tf.maximum(outputs, num_labels), 1)
         most = {
-            k.name: tf.reduce_max(tf.where(tf.equal(kind, i), outputs, 1))
+            k.name: tf.reduce_max(tf.where(usable & tf.equal(kind, i), outputs, 1))
             for i, k in enumerate(self._kinds)
         }
         return TaskTable(
@@ -208,13 +221,17 @@ class LiveTasks:
             needs_all_windows=True,
         )
 
-    def _bank(self, items: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    def _bank(
+        self, items: dict[str, Any], about: dict[str, Any], usable: Any
+    ) -> dict[str, Any]:
         """Return the tasks' bank: views of the joined sections."""
         base, bank = self._layout.base, {}
+        # The first task besides the blank one, or that itself.
+        of_rows = tf.where(usable)[:, 0]
+        first = of_rows[tf.minimum(tf.size(of_rows) - 1, 1)]
         for form in full_forms():
             for t in form.once():
                 # Rows of the blank task must not change how others are computed.
-                first = tf.minimum(tf.shape(items[t.name])[0] - 1, 1)
                 alike = items[t.name][first : first + 1]
                 bank[t.name] = tf.concat([alike, items[t.name][1:]], 0)
             paths = form.paths(base.block_paths)

@@ -1,6 +1,5 @@
 """Describe and verify a servable, without loading a SavedModel."""
 
-import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -12,13 +11,13 @@ from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export.describe import (
     BASE_DIR,
     FILES,
+    SERVABLE_FILE,
     BankFile,
-    read_newest,
     read_servable_json,
     size_by_file,
     versions_of,
 )
-from adapters_tf.export.live_tasks import NAME, SUFFIX
+from adapters_tf.export.live_tasks import ANCHOR, SUFFIX
 from adapters_tf.export.saving import BASE_SHARD
 from adapters_tf.export.session import read_meta_graph
 from adapters_tf.export.task_file import TaskFile
@@ -64,6 +63,8 @@ class ServableSummary:
         tasks: The newest version's tasks.
         live_tasks: The tasks that are files, by name. Servers know them without a new
             version.
+        damaged_tasks: The names of files in the folder of live tasks that describe no
+            task. The numbers of the others are not read.
         live: Whether its tasks can be files.
         task_signatures: Whether the tasks have their own signatures.
         base_bytes: Size of the base's files.
@@ -76,6 +77,7 @@ class ServableSummary:
     seq_length: int
     tasks: tuple[TaskSummary, ...]
     live_tasks: tuple[TaskSummary, ...]
+    damaged_tasks: tuple[str, ...]
     live: bool
     task_signatures: bool
     base_bytes: int
@@ -98,6 +100,7 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
     newest = path / str(versions[-1])
     about = read_servable_json(newest)
     tasks = _summaries(newest, about)
+    live, damaged = _live_summaries(path) if about["live"] else ([], [])
     base = size_by_file(path / BASE_DIR)
     files = {version: size_by_file(path / str(version)) for version in versions}
     return ServableSummary(
@@ -105,7 +108,8 @@ def describe_servable(servable: str | os.PathLike[str]) -> ServableSummary:
         base_fingerprint=about["base_fingerprint"],
         seq_length=about["seq_length"],
         tasks=tuple(tasks),
-        live_tasks=tuple(_live_summaries(path)) if about["live"] else (),
+        live_tasks=tuple(live),
+        damaged_tasks=tuple(damaged),
         live=about["live"],
         task_signatures=about["task_signatures"],
         base_bytes=sum(base.values()),
@@ -153,14 +157,16 @@ def _summaries(version_dir: Path, about: dict[str, Any]) -> list[TaskSummary]:
     ]
 
 
-def _live_summaries(servable: Path) -> list[TaskSummary]:
-    found = []
+def _live_summaries(servable: Path) -> tuple[list[TaskSummary], list[str]]:
+    found, damaged = [], []
     for name in live_task_names(servable):
-        # A file that is removed meanwhile is no task any more.
-        with contextlib.suppress(FileNotFoundError):
-            path = task_path(servable, name)
-            found.append(_summary(name, TaskFile.from_bytes(path.read_bytes(), path)))
-    return found
+        try:
+            file = TaskFile.read_description(task_path(servable, name))
+        except AdapterFileError:
+            damaged.append(name)
+        else:
+            found.append(_summary(name, file))
+    return found, damaged
 
 
 def _summary(name: str, file: TaskFile) -> TaskSummary:
@@ -199,7 +205,9 @@ class VerifiedServable(NamedTuple):
 
 
 def verify_servable(servable: str | os.PathLike[str]) -> VerifiedServable:
-    """Read all of a servable and check every checksum.
+    """Read a servable's weights, tasks and task files, and check every checksum.
+
+    Graphs, vocabularies and warm-up requests have no checksums and are not read.
 
     Args:
         servable: The servable.
@@ -210,7 +218,7 @@ def verify_servable(servable: str | os.PathLike[str]) -> VerifiedServable:
             files.
     """
     path, problems = Path(servable), []
-    versions, num_tasks, live = versions_of(path), 0, False
+    versions, num_tasks, live = versions_of(path), 0, None
     for version in versions:
         try:
             about = _verify_version(path, version)
@@ -218,25 +226,31 @@ def verify_servable(servable: str | os.PathLike[str]) -> VerifiedServable:
             problems.append(str(error))
         else:
             num_tasks += len(about["tasks"])
-            live |= about["live"]
+            live = about if about["live"] else None
     names = []
-    if live:
-        about = read_newest(path)
+    if live is not None:
         names = live_task_names(path)
+        problems += [
+            f"{str(task_path(path, name))!r} is never read: the newest version holds a "
+            "fixed task of this name."
+            for name in names
+            if name in live["tasks"]
+        ]
         for name in names:
             try:
-                read_live_task(path, about, name)
+                read_live_task(path, live, name)
             except AdapterFileError as error:
                 problems.append(str(error))
         problems += [
-            f"{str(file)!r} is no file of a live task; its name would be {NAME}{SUFFIX}"
+            f"{str(file)!r} is not a task's file, whose name is a letter, at most 99 "
+            f"letters, digits and underscores, and {SUFFIX}."
             for file in other_files(path)
         ]
     if problems:
         shown = "\n".join(problems[:_MOST_PROBLEMS])
         more = len(problems) - _MOST_PROBLEMS
         raise UserError(
-            f"{len(problems)} of the servable's parts are damaged:\n{shown}"
+            f"The servable has {len(problems)} problem(s):\n{shown}"
             + (f"\nand {more} more" if more > 0 else "")
         )
     return VerifiedServable(len(versions), num_tasks, len(names))
@@ -256,6 +270,15 @@ def _verify_version(servable: Path, version: int) -> dict[str, Any]:
             )
     bank = BankFile(directory).read_all()
     if about["live"]:
-        for name, data in zip(about["tasks"], bank[FILES], strict=True):
+        if not (directory / "assets" / ANCHOR).is_file():
+            raise UserError(
+                f"{directory} lacks assets/{ANCHOR}, by which it finds tasks."
+            )
+        files = list(bank.get(FILES, ()))
+        if len(files) != len(about["tasks"]):
+            raise UserError(
+                f"{directory} does not hold the tasks of its {SERVABLE_FILE}."
+            )
+        for name, data in zip(about["tasks"], files, strict=True):
             TaskFile.from_bytes(data, f"{directory}, task {name}")
     return about

@@ -216,7 +216,28 @@ class TaskFile(NamedTuple):
         Raises:
             AdapterFileError: if it is damaged or no task's file.
         """
-        about = _read_example(data, path)
+        return cls._of_example(_read_example(data, path), data, len(data))
+
+    @classmethod
+    def read_description(cls, path: Path) -> "TaskFile":
+        """Read only the description of a task's file, which has its own checksum.
+
+        Raises:
+            AdapterFileError: if it cannot be read, is damaged or no task's file.
+        """
+        if not path.is_file():
+            raise AdapterFileError(f"{str(path)!r} is not a file.")
+        try:
+            with open(path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                data = file.read(HEADER)
+                data += file.read(_about_length(data, size))
+        except OSError as error:
+            raise AdapterFileError(f"{str(path)!r}: {error.strerror}") from error
+        return cls._of_example(_read_about(data, size, path), data, size)
+
+    @classmethod
+    def _of_example(cls, about: Any, data: bytes, size: int) -> "TaskFile":
         numbers = np.frombuffer(data, "<i8", 5, len(MAGIC)).astype(np.int64)
         return cls(
             json.loads(about["config"].bytes_list.value[0]),
@@ -224,7 +245,7 @@ class TaskFile(NamedTuple):
             int(numbers[4]),
             about["parameters"].int64_list.value[0],
             about["bottleneck_dim"].int64_list.value[0],
-            len(data),
+            size,
         )
 
 
@@ -263,22 +284,43 @@ def read_task_bytes(
 
 def _read_example(data: bytes, path: str | os.PathLike[str]) -> Any:
     """Return the features of a file whose every byte is as it was written."""
-    problem = f"{os.fspath(path)!r} is not the file of a task, or it is damaged: "
-    if len(data) < HEADER or not data.startswith(MAGIC):
-        raise AdapterFileError(f"{problem}it does not start with {MAGIC.decode()}.")
-    size, length, expected = struct.unpack_from("<3q", data, COVERED - 16)
-    about = data[HEADER : HEADER + max(length, 0)]
-    if checksum(data[:COVERED] + about) != expected:
-        raise AdapterFileError(f"{problem}the checksum of its description differs.")
-    if len(data) != size:
-        raise AdapterFileError(f"{problem}it has {len(data)} of {size} bytes.")
-    features = tf.train.Example.FromString(about).features.feature
-    start, wanted = HEADER + length, features["checksums"].int64_list.value
+    features = _read_about(data, len(data), path)
+    start = HEADER + _about_length(data, len(data))
+    wanted = features["checksums"].int64_list.value
     for size, number in zip(features["lengths"].int64_list.value, wanted, strict=True):
         if checksum(data[start : start + size]) != number:
-            raise AdapterFileError(f"{problem}the checksum of its numbers differs.")
+            raise AdapterFileError(
+                f"{_problem(path)}a checksum of its numbers differs."
+            )
         start += size
     return features
+
+
+def _read_about(data: bytes, num_bytes: int, path: str | os.PathLike[str]) -> Any:
+    """Return the features of a file of this size, which starts with `data`."""
+    if len(data) < HEADER or not data.startswith(MAGIC):
+        raise AdapterFileError(f"{_problem(path)}it does not start as one.")
+    size, _, expected = struct.unpack_from("<3q", data, COVERED - 16)
+    about = data[HEADER : HEADER + _about_length(data, num_bytes)]
+    if checksum(data[:COVERED] + about) != expected:
+        raise AdapterFileError(
+            f"{_problem(path)}the checksum of its description differs."
+        )
+    if num_bytes != size:
+        raise AdapterFileError(f"{_problem(path)}it has {num_bytes} of {size} bytes.")
+    return tf.train.Example.FromString(about).features.feature
+
+
+def _about_length(data: bytes, num_bytes: int) -> int:
+    """Return the length of the description that a header gives, if there is room."""
+    if len(data) < HEADER:
+        return 0
+    (length,) = struct.unpack_from("<q", data, COVERED - 8)
+    return min(max(length, 0), num_bytes - HEADER)
+
+
+def _problem(path: str | os.PathLike[str]) -> str:
+    return f"{os.fspath(path)!r} is not the file of a task, or it is damaged: "
 
 
 def _from_sections(
@@ -336,6 +378,9 @@ def read_file(path: Path) -> bytes:
     Raises:
         AdapterFileError: if it cannot be read.
     """
+    # Reading a named pipe would wait for ever.
+    if path.exists() and not path.is_file():
+        raise AdapterFileError(f"{str(path)!r} is not a file.")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -11,7 +11,7 @@ from adapters_tf.errors import AdapterFileError, UserError
 from adapters_tf.export.adapter import check_is_task, read_task
 from adapters_tf.export.bank import BankLayout
 from adapters_tf.export.base_functions import fingerprint_words
-from adapters_tf.export.live_tasks import NAME, SUFFIX, TASKS_DIR
+from adapters_tf.export.live_tasks import HEAD_INPUTS, NAME, SUFFIX, TASKS_DIR
 from adapters_tf.export.task_file import TaskFile, read_file, task_bytes
 from adapters_tf.export.task_layout import TaskLayout
 from adapters_tf.io import LEFTOVER, open_locked, write_file
@@ -56,7 +56,7 @@ def live_task_names(servable: Path) -> list[str]:
 
 
 def other_files(servable: Path) -> list[Path]:
-    """List what is in the folder of live tasks and is none.
+    """List the entries of the folder of live tasks that are not task files.
 
     Hidden files are left out: programs that copy files write them under such names
     first.
@@ -118,17 +118,21 @@ def remove_live_task(servable: Path, name: str) -> None:
     """Remove the file of a live task; running servers stop to answer for it.
 
     Raises:
-        UserError: if there is no such task.
+        UserError: if there is no such task, or its file cannot be removed.
     """
+    path = task_path(servable, name)
+    # Nothing but a task's name names a file in the folder.
+    if not re.fullmatch(NAME, name) or not path.exists():
+        names = ", ".join(live_task_names(servable)) or "none"
+        raise UserError(
+            f"There is no task {name!r} to remove. The servable has these live "
+            f"tasks: {names}"
+        )
     with _changing(servable):
         try:
-            task_path(servable, name).unlink()
-        except FileNotFoundError:
-            names = ", ".join(live_task_names(servable)) or "none"
-            raise UserError(
-                f"There is no task {name!r} to remove. The servable has these live "
-                f"tasks: {names}"
-            ) from None
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{path} could not be removed: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -151,7 +155,7 @@ def _changing(servable: Path) -> Iterator[None]:
 
 
 def read_live_task(servable: Path, about: dict[str, Any], name: str) -> TaskFile:
-    """Read the file of a live task, and check all of its bytes as a server does.
+    """Read the file of a live task, and check all that a server checks.
 
     Args:
         servable: The servable.
@@ -159,7 +163,7 @@ def read_live_task(servable: Path, about: dict[str, Any], name: str) -> TaskFile
         name: The task's name.
 
     Raises:
-        AdapterFileError: if the file is unreadable, damaged or for another base.
+        AdapterFileError: if a server would not answer with it; says why.
     """
     base, path = BaseOfServable.of_version(about), task_path(servable, name)
     file = TaskFile.from_bytes(read_file(path), path)
@@ -174,5 +178,10 @@ def read_live_task(servable: Path, about: dict[str, Any], name: str) -> TaskFile
         raise AdapterFileError(
             f"{str(path)!r} is of the kind {file.config['kind']!r}, which the servable "
             f"does not know. It knows: {', '.join(base.kinds)}"
+        )
+    if file.config["head"].get("head_input", HEAD_INPUTS[0]) not in HEAD_INPUTS:
+        raise AdapterFileError(
+            f"{str(path)!r} has a head on {file.config['head']['head_input']!r}; a "
+            f"servable computes heads on {', '.join(HEAD_INPUTS)}."
         )
     return file

@@ -34,7 +34,11 @@ from adapters_tf.export.servable import (
 )
 from adapters_tf.export.servable_check import live_copy, servable_cases
 from adapters_tf.export.task_file import read_task_bytes
-from adapters_tf.export.task_folder import add_live_task, remove_live_task
+from adapters_tf.export.task_folder import (
+    add_live_task,
+    live_task_names,
+    remove_live_task,
+)
 from adapters_tf.export.task_layout import TaskLayout
 from adapters_tf.export.warmup import check_can_write_warmup, write_version_warmup
 from adapters_tf.io import file_sha256, open_locked
@@ -209,6 +213,14 @@ def roll_back(servable: str | os.PathLike[str], to: int | None = None) -> int:
             raise UserError(
                 "A servable can be rolled back to a version that it has. Received: "
                 f"{to if to is not None else 'one version only'}; it has: {versions}"
+            )
+        hidden = set(read_servable_json(path / str(to))["tasks"])
+        hidden &= set(live_task_names(path))
+        if hidden:
+            raise UserError(
+                f"Version {to} holds fixed tasks of the names {sorted(hidden)}, and "
+                "servers would answer with them instead of the live tasks of these "
+                "names. Remove the live tasks first."
             )
         base, tasks = _open(path, to)
         with new_directory(path / str(version)) as directory:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -259,10 +260,37 @@ def test_files_that_cannot_be_used_fail_only_their_rows(
     expected = run([*good, *((TEXT, PAIR, "nope") for _ in bad_files)])
     same_rows(outputs, expected, [0, 1])
     assert not outputs["probabilities"][2:].any()
-    with pytest.raises(UserError, match="17 of the servable's parts are damaged") as e:
+    # Their five classes do not widen the others' outputs.
+    assert outputs["probabilities"].shape == (len(bad_files) + 2, 3)
+    (servable / "tasks" / "a-b.task").write_bytes(b"")
+    with pytest.raises(UserError, match=r"The servable has 19 problem\(s\)") as e:
         verify_servable(servable)
-    for name in set(bad_files) - {"other_head"}:
+    for name in (*bad_files, "a-b"):
         assert f"{name}.task'" in str(e.value), name
+    summary = describe_servable(servable)
+    assert [task.name for task in summary.live_tasks] == [
+        "entails",
+        "number",
+        "other_base",
+        "other_head",
+        "other_kind",
+    ]
+    assert set(summary.damaged_tasks) == set(bad_files) - {
+        task.name for task in summary.live_tasks
+    }
+    with pytest.raises(UserError, match="folder.task could not be removed: Is a dir"):
+        remove_task(servable, "folder")
+
+
+def test_remove_stays_in_its_folder(servable, tmp_path):
+    """A path is no task's name."""
+    (servable / "kept.task").write_bytes(b"kept")
+    (servable / "tasks").mkdir(exist_ok=True)
+    for name in ("../kept", str(servable / "kept"), "", "."):
+        with pytest.raises(UserError, match="There is no task .* to remove"):
+            remove_task(servable, name)
+    assert (servable / "kept.task").read_bytes() == b"kept"
+    (servable / "kept.task").unlink()
 
 
 def test_a_file_that_is_replaced_and_removed_meanwhile(servable, directories, run):
@@ -405,3 +433,10 @@ def test_versions_of_a_live_servable(live_servable, directories, tmp_path, check
     summary = describe_servable(path)
     assert [task.name for task in summary.tasks] == list(FIXED)
     assert [task.name for task in summary.live_tasks] == ["norms"]
+    assert remove_task(path, "topics") == 5
+    add_task(path, "topics", directories["many"])
+    with pytest.raises(UserError, match=r"Version 1 holds fixed .* \['topics'\], and"):
+        roll_back(path, 1)
+    shutil.copy(path / "tasks" / "norms.task", path / "tasks" / "questions.task")
+    with pytest.raises(UserError, match="questions.task' is never read: the newest"):
+        verify_servable(path)
